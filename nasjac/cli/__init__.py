@@ -1,0 +1,66 @@
+"""The command line: `nasjac VERB ...`. Light to import: a verb loads what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from nasjac.cli.wrong import wrong
+
+HYDRA_VERBS = ("search", "validate", "train", "report")
+PLAIN_VERBS = ("query", "show")
+
+HELP = """\
+nasjac: architecture search for residual networks by their Jacobians at initialization
+
+  nasjac search   space=residual_mlp budget.trials=2000    sample, score before training, store, validate, report
+  nasjac validate study=NAME                               train the best and as many random ones briefly
+  nasjac report   study=NAME                               tables and figures of a study in reports/NAME/
+  nasjac train    KEY dataset=digits out=DIR               train one architecture and keep its checkpoint
+  nasjac query    "SELECT ..." | --study NAME --where ...  ask the results database; --schema lists its columns
+  nasjac show     KEY                                      all that is known of one architecture
+
+`nasjac VERB --help` lists every option of a verb; search, validate, train and report take name=value (Hydra), e.g.
+`nasjac search -m seed=1,2,3 budget.trials=200` runs three searches. Results land in nasjac.db unless database=PATH.
+Shell completion: eval "$(nasjac search -sc install=bash)"
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 the command is wrong (one sentence says how), 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    # before torch is loaded: idle threads that spin make many small products crawl where another process wants a core
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    verb, rest = words[0], words[1:]
+    if verb == "--version":
+        from importlib.metadata import version
+
+        print(version("nasjac"))
+        return 0
+    if verb not in HYDRA_VERBS + PLAIN_VERBS:
+        return wrong(f"the verb must be one of {', '.join(HYDRA_VERBS + PLAIN_VERBS)}, got {verb!r}")
+    try:
+        return _plain(verb, rest) if verb in PLAIN_VERBS else _hydra(verb, rest)
+    except (ValueError, OSError) as error:
+        return wrong(error)
+    except KeyboardInterrupt:
+        print("nasjac: interrupted", file=sys.stderr)
+        return 130
+
+
+def _plain(verb: str, rest: list[str]) -> int:
+    if verb == "query":
+        from nasjac.verbs.query import main as run
+    else:
+        from nasjac.verbs.show import main as run
+    return run(rest)
+
+
+def _hydra(verb: str, rest: list[str]) -> int:
+    from nasjac.cli.app import run_verb
+
+    return run_verb(verb, rest)

@@ -1,0 +1,89 @@
+"""Hydra around the verbs that are configured: options in, objects out, errors as one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import hydra
+import optuna
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from nasjac.cli.commands import COMMANDS
+from nasjac.cli.config import GROUPS, open_node, register
+from nasjac.cli.load import load
+from nasjac.cli.wrong import wrong
+
+#: groups that take an option of the user's own as package.module:name, and samplers any class as package.Class
+OPEN_GROUPS = (*GROUPS, "sampler")
+
+
+def run_verb(verb: str, words: Sequence[str]) -> int:
+    """Run one configured verb, or a sweep of them (-m); returns the exit code."""
+    words = _with_key(verb, list(words))
+    register()
+    for word in words:
+        _register_own(word)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back as exceptions instead of being printed
+    codes: list[int] = []
+
+    def task(config: DictConfig) -> None:
+        choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if group in OPEN_GROUPS}
+        try:
+            codes.append(COMMANDS[verb](config, choices))
+        except (ValueError, OSError) as error:  # here, before Hydra prints it in its own way; a sweep goes on
+            codes.append(wrong(error))
+
+    before = sys.argv
+    sys.argv = [f"nasjac {verb}", *words]
+    GlobalHydra.instance().clear()
+    try:
+        hydra.main(version_base="1.3", config_path=str(_conf()), config_name=verb)(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(_sentence(error)) from error
+    finally:
+        sys.argv = before
+    return max(codes, default=0)
+
+
+def _conf() -> Path:
+    """The configuration folder: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
+
+
+def _with_key(verb: str, words: list[str]) -> list[str]:
+    """`nasjac train KEY ...` as key=KEY."""
+    if verb == "train" and words and "=" not in words[0] and not words[0].startswith("-"):
+        return [f"key='{words[0]}'", *words[1:]]
+    return words
+
+
+def _register_own(word: str) -> None:
+    """Make the options of a user's own known to Hydra, e.g. space=my_package.my_module:space."""
+    group, _, names = word.lstrip("+").partition("=")
+    if group not in OPEN_GROUPS:
+        return
+    for name in names.split(","):
+        if ":" in name:
+            option = load(name)
+            node = open_node(option) if is_dataclass(option) else {}
+            ConfigStore.instance().store(group=group, name=name, node=node)
+        elif group == "sampler" and "." in name:
+            ConfigStore.instance().store(group=group, name=name, node={"_target_": name})
+
+
+def _sentence(error: Exception) -> str:
+    """Hydra's message without its layout; the underlying error says more where there is one."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    skipped = ("full_key:", "object_type=", "reference_type=", "Config search path", "provider=", "Set the environment")
+    return " ".join(line for line in lines if line and not line.startswith(skipped))

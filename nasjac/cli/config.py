@@ -1,0 +1,105 @@
+"""The typed configuration of each verb. Defaults live here and in the options' own dataclasses; YAML chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from nasjac.datasets import DATASETS
+from nasjac.objectives import Budget
+from nasjac.scores import SCORES
+from nasjac.spaces import SPACES
+from nasjac.trainers import TRAINERS
+from nasjac.verbs.search import SearchOptions
+from nasjac.verbs.validate import ValidationOptions
+
+#: option groups whose options are ours: name -> dataclass. Samplers are Optuna's, in conf/sampler/
+GROUPS: dict[str, dict[str, Any]] = {"space": SPACES, "score": SCORES, "dataset": DATASETS, "trainer": TRAINERS}
+
+
+@dataclass
+class Common:
+    """What every verb takes."""
+
+    database: str = "nasjac.db"
+    device: str = "auto"
+    quiet: bool = False
+    format: str = "text"
+
+
+@dataclass
+class SearchConfig(Common):
+    """nasjac search."""
+
+    study: str | None = None
+    on_conflict: str = "resume"
+    seed: int = 0
+    space: Any = None
+    score: Any = None
+    sampler: Any = None
+    dataset: Any = None
+    trainer: Any = None
+    budget: Budget = field(default_factory=Budget)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+    save: str | None = None
+    out: str = "reports"
+
+
+@dataclass
+class ValidateConfig(Common):
+    """nasjac validate."""
+
+    study: str = "???"
+    dataset: Any = None
+    trainer: Any = None
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+    save: str | None = None
+    out: str = "reports"
+
+
+@dataclass
+class TrainConfig(Common):
+    """nasjac train."""
+
+    key: str = "???"
+    out: str = "???"
+    dataset: Any = None
+    trainer: Any = None
+
+
+@dataclass
+class ReportConfig(Common):
+    """nasjac report."""
+
+    study: str = "???"
+    out: str = "reports"
+
+
+def register() -> None:
+    """Make the schemas and options known to Hydra."""
+    store = ConfigStore.instance()
+    schemas = {"search": SearchConfig, "validate": ValidateConfig, "train": TrainConfig, "report": ReportConfig}
+    for verb, schema in schemas.items():
+        store.store(name=f"{verb}_schema", node=open_node(schema))
+    for group, options in GROUPS.items():
+        for name, option in options.items():
+            store.store(group=group, name=name, node=open_node(option))
+
+
+def open_node(option: Any) -> Any:
+    """A config node of a dataclass or an instance of one; a frozen dataclass may be overridden like any other."""
+    node = OmegaConf.structured(option)
+    _unfreeze(node)
+    return node
+
+
+def _unfreeze(node: Any) -> None:
+    OmegaConf.set_readonly(node, None)
+    for name in node:
+        child = node._get_node(name)
+        if OmegaConf.is_dict(child) and not child._is_none() and not child._is_missing():
+            _unfreeze(child)

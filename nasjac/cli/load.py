@@ -1,0 +1,19 @@
+"""Options of the user's own: objects named package.module:name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+
+def load(name: str) -> Any:
+    """The object package.module:name, which may lie in the current folder. ValueError if it is not there."""
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"an option of your own must be package.module:name, got {name!r}: {error}") from error

@@ -1,0 +1,191 @@
+"""Opening the results database: whose file it is, where it lies, and reading it without writing."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nasjac.schema import APPLICATION_ID, SCHEMA_VERSION, column_names, migrate
+
+BUSY_SECONDS = 30.0  # how long a writer waits for another
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "glusterfs", "ceph", "lustre", "gpfs", "afs", "beegfs")
+
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+
+
+class Table(NamedTuple):
+    """Column names and rows, as a SELECT gives them."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """One dict a row."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def path_of(url: str | Path) -> Path:
+    """The absolute path of a database given as a path, or as sqlite:///path (sqlite:////path if absolute)."""
+    text = str(url).removeprefix("sqlite:///")
+    if not text or text.startswith(":") or "://" in text:
+        raise ValueError(f"`database` must be the path of a file, or sqlite:///path, got {str(url)!r}")
+    return Path(text).expanduser().resolve()
+
+
+def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str | None:
+    """Type of the network file system that `path` lies on, None if it is a local one.
+
+    `mounts` is the text of the table of mounts or the Path or name of its file; a system without that file has no such
+    table to ask, and None is returned.
+    """
+    if isinstance(mounts, Path) or "\n" not in mounts:
+        if not Path(mounts).exists():
+            return None
+        mounts = Path(mounts).read_text(encoding="utf-8", errors="surrogateescape")
+    point, kind = Path(), ""
+    for line in mounts.splitlines():
+        _, escaped, mounted, *_ = line.split(" ")
+        candidate = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped))
+        if path.is_relative_to(candidate) and len(candidate.parts) >= len(point.parts):  # a later mount covers
+            point, kind = candidate, mounted
+    family = kind.removeprefix("fuse.")
+    return kind if family.startswith(NETWORK_FILE_SYSTEMS) else None
+
+
+def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts") -> sqlite3.Connection:
+    """A connection in autocommit mode to the database at `path`; unless read_only, made or migrated if need be.
+
+    ValueError: on a network file system; another program's file; of a newer schema; it cannot be opened or written.
+    """
+    if kind := network_file_system(path, mounts):
+        raise ValueError(
+            f"`database` must be on a local disk, got {str(path)!r} on {kind}: its write-ahead log needs memory shared "
+            "between the processes of one host"
+        )
+    if read_only and not path.exists():
+        raise ValueError(f"`database` must be a file that exists, got {str(path)!r}; `nasjac search` makes one")
+    if not path.parent.is_dir():
+        raise ValueError(f"`database` must be in a folder that exists, got {str(path)!r}")
+    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _check_whose(connection, path, read_only)
+            if not read_only:
+                _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        wanted = "read" if read_only else "written"
+        raise ValueError(
+            f"`database` must be a nasjac database that can be {wanted}, got {str(path)!r}: {error}"
+        ) from error
+    return connection
+
+
+def select(
+    connection: sqlite3.Connection, sql: str, values: Mapping[str, Any], name: str = "sql", text: str | None = None
+) -> Table:
+    """What one SELECT gives; `values` are its named parameters :x.
+
+    `name` and `text` are what an error calls and quotes, where `sql` is made from something the user gave.
+
+    ValueError: malformed, more than one statement, a name that is not there (with the nearest that is), or anything
+    but reading.
+    """
+    connection.set_authorizer(_authorize)
+    try:
+        cursor = connection.execute(sql, values)
+        if cursor.description is None:
+            raise ValueError(f"`{name}` must be one SELECT that only reads, got {(text or sql)!r}")
+        return Table(tuple(entry[0] for entry in cursor.description), cursor.fetchall())
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise ValueError(_explain(sql, str(error), name, text or sql)) from error
+    finally:
+        connection.set_authorizer(None)
+
+
+def check_known(name: str, value: str, choices: Iterable[str]) -> None:
+    """ValueError with the choices and the nearest of them, unless `value` is one of them."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{_nearest(value, choices)}")
+
+
+def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    connection.execute("BEGIN")  # one snapshot: another process may be making the file
+    application_id, version, tables = (
+        connection.execute(sql).fetchone()[0]
+        for sql in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    connection.execute("COMMIT")
+    fresh = application_id == 0 and version == 0 and tables == 0
+    if application_id != APPLICATION_ID and (read_only or not fresh):
+        holds = "an empty file" if fresh else "another program's database"
+        raise ValueError(f"`database` must be a nasjac database, got {str(path)!r}, {holds}")
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"`database` must have schema version {SCHEMA_VERSION} at most, got {str(path)!r} of version {version}, "
+            "which a newer nasjac wrote"
+        )
+    if read_only and version < SCHEMA_VERSION:
+        raise ValueError(
+            f"`database` must have schema version {SCHEMA_VERSION} to be read, got {str(path)!r} of version {version}; "
+            "opening it for writing (nasjac.Store) migrates it"
+        )
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    _use_write_ahead_log(connection)
+    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a killed process loses no committed transaction
+    connection.execute("PRAGMA wal_autocheckpoint = 8192")  # pages, 32 MB: a checkpoint waits for the disk
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection)  # takes the write lock even with nothing to do: a file that cannot be written fails here
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Tried until BUSY_SECONDS: when two processes switch a new file at once, SQLite refuses both without waiting."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise sqlite3.OperationalError("its file system has no shared memory for a write-ahead log")
+        return
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    allowed = action in _READING and not (action == sqlite3.SQLITE_FUNCTION and second == "load_extension")
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _explain(sql: str, message: str, name: str, text: str) -> str:
+    """One sentence for SQLite's message on `sql`."""
+    if "one statement at a time" in message:
+        return f"`{name}` must be one statement, got {text!r}"
+    if "authoriz" in message:  # "not authorized ...", "authorization denied": what _authorize refused
+        return f"`{name}` must be one SELECT that only reads, got {text!r}"
+    known = column_names()
+    if found := re.fullmatch(r"no such (column|table): (?:\w+\.)?(.+)", message):
+        kind, unknown = found.groups()
+        mentioned = [relation for relation in known if re.search(rf"\b{relation}\b", sql)] or list(known)
+        choices = known if kind == "table" else list(dict.fromkeys(item for key in mentioned for item in known[key]))
+        hint = _nearest(unknown, choices) + ("; text goes in single quotes" if kind == "column" else "")
+        return f"`{name}` must name a {kind} that is there ({', '.join(choices)}), got {unknown!r}{hint}"
+    return f"`{name}` must be SQL that SQLite can run, got {text!r}: {message}"
+
+
+def _nearest(value: str, choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(value, list(choices), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,85 @@
+"""fashion_mnist: 60,000 images of clothes, 28 x 28 pixels, from IDX files in a folder."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasjac.datasets.data import Data, standardized
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+CLASSES = 10
+VALIDATION = 10_000
+
+
+@dataclass(frozen=True)
+class FashionMnist:
+    """Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017). 784 features, 10 classes.
+
+    Validation is the last 10,000 images of the training files; the t10k files, the test set, stay untouched.
+
+    `root`  folder with the two IDX files, plain or .gz; by default where Debian's package puts them
+    """
+
+    root: str = "/usr/share/datasets/fashion-mnist"
+
+    @property
+    def name(self) -> str:
+        return "fashion_mnist"
+
+    def load(self) -> Data:
+        """50,000 training and 10,000 validation samples. ValueError names missing or malformed files."""
+        image_file, label_file = _find(Path(self.root))
+        images, labels = read_idx(image_file), read_idx(label_file)
+        if images.ndim != 3 or labels.shape != images.shape[:1] or len(images) <= VALIDATION:
+            rule = f"images [n, rows, columns] and labels [n], n over {VALIDATION}"
+            raise ValueError(f"`dataset.root` must hold {rule}, got {[*images.shape]} and {[*labels.shape]} in {self.root}")
+        if labels.max() >= CLASSES:
+            raise ValueError(f"`dataset.root` must hold labels below {CLASSES}, got {int(labels.max())} in {label_file}")
+        valid = torch.arange(len(images)) >= len(images) - VALIDATION
+        return standardized(images.flatten(1), labels, valid, outputs=CLASSES)
+
+
+def read_idx(path: Path) -> Tensor:
+    """The array of bytes in an IDX file (.gz or plain): 0, 0, type 8, dimensions, sizes as big-endian int32, data.
+
+    The format is that of http://yann.lecun.com/exdb/mnist. ValueError for any other content.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"`dataset.root` must hold readable IDX files, got {path}: {error}") from error
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        rule = "IDX files of bytes (starting 00 00 08)"
+        raise ValueError(f"`dataset.root` must hold {rule}, got {content[:3].hex(' ')} in {path}")
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise ValueError(
+            f"`dataset.root` must hold files with a whole header ({start} bytes), got {len(content)} in {path}"
+        )
+    shape = np.frombuffer(content[4:start], dtype=">i4").tolist()
+    if len(content) - start != math.prod(shape):
+        raise ValueError(
+            f"`dataset.root` must hold whole files, got {len(content) - start} bytes for shape {shape} in {path}"
+        )
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].reshape(shape)
+
+
+def _find(root: Path) -> list[Path]:
+    found = {name: [path for path in (root / name, root / f"{name}.gz") if path.is_file()] for name in (IMAGES, LABELS)}
+    missing = [name for name, paths in found.items() if not paths]
+    if missing:
+        lacking = " and ".join(missing)
+        raise ValueError(
+            f"`dataset.root` must hold {IMAGES} and {LABELS}, plain or .gz, got {root} without {lacking}; "
+            "install Debian's package dataset-fashion-mnist, or take the four IDX files from the authors "
+            "(github.com/zalandoresearch/fashion-mnist)"
+        )
+    return [paths[0] for paths in found.values()]

@@ -1,0 +1,163 @@
+"""From Jacobian samples to terms with standard errors.
+
+Letters: S skip patterns (1 unless the architecture is an ensemble), D draws of weights, I = 2 inputs of a draw,
+P = 2 probes of an input in each direction, N width, M moments.
+
+Every term is a smooth function of means over draws, so its standard error is the jackknife's over draws: inputs and
+probes of one draw share its weights and are not independent. Probe noise is taken out by products over independent
+probes, never squares, and by the known bias of a logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nasjac.cost import trainability_cost
+
+Array = NDArray[np.float64]
+
+#: the terms of `terms`, in the order of its last dimension
+NAMES = ("trainability_cost", "log_mean", "mean_log", "sd_log", "log_rank", "log_decorrelation", "sd_log_patterns")
+
+
+class Samples(Protocol):
+    """What `nasjac.networks.population.Samples` offers; shapes there."""
+
+    @property
+    def forward(self) -> Array: ...
+    @property
+    def backward(self) -> Array: ...
+    @property
+    def round_trip(self) -> Array: ...
+    @property
+    def round_trip_angle(self) -> Array: ...
+    @property
+    def decorrelation(self) -> Array: ...
+
+
+def log_bias(probes: int, rank: Array, width: int) -> Array:
+    """E log of the mean of `probes` spherical estimates of a squared norm, minus that norm's logarithm; elementwise.
+
+    ψ(a) − ln a, with the gamma shape a that has the estimate's relative variance 2 (N/r − 1) / ((N + 2) k). For N → ∞
+    this is a = kr/2, as for Gaussian probes; an isotropic Jacobian (r = N) has no bias. `rank` is clipped to [1, N].
+    """
+    excess = width / np.clip(rank, 1.0, width) - 1
+    shape = np.divide(probes * (width + 2) / 2, excess, out=np.full_like(excess, np.inf), where=excess > 0)
+    finite = np.where(np.isfinite(shape), shape, 1.0)
+    bias = torch.digamma(torch.from_numpy(finite)).numpy() - np.log(finite)
+    return np.where(np.isfinite(shape), bias, 0.0)
+
+
+def terms(patterns: Sequence[Samples], width: int) -> tuple[Array, Array]:
+    """Values and standard errors of the terms `NAMES`, [7] each, from the samples of each skip pattern.
+
+    The samples must be finite; NaN marks what they do not determine (`sd_log_patterns` of a single pattern).
+    The error of an ensemble adds the jackknife over its patterns.
+    """
+    ends = [np.concatenate([s.forward[..., -1], s.backward[..., 0]], axis=-1) for s in patterns]
+    shift = max(float(end.max()) for end in ends)
+    moments = np.stack([_moments(s, end, shift) for s, end in zip(patterns, ends, strict=True)])
+
+    count, draws = moments.shape[:2]
+    means = moments.mean(axis=1)
+    values = _values(means, draws, shift, width)
+    without_draw = (draws * means - moments.swapaxes(0, 1)) / (draws - 1)  # [D, S, M]
+    variance = _jackknife_variance(_values(without_draw, draws - 1, shift, width))
+    if count > 1:
+        without_pattern = np.stack([np.delete(means, pattern, axis=0) for pattern in range(count)])  # [S, S-1, M]
+        variance = variance + _jackknife_variance(_values(without_pattern, draws, shift, width))
+    spread, spread_variance = _pattern_spread(moments[:, :, 1])
+    return np.append(values, spread), np.sqrt(np.append(variance, spread_variance))
+
+
+def _moments(samples: Samples, ends: Array, shift: float) -> Array:
+    """[D, M] per-draw means of one pattern, from log energies `ends` [D, I, 2P], forward probes first."""
+    logs = _log_mean_exp(ends)
+    one, other = _log_mean_exp(ends[..., :2]), _log_mean_exp(ends[..., 2:])
+    weights = np.exp(samples.round_trip.sum(axis=-1) - 4 * logs)
+    return np.column_stack(
+        [
+            np.exp(ends - shift).mean(axis=(1, 2)),
+            logs.mean(axis=1),
+            one,
+            other,
+            one * other,
+            _log_mean_exp(samples.round_trip).mean(axis=1),
+            weights.mean(axis=1),
+            (weights * samples.round_trip_angle).mean(axis=1),
+            samples.decorrelation,
+        ]
+    )
+
+
+def _values(means: Array, draws: int, shift: float, width: int) -> Array:
+    """[..., 6] all terms but the last, from means [..., S, M] over `draws` draws (for the covariance's bias)."""
+    average = means.mean(axis=-2)
+    log_mean = shift + np.log(average[..., 0])
+    mean_log, log_rank = _unbiased_logs(average[..., 1], average[..., 8], average[..., 9] / average[..., 10], width)
+    covariance = (means[..., 6:8] - means[..., 2:4] * means[..., 4:6]).mean(axis=(-2, -1)) * draws / (draws - 1)
+    sd_log = np.sqrt(np.maximum(covariance, 0.0))  # the unbiased estimate of a variance may fall below zero
+    with np.errstate(divide="ignore"):  # identical outputs of all inputs: log 0
+        log_decorrelation = np.log(average[..., 11])
+    cost = trainability_cost(mean_log, sd_log, log_rank, log_decorrelation)
+    return np.stack([cost, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
+
+
+def _unbiased_logs(log_energy: Array, log_fourth: Array, fourth_rank: Array, width: int) -> tuple[Array, Array]:
+    """E log 𝒥 and E log(r/N) from the means of log T̂ (four probes) and log F̂ (two), F = tr A² = T² / r.
+
+    Each logarithm carries its probe bias: that of F̂ = ‖JᵀJu‖² depends on the effective rank of A² (`fourth_rank`),
+    that of T̂ on r itself, hence two rounds.
+    """
+    log_fourth = log_fourth - log_bias(2, fourth_rank, width)
+    mean_log = log_energy
+    for _ in range(2):
+        log_rank = 2 * mean_log - log_fourth
+        mean_log = log_energy - log_bias(4, width * np.exp(log_rank), width)
+    return mean_log, 2 * mean_log - log_fourth
+
+
+def _jackknife_variance(left_out: Array) -> Array:
+    """Of a statistic, from its values with one item left out at a time [n, ...]."""
+    return np.asarray((len(left_out) - 1) * left_out.var(axis=0))
+
+
+def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
+    """Standard deviation of E log 𝒥 over patterns, draw noise removed (two-way layout), and its jackknife variance."""
+    patterns, draws = logs_SD.shape
+    if patterns < 3:
+        return math.nan, math.nan
+
+    def spread(rows: Array) -> np.float64:
+        means = rows.mean(axis=1)
+        rest = rows - means[:, None] - rows.mean(axis=0) + rows.mean()
+        noise = (rest**2).sum() / ((len(rows) - 1) * (draws - 1) * draws)
+        return np.float64(math.sqrt(max(0.0, means.var(ddof=1) - noise)))
+
+    left_out = np.stack([spread(np.delete(logs_SD, pattern, axis=0)) for pattern in range(patterns)])
+    return float(spread(logs_SD)), float(_jackknife_variance(left_out))
+
+
+def profile(energies: Array, angles: Array, width: int) -> tuple[Array, Array, Array]:
+    """log_mean, mean_log and the standard error of the latter, [L+1] each, from [D, I, P, L+1] and [D, I, L+1].
+
+    The probe bias of `mean_log` is removed with each layer's own effective rank, the inverse of the mean squared cosine
+    between two independent probes' images.
+    """
+    shift = energies.max(axis=(0, 1, 2))
+    log_mean = shift + np.log(np.exp(energies - shift).mean(axis=(0, 1, 2)))
+    logs = _log_mean_exp(energies.swapaxes(2, 3)).mean(axis=1)
+    mean_log = logs.mean(axis=0) - log_bias(energies.shape[2], 1 / angles.mean(axis=(0, 1)), width)
+    return log_mean, mean_log, logs.std(axis=0, ddof=1) / math.sqrt(len(logs))
+
+
+def _log_mean_exp(logs: Array) -> Array:
+    """Over the last dimension; the numbers must be finite."""
+    top = logs.max(axis=-1, keepdims=True)
+    return np.asarray(top[..., 0] + np.log(np.exp(logs - top).mean(axis=-1)))

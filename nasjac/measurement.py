@@ -1,0 +1,67 @@
+"""What a score says of an architecture: terms with standard errors, and the layer profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["ok", "diverged", "unsupported", "out_of_memory", "failed"]
+
+#: the terms every score may give, in the order in which they are stored
+TERMS = (
+    "trainability_cost",  # S*, lower is better (nasjac.objectives)
+    "log_mean",  # log E 𝒥, natural logarithm, 𝒥 = ‖∂h_L/∂h_0‖_F² / N_L
+    "mean_log",  # E log 𝒥
+    "sd_log",  # standard deviation of log 𝒥 over initializations and inputs, probe variance removed
+    "log_rank",  # log r/N, r the effective rank (tr A)² / tr A², A = J Jᵀ
+    "log_decorrelation",  # log(1 − c), c the correlation of the outputs of two independent inputs
+    "dead_fraction",  # share of samples whose Jacobian is exactly zero
+    "sd_log_patterns",  # standard deviation of E log 𝒥 over the skip patterns of an ensemble
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its standard error; None where there is none."""
+
+    value: float | None
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One point of a Jacobian profile.
+
+    `direction` forward: ‖∂h_l/∂h_0‖_F² / N_l; backward: ‖∂h_L/∂h_l‖_F² / N_L. Natural logarithms; `standard_error` is
+    that of `mean_log`. Not finite is None.
+    """
+
+    name: str
+    direction: Literal["forward", "backward"]
+    log_mean: float | None
+    mean_log: float | None
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One architecture under one score.
+
+    `patterns` of an ensemble: the JSON of each Spec that stood for it, with that one's own measurement.
+    """
+
+    key: str
+    status: Status
+    reason: str | None = None
+    terms: Mapping[str, Estimate] = field(default_factory=dict)
+    profile: tuple[Layer, ...] = ()
+    draws: int = 0
+    seconds: float = 0.0
+    patterns: tuple[tuple[str, Measurement], ...] = ()
+
+    @property
+    def kept(self) -> str | None:
+        """Key of the cheapest of the patterns, None if there is none."""
+        costs = {item.key: item.terms["trainability_cost"].value for _, item in self.patterns if item.status == "ok"}
+        return min(costs, key=lambda key: costs[key] or 0.0) if costs else None

@@ -1,0 +1,195 @@
+"""The report as one HTML page: sentences, tables, figures, and nothing that is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from nasjac.wording import COST, interval, plus_minus, sentences
+
+CHOICES = ("placement", "norm", "activation", "branch", "depth", "width", "skip_density", "params", "flops")
+COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
+RUN_COLUMNS = ("verb", "started", "finished", "status", "device", "git_commit")
+
+Row = Mapping[str, Any]
+
+PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>$title</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #ddd }
+p { max-width: 50rem } li { margin: .3rem 0 } img { max-width: 100% } .wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: 1rem 0 }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
+th { border-color: #999; white-space: normal; vertical-align: bottom }
+td:first-child, th:first-child { text-align: left } tr.chosen { background: #fdece2 }
+code, pre { font: .85rem ui-monospace, monospace; background: #f5f5f5; padding: .1rem .3rem; white-space: pre-wrap }
+</style></head><body>
+<h1>$title</h1>
+<ul>$summary</ul>
+<h2>The search</h2>
+$pareto
+$leaderboard
+<h2>Does the score agree with training?</h2>
+$agreement
+<h2>Jacobian norms, layer by layer</h2>
+$profiles
+<h2>Trials, time and provenance</h2>
+$provenance
+</body></html>
+""")
+
+FRONT_NOTE = """Every dot is one architecture, scored by its Jacobians at initialization, without training. The front
+is chosen on estimates, so the costs along it tend to be optimistic, by about one standard error. In the tables rank 1
+is the lowest cost, and the recommended architecture stands on a coloured ground."""
+
+PROFILE_NOTE = """E log 𝒥 (nats, 𝒥 the squared Jacobian norm per output unit) from the embedding h_0 to layer l, and
+from layer l to the last, h_L; the band is one standard error to both sides. A flat line at 0 passes on signals and
+gradients unchanged; below 0 they vanish, above they explode. A gap is a layer where it is not finite."""
+
+AGREEMENT_NOTE = """Accuracy is on the validation split, the mean over seeds at the learning rate where that is best; as
+the rate is chosen on the same split, compare architectures, not with numbers from elsewhere. An architecture of which
+every training diverged ranks below every finished one. Correlations are Kendall's τ-b and Spearman's ρ with 95%
+percentile bootstrap intervals over architectures. For the cost plus means that the cost is right (it is negated); for a
+size plus means that more of it is more accurate, and a clear minus is as good a predictor. The architectures along the
+front were chosen by the score, so the random ones alone are the fairer test."""
+
+
+def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: Mapping[str, Path]) -> str:
+    """The page, from `nasjac.findings.findings`, leaderboard rows with their `rank`, the study's runs, the figures."""
+    images = {name: _image(path) for name, path in figures.items()}
+    chosen = found["recommended"]["key"] if found["recommended"] else None
+    return PAGE.substitute(
+        title=escape(f"nasjac: study {found['study']}"),
+        summary="".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(found)),
+        pareto=images.get("pareto", "") + _paragraph(FRONT_NOTE if leaderboard else "Nothing has been measured."),
+        leaderboard=table(_leaderboard(found, leaderboard), chosen),
+        agreement=_agreement(found, images.get("cost_vs_accuracy", ""), chosen),
+        profiles=images.get("profiles", "") + _paragraph(PROFILE_NOTE if "profiles" in images else "No data."),
+        provenance=_provenance(found, runs),
+    )
+
+
+def table(rows: Sequence[Row], chosen: str | None = None) -> str:
+    """Rows as an HTML table, headed by the names of the first; the row of the key `chosen` stands out."""
+    if not rows:
+        return ""
+    lines = [f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in rows[0])}</tr>"]
+    for row in rows:
+        mark = " class=chosen" if chosen and row.get("key") == chosen else ""
+        lines.append(f"<tr{mark}>{''.join(f'<td>{escape(cell(value))}</td>' for value in row.values())}</tr>")
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: four digits, thousands apart, a dash for None.
+
+    >>> [cell(value) for value in (0.123456, 1234567, None, "relu")]
+    ['0.1235', '1,234,567', '–', 'relu']
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _leaderboard(found: Row, rows: Sequence[Row]) -> list[Row]:
+    trained = {pick["key"]: _accuracy(pick) for pick in found["picks"]}
+    place = ("rank", "key")
+    return [
+        {**{name: row[name] for name in place}, "accuracy": trained.get(row["key"]), **_facts(row, found["objectives"])}
+        for row in rows
+    ]
+
+
+def _facts(row: Row, objectives: Sequence[str]) -> Row:
+    """What tells architectures apart: cost, further objectives, choices and sizes."""
+    names = dict.fromkeys((*objectives, *CHOICES))
+    content = {name.replace("_", " "): row.get(name) for name in names if name != COST}
+    return {"cost": plus_minus(row.get(COST), row.get(f"{COST}_se"), ".3f"), **content}
+
+
+def _accuracy(pick: Row) -> str:
+    return "diverged" if pick["accuracy"] is None else plus_minus(pick["accuracy"], pick["standard_error"])
+
+
+def _agreement(found: Row, image: str, chosen: str | None) -> str:
+    protocol = found["protocol"]
+    if protocol is None:
+        return _paragraph("Nothing has been validated: whether the cost agrees with training is not known.")
+    rates, seeds = (", ".join(f"{value:g}" for value in protocol[name]) for name in ("learning_rates", "seeds"))
+    how = f"Dataset {protocol['dataset']}, trainer {protocol['trainer']}, learning rates {rates}, seeds {seeds}."
+    if protocol["others"]:
+        how += f" These architectures were also trained under {protocol['others']} other protocols; this is the latest."
+    correlations = [
+        {"ranked by": name, **{f"{title}, {subset}": interval(item[key][subset]) for title, key, subset in COLUMNS}}
+        for name, item in {COST: found, **found["baselines"]}.items()
+    ]
+    picks = [
+        {"key": pick["key"], "role": ", ".join(pick["roles"]), "accuracy": _accuracy(pick),
+         "learning rate": pick["learning_rate"], "diverged": f"{pick['diverged']} of {pick['trainings']}",
+         **_facts(pick, found["objectives"])}
+        for pick in sorted(found["picks"], key=lambda pick: pick["accuracy"] or -1.0, reverse=True)
+    ]  # fmt: skip
+    tables = table(correlations) + _paragraph(_context(found)) + table(found["roles"]) + table(picks, chosen)
+    return image + _paragraph(how) + _paragraph(AGREEMENT_NOTE) + tables
+
+
+def _context(found: Row) -> str:
+    """What a correlation is to be read beside: the seeds' own agreement, the hits of the best, and who is missing."""
+    ceiling, best, validated = found["noise_ceiling"], found["top_k"], found["validated"]
+    said = "How well training agrees with itself is not known: it takes two seeds and three architectures."
+    if ceiling["kendall"] is not None:
+        said = (
+            f"Noise ceiling: the rankings by single training seeds agree at τ {ceiling['kendall']:+.2f} and "
+            f"ρ {ceiling['spearman']:+.2f} ({ceiling['seeds']} seeds, {ceiling['n']} architectures); no score can be "
+            "expected to do much better."
+        )
+    if best:
+        said += (
+            f" Of the {best['k']} architectures with the lowest cost {best['shared']} are among the {best['k']} most "
+            f"accurate (by chance: {best['expected']:.1f})."
+        )
+    if validated["without_cost"]:
+        said += f" Left out of every correlation because they have no cost: {validated['without_cost']}."
+    if missing := validated["picked"] - validated["trained"]:
+        said += f" Picked and not trained under this protocol: {missing}."
+    return said
+
+
+def _provenance(found: Row, runs: Sequence[Row]) -> str:
+    total = sum(item["seconds"] for item in found["timings"])
+    trials = found["trials"]["all"]
+    timings = [
+        {**item, "share": f"{item['seconds'] / total:.1%}" if total else None,
+         "ms a trial": 1e3 * item["seconds"] / trials if item["verb"] == "search" and trials else None}
+        for item in found["timings"]
+    ]  # fmt: skip
+    commands = dict.fromkeys(f"<pre>{escape(run['command'])}</pre>" for run in runs if run["command"])
+    made = [{name: run[name] for name in RUN_COLUMNS} | {"versions": _pairs(run["versions"])} for run in runs]
+    identity = escape(json.dumps(found["identity"], indent=2, ensure_ascii=False))
+    return "".join((
+        table(found["outcomes"]),
+        "<p>Where the time went:</p>" + table(timings) if timings else _paragraph("No times are stored."),
+        "<p>Made by:</p>" + "".join(commands) if commands else "", table(made),
+        f"<p>What makes it this study:</p><pre>{identity}</pre>",
+    ))  # fmt: skip
+
+
+def _pairs(content: Row) -> str:
+    return ", ".join(f"{name} {value}" for name, value in content.items())
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def _image(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{data}">'

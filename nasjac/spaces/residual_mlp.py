@@ -1,0 +1,111 @@
+"""Residual MLPs: depth, width, skip density, pruning, norm placement, activation, branch and gains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nasjac.activations import ACTIVATIONS
+from nasjac.facts import branch_energies
+from nasjac.placement import PLACEMENTS
+from nasjac.pruning import CRITERIA, keep_set
+from nasjac.spec import BRANCHES, NORMS, Block, Spec, check_choice
+from nasjac.wiring import skip_pattern
+
+if TYPE_CHECKING:
+    from nasjac.spaces import Trial
+
+SKIP_MODES = ("pattern", "ensemble")
+
+#: (block number from 0, depth) -> factor on the block's branch
+BRANCH_SCALES: dict[str, Callable[[int, int], float]] = {
+    "one": lambda block, depth: 1.0,
+    "inverse_sqrt_depth": lambda block, depth: 1 / math.sqrt(depth),
+    "inverse_sqrt_index": lambda block, depth: 1 / math.sqrt(block + 1),  # LayerNorm scaling, Sun et al. 2025
+}
+
+
+@dataclass(frozen=True)
+class ResidualMlpSpace:
+    """Options of the space; every range includes its ends, and one value fixes a choice.
+
+    `skip_mode`    pattern: skip density and wiring seed draw one pattern; ensemble: each skip is kept with the density's
+                   probability and the score is an expectation over patterns
+    `prune_ratio`  share of the residual branches that goes, by one of `prune_criteria`
+    """
+
+    depth_min: int = 4
+    depth_max: int = 64
+    widths: tuple[int, ...] = (32, 64, 128)
+    skip_mode: str = "pattern"
+    skip_density_min: float = 0.0
+    skip_density_max: float = 1.0
+    wiring_seeds: int = 1024
+    prune_ratio_min: float = 0.0
+    prune_ratio_max: float = 0.5
+    prune_criteria: tuple[str, ...] = tuple(CRITERIA)
+    placements: tuple[str, ...] = tuple(PLACEMENTS)
+    norms: tuple[str, ...] = NORMS
+    activations: tuple[str, ...] = tuple(name for name in ACTIVATIONS if name != "linear")
+    branches: tuple[str, ...] = BRANCHES
+    weight_gain_min: float = 0.7
+    weight_gain_max: float = 1.8
+    branch_scales: tuple[str, ...] = tuple(BRANCH_SCALES)
+
+    def __post_init__(self) -> None:
+        self._check_range("depth", low=1)
+        self._check_range("skip_density", low=0.0, high=1.0)
+        self._check_range("prune_ratio", low=0.0, high=1.0)
+        self._check_range("weight_gain", low=1e-6)
+        check_choice("space.skip_mode", self.skip_mode, SKIP_MODES)
+        if not 1 <= len(self.widths) <= 3 or min(self.widths) < 2:
+            raise ValueError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(self.widths)}")
+        if self.wiring_seeds < 1:
+            raise ValueError(f"`space.wiring_seeds` must be at least 1, got {self.wiring_seeds}")
+        # a linear network has perfect Jacobians and learns nothing
+        sampled = [name for name in ACTIVATIONS if name != "linear"]
+        for name, choices in (
+            ("prune_criteria", CRITERIA),
+            ("placements", PLACEMENTS),
+            ("norms", NORMS),
+            ("activations", sampled),
+            ("branches", BRANCHES),
+            ("branch_scales", BRANCH_SCALES),
+        ):
+            values = getattr(self, name)
+            if not values:
+                raise ValueError(f"`space.{name}` must name at least one of {', '.join(choices)}, got an empty list")
+            for value in values:
+                check_choice(f"space.{name}", value, choices)
+
+    def __call__(self, trial: Trial) -> Spec:
+        """One architecture from one trial; a flat function of its choices."""
+        depth = trial.suggest_int("depth", self.depth_min, self.depth_max)
+        width = trial.suggest_categorical("width", self.widths)
+        density = trial.suggest_float("skip_density", self.skip_density_min, self.skip_density_max)
+        seed = trial.suggest_int("wiring_seed", 0, self.wiring_seeds - 1)
+        ratio = trial.suggest_float("prune_ratio", self.prune_ratio_min, self.prune_ratio_max)
+        criterion = trial.suggest_categorical("prune_criterion", self.prune_criteria)
+        scale = BRANCH_SCALES[trial.suggest_categorical("branch_scale", self.branch_scales)]
+        common = {
+            "placement": trial.suggest_categorical("placement", self.placements),
+            "norm": trial.suggest_categorical("norm", self.norms),
+            "activation": trial.suggest_categorical("activation", self.activations),
+            "branch": trial.suggest_categorical("branch", self.branches),
+            "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
+        }
+        skips = skip_pattern(density, depth, seed) if self.skip_mode == "pattern" else [density] * depth
+        blocks = tuple(Block(skip=float(skip), scale=scale(number, depth)) for number, skip in enumerate(skips))
+        whole = Spec(width=width, blocks=blocks, **common)
+        keep = keep_set(ratio, criterion, branch_energies(whole), seed)
+        return Spec(width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common)
+
+    def _check_range(self, name: str, low: float, high: float = math.inf) -> None:
+        start, end = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
+        if not low <= start <= end <= high:
+            within = f"in [{low:g}, {high:g}]" if high < math.inf else f"at least {low:g}"
+            raise ValueError(
+                f"`space.{name}_min` and `space.{name}_max` must be {within} and in order, got {start!r} and {end!r}"
+            )

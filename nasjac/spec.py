@@ -1,0 +1,147 @@
+"""What an architecture is: a resolved, concrete, hashable description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from nasjac.activations import ACTIVATIONS
+from nasjac.placement import PLACEMENTS
+
+NORMS = ("layernorm", "rmsnorm")
+BRANCHES = ("two_matrix", "one_matrix")
+KINDS = ("residual_mlp",)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One residual block x -> skip * x + scale * F(x), its norms where the placement puts them.
+
+    `keep`  False prunes the branch; the block is then the identity, norms included.
+    `skip`  1 keeps the identity path, 0 cuts it; between them it is the probability with which the path is kept, which
+            makes the Spec an ensemble of networks.
+    `scale` factor on the branch output.
+    """
+
+    keep: bool = True
+    skip: float = 1.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keep, bool):
+            raise ValueError(f"`keep` must be true or false, got {self.keep!r}")
+        _check_number("skip", self.skip, low=0.0, high=1.0)
+        _check_number("scale", self.scale, low=0.0)
+        if self.keep and self.skip == 0 and self.scale == 0:
+            raise ValueError("a block must not lose both skip and branch, got skip 0 and scale 0")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An architecture: its blocks, and what they have in common.
+
+    `width`        units of the residual stream (and of the hidden layer of a two-matrix branch)
+    `blocks`       the residual blocks, input side first
+    `placement`    where the norm sits, one of `nasjac.placement.PLACEMENTS`
+    `norm`         layernorm or rmsnorm
+    `activation`   one of `nasjac.activations.ACTIVATIONS`
+    `branch`       two_matrix, F(x) = W2 phi(W1 x), or one_matrix, F(x) = W phi(x)
+    `weight_gain`  standard deviation of a branch weight is weight_gain / sqrt(fan_in)
+
+    >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
+    True
+    """
+
+    width: int
+    blocks: tuple[Block, ...]
+    kind: str = "residual_mlp"
+    placement: str = "none"
+    norm: str = "layernorm"
+    activation: str = "relu"
+    branch: str = "two_matrix"
+    weight_gain: float = field(default=1.0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
+            raise ValueError(f"`width` must be a whole number of at least 2, got {self.width!r}")
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        check_choice("kind", self.kind, KINDS)
+        check_choice("placement", self.placement, PLACEMENTS)
+        check_choice("norm", self.norm, NORMS)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("branch", self.branch, BRANCHES)
+        _check_number("weight_gain", self.weight_gain, low=0.0, open_low=True)
+
+    @cached_property
+    def canonical(self) -> Spec:
+        """The same network without what cannot matter: pruned blocks, and choices that no kept block uses."""
+        blocks = tuple(block for block in self.blocks if block.keep)
+        if not blocks:
+            return Spec(width=self.width, blocks=(), kind=self.kind)
+        norm = self.norm if PLACEMENTS[self.placement].uses_norm else _default("norm")
+        return replace(self, blocks=blocks, norm=norm)
+
+    @cached_property
+    def key(self) -> str:
+        """Content key: 12 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical.to_json().encode()).hexdigest()[:12]
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether some kept block has its skip with a probability only."""
+        return any(block.keep and 0 < block.skip < 1 for block in self.blocks)
+
+    def to_json(self) -> str:
+        """JSON of the fields that differ from their defaults, keys sorted: a field added later changes nothing here."""
+        content: dict[str, Any] = {**_non_default(self), "blocks": [_non_default(block) for block in self.blocks]}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Spec:
+        """The Spec that `to_json` wrote. ValueError names an unknown field."""
+        content = json.loads(text)
+        if not isinstance(content, Mapping) or not isinstance(content.get("blocks"), list):
+            raise ValueError("a Spec's JSON must be an object with a list `blocks`")
+        blocks = tuple(Block(**_known(Block, block)) for block in content["blocks"])
+        return Spec(**{**_known(Spec, content), "blocks": blocks})
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """ValueError that names the field, the choices and the value, unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_number(name: str, value: object, low: float, high: float = math.inf, open_low: bool = False) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < low or value > high or (open_low and value == low):  # type: ignore[operator]
+        least = f"greater than {low:g}" if open_low else f"at least {low:g}"
+        rule = f"a number in [{low:g}, {high:g}]" if high < math.inf else f"a finite number {least}"
+        raise ValueError(f"`{name}` must be {rule}, got {value!r}")
+
+
+def _default(name: str) -> Any:
+    return next(item.default for item in fields(Spec) if item.name == name)
+
+
+def _non_default(item: Spec | Block) -> dict[str, Any]:
+    """Fields whose value differs from the default, numbers in one form (1 and 1.0 are the same content)."""
+    content = {}
+    for entry in fields(item):
+        value = getattr(item, entry.name)
+        if entry.default is MISSING or value != entry.default:
+            content[entry.name] = float(value) if isinstance(entry.default, float) else value
+    return content
+
+
+def _known(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    names = [entry.name for entry in fields(kind)]
+    unknown = [name for name in content if name not in names]
+    if unknown:
+        raise ValueError(f"`{unknown[0]}` is not a field of {kind.__name__}; its fields are {', '.join(names)}")
+    return dict(content)

@@ -1,0 +1,324 @@
+"""The results database: one file that several processes may write, a batch of trials at a time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nasjac.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
+from nasjac.database import Table, check_known, connect, path_of, select
+from nasjac.measurement import TERMS, Measurement
+from nasjac.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
+from nasjac.schema import column_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Conflict = Literal["resume", "new", "error"]
+
+#: SQL: the value is one of the list in JSON :keys, or there is no such list; a list of any length is one parameter
+_AMONG = "(:keys IS NULL OR {} IN (SELECT value FROM json_each(:keys)))"
+
+
+class Store:
+    """A results database, opened: `with Store("nasjac.db") as store: store.frame("leaderboard")`.
+
+    `url` is a path or sqlite:///path; the file is made unless `read_only`; `mounts` is the table of mounts. Writers
+    wait up to 30 s for one another; each writing method is one transaction, so a killed process leaves whole batches.
+    ValueError: see `nasjac.database.connect`.
+    """
+
+    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
+        self.path = path_of(url)
+        self._connection = connect(self.path, read_only, mounts)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. The last to close it folds the write-ahead log in."""
+        self._connection.close()
+
+    # Reading in general
+
+    def select(
+        self, sql: str, values: Mapping[str, Any] | None = None, name: str = "sql", text: str | None = None
+    ) -> Table:
+        """Column names and rows of one SELECT. See `nasjac.database.select`, also for the errors."""
+        return select(self._connection, sql, values or {}, name, text)
+
+    def query(self, sql: str, /, **values: Any) -> pd.DataFrame:
+        """What one SELECT gives; :x in it takes the value x. ValueError: malformed, or anything but reading."""
+        import pandas as pd  # late: half a second that `nasjac query` need not wait
+
+        table = self.select(sql, values)
+        return pd.DataFrame.from_records(table.rows, columns=list(table.columns), coerce_float=True)
+
+    def frame(self, name: str, study: str | None = None) -> pd.DataFrame:
+        """A whole table or view, or one study's share of it. `nasjac query --schema` lists them."""
+        there = column_names()
+        check_known("name", name, there)
+        if study is None:
+            return self.query(f"SELECT * FROM {name}")
+        check_known("name", name, [relation for relation, names in there.items() if "study" in names])
+        return self.query(f"SELECT * FROM {name} WHERE study = :study", study=self.study(study).name)
+
+    # Studies and their trials
+
+    def open_study(self, name: str, identity: Mapping[str, Any], on_conflict: Conflict, score_id: str) -> str:
+        """Make the study `name`, or find it; returns the name used.
+
+        on_conflict, if it exists: resume (ValueError if its identity is a different one), new (name-2, name-3, ...), or
+        error. The `dataset` in the identity, a name or a mapping with one, is the one the leaderboard shows.
+        """
+        check_known("on_conflict", on_conflict, ("resume", "new", "error"))
+        with self._transaction():
+            taken = self.studies()
+            if name in taken and on_conflict == "error":
+                raise ValueError(f"`study` must be a new name under on_conflict=error, got {name!r}, which exists")
+            if name in taken and on_conflict == "resume":
+                _check_same(name, self.study(name).identity, json.loads(to_json(identity)))
+                return name
+            if name in taken:
+                name = next(f"{name}-{count}" for count in range(2, len(taken) + 3) if f"{name}-{count}" not in taken)
+            dataset = identity.get("dataset")
+            dataset = dataset.get("name") if isinstance(dataset, Mapping) else dataset
+            self._insert("study", [of_row(StudyRow(name, identity, score_id, dataset, now()))])
+        return name
+
+    def studies(self) -> list[str]:
+        """Names of the studies, oldest first."""
+        return [name for (name,) in self._connection.execute("SELECT name FROM study ORDER BY rowid")]
+
+    def study(self, name: str) -> StudyRow:
+        """The study of that name. ValueError lists those there are."""
+        check_known("study", name, self.studies())
+        return self._read(StudyRow, "study", "name = :name", name=name)[0]
+
+    def recommend(self, study: str, key: str, reason: str) -> None:
+        """Store which architecture the study recommends, and why."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE study SET recommended_key = ?, recommended_reason = ? WHERE name = ?",
+                (key, reason, self.study(study).name),
+            )
+
+    def trials(self, study: str) -> list[TrialRow]:
+        """The study's trials in number order."""
+        return self._read(TrialRow, "trial", "study = :study ORDER BY number", study=self.study(study).name)
+
+    def record_batch(
+        self,
+        study: str,
+        batch: int,
+        trials: Sequence[TrialRow],
+        architectures: Sequence[ArchitectureRow],
+        measurements: Sequence[Measurement],
+        score: str,
+        score_id: str,
+        notes: Mapping[str, Any],
+    ) -> None:
+        """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
+
+        Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
+        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again.
+        ValueError: this is neither the study's next batch nor an extension of its last; a key stored with another spec.
+        """
+        assert trials and all(trial.study == study and trial.batch == batch for trial in trials)
+        with self._transaction():
+            self._replace_partial(study, batch, len(trials))
+            self._insert("batch", [{"study": study, "batch": batch, "notes": to_json(notes)}])
+            self._record_scored(architectures, measurements, score, score_id)
+            self._insert("trial", [of_row(replace(trial, score_id=score_id)) for trial in trials])
+
+    def notes(self, study: str, before: int) -> dict[str, Any]:
+        """What the sampler had noted on the study when batch `before` began."""
+        sql = "SELECT notes FROM batch WHERE study = ? AND batch < ? ORDER BY batch"
+        found = self._connection.execute(sql, (study, before))
+        return {name: value for (text,) in found for name, value in json.loads(text).items()}
+
+    def kept(self, key: str, score_id: str) -> str | None:
+        """The architecture that a trial kept when it scored the ensemble `key`; None if no trial did."""
+        sql = "SELECT kept_key FROM trial WHERE architecture_key = ? AND score_id = ? AND kept_key IS NOT NULL LIMIT 1"
+        found = self._connection.execute(sql, (key, score_id)).fetchone()
+        return found[0] if found else None
+
+    # Architectures and what was measured of them
+
+    def record_scored(
+        self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str
+    ) -> None:
+        """Store architectures that no trial asked for, and their measurements. Errors as `record_batch`."""
+        with self._transaction():
+            self._record_scored(architectures, measurements, score, score_id)
+
+    def architectures(self, keys: Collection[str] | None = None) -> dict[str, ArchitectureRow]:
+        """The architectures of those keys that are there, all by default."""
+        found = self._read(ArchitectureRow, "architecture", _AMONG.format("key"), keys=_listed(keys))
+        return {row.key: row for row in found}
+
+    def measurements(self, keys: Collection[str] | None, score_id: str, profile: bool = True) -> dict[str, Measurement]:
+        """The measurements under that score of those architectures (None: all) that have one.
+
+        Every term is there, NULL as None. `profile` False leaves the profiles empty, which is ten times as fast.
+        """
+        names = ["architecture_key", "status", "reason", "draws", "seconds", "profile" if profile else "'{}'"]
+        names += [name for term in TERMS for name in (term, f"{term}_se")]
+        sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
+        values = {"score_id": score_id, "keys": _listed(keys)}
+        found = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
+        return {row[0]: read_measurement(*row) for row in found}
+
+    def resolve_key(self, prefix: str) -> str:
+        """The one key that starts with `prefix`. ValueError: none, or several, which it lists."""
+        sql = "SELECT key FROM architecture WHERE substr(key, 1, length(:prefix)) = :prefix ORDER BY key"
+        found: list[str] = [key for (key,) in self._connection.execute(sql, {"prefix": prefix.lower()})]
+        if len(found) != 1:
+            listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+            several = f"{len(found)} keys start with it: {listed}" if found else "no key starts with it"
+            raise ValueError(f"`key` must be the start of one architecture's key, got {prefix!r}: {several}")
+        return found[0]
+
+    # Validations
+
+    def record_validations(self, validations: Sequence[ValidationRow]) -> None:
+        """Store brief trainings; the same training again replaces the old row."""
+        created = now()
+        with self._transaction():
+            dated = [replace(row, created=row.created or created) for row in validations]
+            self._insert("validation", [of_row(row) for row in dated], how="INSERT OR REPLACE")
+
+    def validations(
+        self, keys: Collection[str] | None = None, dataset: str | None = None, trainer_id: str | None = None
+    ) -> list[ValidationRow]:
+        """The brief trainings, of these architectures, dataset and trainer alone where given; in the order stored."""
+        condition = (
+            f"{_AMONG.format('architecture_key')} AND dataset = coalesce(:dataset, dataset)"
+            " AND trainer_id = coalesce(:trainer_id, trainer_id) ORDER BY rowid"
+        )
+        values = {"keys": _listed(keys), "dataset": dataset, "trainer_id": trainer_id}
+        return self._read(ValidationRow, "validation", condition, **values)
+
+    def record_picks(self, study: str, picks: Iterable[tuple[str, Role]]) -> None:
+        """Store which architectures the study's validation chose (key, role), in place of an earlier choice."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM validation_pick WHERE study = ?", (study,))
+            picked = [{"study": study, "architecture_key": key, "role": role} for key, role in picks]
+            self._insert("validation_pick", picked, then="ON CONFLICT DO NOTHING")
+
+    def picks(self, study: str) -> list[tuple[str, Role]]:
+        """(key, role) of what the study's validation chose, in the order stored."""
+        sql = "SELECT architecture_key, role FROM validation_pick WHERE study = ? ORDER BY rowid"
+        return list(self._connection.execute(sql, (self.study(study).name,)))
+
+    # Runs
+
+    def begin_run(self, run: RunRow) -> int:
+        """Store that a command begins; returns its number."""
+        with self._transaction():
+            self._insert("run", [of_row(replace(run, started=run.started or now()))])
+            return int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+
+    def finish_run(self, run_id: int, status: str, timings: Mapping[str, float], notes: Mapping[str, Any]) -> None:
+        """Store how it ended, where its time went (seconds by part), and notes."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE run SET finished = ?, status = ?, timings = ?, notes = ? WHERE run_id = ?",
+                (now(), status, to_json(timings), to_json(notes), run_id),
+            )
+
+    # The same for all
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Everything inside is stored, or nothing. ValueError: the file takes no writes (locked, disk full)."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")  # at once: a reader that becomes a writer is not made to wait
+            yield
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"`database` must take writes, got {str(self.path)!r}: {error}") from error
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _insert(self, table: str, content: Sequence[dict[str, Any]], how: str = "INSERT", then: str = "") -> None:
+        if content:
+            names, marks = ", ".join(content[0]), ", ".join("?" * len(content[0]))
+            sql = f"{how} INTO {table} ({names}) VALUES ({marks}) {then}"
+            self._connection.executemany(sql, [tuple(row.values()) for row in content])
+
+    def _replace_partial(self, study: str, batch: int, trials: int) -> None:
+        sql = "SELECT batch, count(*) FROM trial WHERE study = ? GROUP BY batch ORDER BY batch DESC LIMIT 1"
+        last, count = self._connection.execute(sql, (study,)).fetchone() or (-1, 0)
+        if batch == last and count < trials:
+            for table in ("trial", "batch"):
+                self._connection.execute(f"DELETE FROM {table} WHERE study = ? AND batch = ?", (study, batch))
+        elif batch != last + 1:
+            raise ValueError(
+                f"`batch` must be {last + 1}, the next of study {study!r}, got {batch}: another process writes it"
+            )
+
+    def _record_scored(
+        self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str
+    ) -> None:
+        asked = [of_row(row) for row in architectures]
+        self._insert("architecture", asked, then="ON CONFLICT DO NOTHING")
+        sql = f"SELECT key, spec FROM architecture WHERE {_AMONG.format('key')}"
+        stored = dict(self._connection.execute(sql, {"keys": _listed([row.key for row in architectures])}))
+        for row in asked:
+            key, spec = row["key"], row["spec"]
+            if stored[key] != spec:
+                raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
+        keys = [item.key for item in measurements]
+        sql = f"SELECT architecture_key FROM measurement WHERE score_id = :id AND {_AMONG.format('architecture_key')}"
+        there = {key for (key,) in self._connection.execute(sql, {"id": score_id, "keys": _listed(keys)})}
+        fresh = {item.key: item for item in measurements if item.key not in there}
+        created = now()
+        self._insert("measurement", [measurement_columns(item, score, score_id, created) for item in fresh.values()])
+
+    def _read(self, kind: type[R], table: str, condition: str, **values: Any) -> list[R]:
+        names = [item.name for item in fields(kind)]
+        found = self._connection.execute(f"SELECT {', '.join(names)} FROM {table} WHERE {condition}", values)
+        return [read_row(kind, names, row) for row in found]
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _listed(keys: Collection[str] | None) -> str | None:
+    return None if keys is None else json.dumps(list(keys))
+
+
+def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    old, new = dict(_flat(stored)), dict(_flat(asked))
+    missing = "nothing"
+    differing = [
+        f"{field} is {old.get(field, missing)!r}, asked for {new.get(field, missing)!r}"
+        for field in {**old, **new}
+        if old.get(field, missing) != new.get(field, missing)
+    ]
+    if differing:
+        raise ValueError(
+            f"`study` must have the same identity to be resumed, got {name!r}, where {'; '.join(differing)} "
+            "(on_conflict=new starts another)"
+        )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

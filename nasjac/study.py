@@ -1,0 +1,133 @@
+"""The Optuna study of a search: in memory, asked in batches, rebuilt from stored trials.
+
+The sampler is made anew for each batch from (seed, batch number), so that what it proposes depends on the stored trials
+alone and a resumed search goes on as the unbroken one would. Samplers that keep notes of their own do so in the trials'
+and the study's system attributes, which are stored too. Rejected proposals are trials that failed, in Optuna's eyes; a
+rebuilt study has them again, so that Optuna's trial numbers agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import TrialState, create_trial
+
+from nasjac.facts import Facts, facts
+from nasjac.objectives import Budget, Direction
+from nasjac.rows import TrialRow
+from nasjac.spaces import Space
+from nasjac.spec import Spec
+
+#: proposals that break a constraint before a trial is given up as infeasible
+TRIES = 10
+
+SamplerFactory = Callable[..., optuna.samplers.BaseSampler]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the sampler proposes in one trial; `feasible` if it keeps every constraint."""
+
+    trial: optuna.Trial
+    spec: Spec
+    facts: Facts
+    constraints: Mapping[str, float]
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint is kept."""
+        return all(violation <= 0 for violation in self.constraints.values())
+
+
+class Study:
+    """An in-memory Optuna study that proposes architectures.
+
+    `sampler`  called with `seed=`, e.g. functools.partial(optuna.samplers.NSGAIISampler, population_size=50)
+    """
+
+    def __init__(
+        self, space: Space, sampler: SamplerFactory, budget: Budget, directions: Sequence[Direction], seed: int
+    ) -> None:
+        self.space, self.budget, self.seed, self._sampler = space, budget, seed, sampler
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, directions=list(directions), sampler=sampler(seed=seed))
+        self._id = self._storage.get_study_id_from_name(self._study.study_name)
+        self._notes: dict[str, Any] = {}
+
+    def replay(self, rows: Sequence[TrialRow], notes: Mapping[str, Any]) -> None:
+        """Bring back stored trials, and the sampler's notes on the study (`take_notes`)."""
+        for row in sorted(rows, key=lambda row: row.asked):
+            for _ in range(row.asked - self._storage.get_n_trials(self._id)):
+                self._study.add_trial(create_trial(state=TrialState.FAIL))
+            self._study.add_trial(_frozen(row))
+        for key, value in notes.items():
+            self._storage.set_study_system_attr(self._id, key, value)
+        self._notes = dict(notes)
+
+    def ask(self, batch: int, count: int) -> list[Proposal]:
+        """`count` proposals; one that breaks a constraint is drawn again, at most `TRIES` times."""
+        self._study.sampler = self._sampler(seed=derived_seed(self.seed, batch))
+        settled = {slot: proposal for slot, proposal in enumerate(self._propose(count))}
+        for _ in range(TRIES):
+            rejected = [slot for slot, proposal in settled.items() if not proposal.feasible]
+            for slot in rejected:
+                self._study.tell(settled[slot].trial, state=TrialState.FAIL)
+            settled |= dict(zip(rejected, self._propose(len(rejected)), strict=True))
+        return [settled[slot] for slot in range(count)]
+
+    def tell(self, proposal: Proposal, values: Mapping[str, float] | None) -> dict[str, Any]:
+        """The proposal's objectives, None if it has none: it breaks a constraint, or its score is not finite.
+
+        Returns the columns of a TrialRow that `replay` needs.
+        """
+        if values is None:
+            trial = self._study.tell(proposal.trial, state=TrialState.FAIL)
+        else:
+            trial = self._study.tell(proposal.trial, list(values.values()))
+        return {
+            "asked": trial.number,
+            "objectives": dict(values or {}),
+            "constraints": dict(proposal.constraints),
+            "choices": dict(trial.params),
+            "distributions": {name: distribution_to_json(value) for name, value in trial.distributions.items()},
+            "system_attrs": dict(trial.system_attrs),
+        }
+
+    def take_notes(self) -> dict[str, Any]:
+        """What the sampler noted on the study since the last call."""
+        noted = dict(self._storage.get_study_system_attrs(self._id))
+        changed = {key: value for key, value in noted.items() if key not in self._notes or self._notes[key] != value}
+        self._notes = noted
+        return changed
+
+    def _propose(self, count: int) -> list[Proposal]:
+        trials = [self._study.ask() for _ in range(count)]
+        specs = [self.space(trial) for trial in trials]
+        return list(self._judged(trials, specs))
+
+    def _judged(self, trials: Sequence[optuna.Trial], specs: Sequence[Spec]) -> Iterator[Proposal]:
+        for trial, spec, known in zip(trials, specs, facts(specs), strict=True):
+            violations = self.budget.violations(known)
+            for name, violation in violations.items():
+                trial.set_constraint(name, violation)
+            yield Proposal(trial, spec, known, violations)
+
+
+def derived_seed(*parts: int) -> int:
+    """A 32-bit seed that depends on all of `parts`."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "little")
+
+
+def _frozen(row: TrialRow) -> optuna.trial.FrozenTrial:
+    return create_trial(
+        state=TrialState.COMPLETE if row.objectives else TrialState.FAIL,
+        values=list(row.objectives.values()) or None,
+        params=dict(row.choices),
+        distributions={name: json_to_distribution(text) for name, text in row.distributions.items()},
+        system_attrs=dict(row.system_attrs),
+    )

@@ -1,0 +1,10 @@
+"""Trainers: brief training of a few architectures, to check what a score says; one file each."""
+
+from __future__ import annotations
+
+from nasjac.trainers.adamw import AdamW
+from nasjac.trainers.run import Progress, Run, Trainer, best, trainer_id
+
+TRAINERS = {"adamw": AdamW}
+
+__all__ = ["TRAINERS", "AdamW", "Progress", "Run", "Trainer", "best", "trainer_id"]

@@ -1,0 +1,75 @@
+"""What a training gives back, and what every trainer offers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from nasjac.datasets.data import Data
+from nasjac.spec import Spec
+
+#: reports (done, total, what is going on)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training, from one seed at one learning rate.
+
+    `status`      ok, or diverged: then `reason` says what stopped being finite, and figures and state are missing
+    `accuracy`    share of validation samples whose largest output is their label's
+    `loss`        cross-entropy on the validation split, natural logarithm
+    `train_loss`  the same on training batches, mean over the last tenth of the steps, each before its update
+    `steps`       updates made
+    `seconds`     this run's share of the wall time of the runs trained together
+    `state`       the module's state_dict after training, on the CPU
+    """
+
+    seed: int
+    learning_rate: float
+    status: Literal["ok", "diverged"]
+    reason: str | None
+    accuracy: float | None
+    loss: float | None
+    train_loss: float | None
+    steps: int
+    seconds: float
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Trainer(Protocol):
+    """A trainer's options, a frozen dataclass; every pair of its seeds and learning rates is one run."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]: ...
+
+    def train(self, spec: Spec, data: Data, device: str = "cpu", progress: Progress | None = None) -> list[Run]: ...
+
+
+def trainer_id(trainer: Trainer, device: str | torch.device = "cpu") -> str:
+    """12 hexadecimal digits that tell trainers apart whose runs differ: name, options and device type.
+
+    Seeds and learning rates are not in it: they tell the runs of one trainer apart.
+    """
+    options = {item.name: getattr(trainer, item.name) for item in fields(trainer)}  # type: ignore[arg-type]
+    content = {"trainer": trainer.name, "device": torch.device(device).type, **options}
+    content = {name: value for name, value in content.items() if name not in ("seeds", "learning_rates")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def best(runs: list[Run]) -> Run | None:
+    """The run with the highest validation accuracy, of equals the one with the least loss; None if all diverged."""
+    finished = [run for run in runs if run.accuracy is not None]
+    return max(finished, key=lambda run: (run.accuracy, -(run.loss or 0.0)), default=None)

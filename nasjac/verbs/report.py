@@ -1,0 +1,205 @@
+"""`nasjac report`: what a study has found, as a page, figures, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from nasjac import figures
+from nasjac.database import check_known
+from nasjac.findings import Evidence, findings, front_rows
+from nasjac.page import page
+from nasjac.store import Store
+from nasjac.validated import Pick, by_protocol
+from nasjac.wording import COST, sentences, trials
+
+OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study's report: the `folder` it is in, its files by name, its figures as numbers, and its chief sentences."""
+
+    folder: Path
+    files: Mapping[str, Path]
+    summary: Mapping[str, Any]
+    text: str
+
+
+def report(
+    store: Store,
+    study: str,
+    out: str | Path = "reports",
+    objectives: Mapping[str, str] = OBJECTIVES,
+    top: int = 20,
+    resamples: int = 1000,
+) -> Report:
+    """Write the report of `study` to the folder `out`/`study`: report.html, summary.json, leaderboard.csv, *.png.
+
+    `objectives` {column of the leaderboard: "minimize" or "maximize"}, `top` rows of the leaderboard on the page,
+    `resamples` of the bootstrap. A figure for which there is no data is not drawn, and an earlier one is removed.
+    ValueError: a study that is not there, an objective that is no column, a folder that cannot be written.
+    """
+    evidence = gather(store, study, objectives)
+    found = findings(evidence, resamples)
+    folder = Path(out) / _folder_name(study)
+    files = {name: folder / name for name in ("report.html", "summary.json", "leaderboard.csv")}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = _draw(folder, evidence, found, _profiles(store, evidence))
+        shown = page(found, _shown(evidence, top), evidence.runs, drawn)
+        files["report.html"].write_text(shown, encoding="utf-8")
+        content = json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
+        files["summary.json"].write_text(content, encoding="utf-8")
+        _write_csv(files["leaderboard.csv"], evidence.rows)
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+    text = "\n".join([*sentences(found), f"Report: {files['report.html']}"])
+    return Report(folder, {**files, **{path.name: path for path in drawn.values()}}, found, text)
+
+
+def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES) -> Evidence:
+    """What the store knows of the study, for `nasjac.findings`."""
+    row = store.study(study)
+    leaderboard = store.select("SELECT * FROM leaderboard WHERE study = :study", {"study": study})
+    for name in objectives:
+        check_known("objectives", name, leaderboard.columns)
+    board = leaderboard.dicts()
+    roles: dict[str, list[str]] = defaultdict(list)
+    for key, role in store.picks(study):
+        roles[key].append(role)
+    chosen = row.recommended_key
+    keys = [*roles, *([chosen] if chosen and chosen not in roles else [])]
+    protocol, found = by_protocol(store.validations(keys, row.dataset))
+    facts = _facts(store, row.score_id, board, keys)
+    picks = {key: Pick(key, tuple(roles[key]), facts[key], found.get(key)) for key in keys}
+    return Evidence(
+        study=row,
+        objectives=objectives,
+        outcomes=_outcomes(store, study),
+        rows=board,
+        runs=[
+            {**run, **{name: json.loads(run[name]) for name in ("timings", "versions")}}
+            for run in store.select("SELECT * FROM run WHERE study = :study ORDER BY run_id", {"study": study}).dicts()
+        ],
+        picks=[pick for pick in picks.values() if pick.roles],
+        recommended=picks[chosen] if chosen else None,
+        protocol=protocol,
+    )
+
+
+def _facts(store: Store, score_id: str, board: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
+    """What is known of each key without training.
+
+    The leaderboard goes first: it knows the pattern kept of an ensemble by the ensemble's measurement.
+    """
+    facts: dict[str, dict[str, Any]] = {
+        row["key"]: {k: v for k, v in row.items() if k not in ("study", "number") and not k.startswith("validation")}
+        for row in board
+        if row["key"] in keys
+    }
+    architectures, measurements = store.architectures(keys), store.measurements(keys, score_id)
+    for key in keys:
+        if key not in facts:
+            terms = measurements[key].terms if key in measurements else {}
+            facts[key] = {
+                **{name: value for name, value in asdict(architectures[key]).items() if name != "spec"},
+                **{name: estimate.value for name, estimate in terms.items()},
+                **{f"{name}_se": estimate.standard_error for name, estimate in terms.items()},
+            }
+    return facts
+
+
+def _outcomes(store: Store, study: str, most: int = 3) -> list[dict[str, Any]]:
+    """Trials by state and reason, the `most` frequent reasons of a state by themselves and the others together."""
+    counts = store.select(
+        "SELECT state, reason, count(*) AS trials FROM trial WHERE study = :study "
+        "GROUP BY state, reason ORDER BY state, trials DESC",
+        {"study": study},
+    ).dicts()
+    outcomes: list[dict[str, Any]] = []
+    for state in dict.fromkeys(row["state"] for row in counts):
+        group = [row for row in counts if row["state"] == state]
+        outcomes += group[:most]
+        if rest := group[most:]:
+            outcomes.append({"state": state, "reason": "other reasons", "trials": sum(row["trials"] for row in rest)})
+    return outcomes
+
+
+def _profiles(store: Store, evidence: Evidence, few: int = 3) -> dict[str, list[figures.Profile]]:
+    """Labelled profiles: of the recommended architecture, of the `few` of lowest cost, of the `few` of highest."""
+    chosen = evidence.study.recommended_key
+    ranked = [row for row in evidence.rows if row[COST] is not None]
+    others = [row for row in ranked if row["key"] != chosen]
+    groups = {
+        "recommended": [row for row in ranked if row["key"] == chosen],
+        "lowest cost": others[:few],
+        "highest cost": others[few:][-few:],
+    }
+    sql = "SELECT kept_key, architecture_key FROM trial WHERE study = :study AND state = 'complete'"
+    measured: dict[str, str] = dict(store.select(f"{sql} ORDER BY number DESC", {"study": evidence.study.name}).rows)
+    keys = [measured[row["key"]] for group in groups.values() for row in group]
+    found = store.measurements(keys, evidence.study.score_id)
+    return {
+        name: [
+            (_label(name, row), found[measured[row["key"]]].profile)
+            for row in group
+            if measured[row["key"]] in found and found[measured[row["key"]]].profile
+        ]
+        for name, group in groups.items()
+    }
+
+
+def _label(group: str, row: Mapping[str, Any]) -> str:
+    choices = f"{row['placement']}, {row['activation']}, {row['depth']} blocks, width {row['width']}"
+    return f"{group}: {row['key']}, cost {row[COST]:.3g} ({choices})"
+
+
+def _draw(
+    folder: Path, evidence: Evidence, found: Mapping[str, Any], profiles: Mapping[str, Sequence[figures.Profile]]
+) -> dict[str, Path]:
+    """Draw what there is data for; a figure of an earlier report that is not drawn again is removed."""
+    paths = {name: folder / f"{name}.png" for name in ("pareto", "cost_vs_accuracy", "profiles")}
+    for path in paths.values():
+        path.unlink(missing_ok=True)
+    chosen = evidence.study.recommended_key or ""
+    front = front_rows(evidence.rows, evidence.objectives)
+    if front:
+        figures.pareto(paths["pareto"], evidence.rows, front, evidence.objectives, chosen, trials(found))
+    if any(pick.accuracy is not None and pick.facts.get(COST) is not None for pick in evidence.picks):
+        table = {COST: found["kendall"], **{name: item["kendall"] for name, item in found["baselines"].items()}}
+        ceiling = found["noise_ceiling"]["kendall"]
+        figures.cost_vs_accuracy(paths["cost_vs_accuracy"], evidence.picks, chosen, table, ceiling)
+    recommended = next(iter(profiles["recommended"]), None)
+    groups = {name: group for name, group in profiles.items() if name != "recommended" and group}
+    if groups or recommended:
+        figures.profiles(paths["profiles"], groups or {"recommended": []}, recommended)
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def _shown(evidence: Evidence, top: int) -> list[Mapping[str, Any]]:
+    """The first rows of the leaderboard, and the recommended architecture's wherever it stands, with their ranks."""
+    ranked = [{"rank": rank, **row} for rank, row in enumerate(evidence.rows, start=1)]
+    return [row for row in ranked if row["rank"] <= top or row["key"] == evidence.study.recommended_key]
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        if rows:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _folder_name(study: str) -> str:
+    """The study's name as the name of one folder: what no file name may hold is percent-encoded."""
+    name = quote(study, safe=" =,+@")
+    if not name.strip("."):
+        raise ValueError(f"`study` must be a name that a folder can have, got {study!r}")
+    return name

@@ -1,0 +1,284 @@
+"""search: architectures sampled, scored before training, and stored, a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import optuna
+import torch
+
+from nasjac.console import Advance
+from nasjac.datasets import Data
+from nasjac.facts import Facts, facts
+from nasjac.front import knee
+from nasjac.interrupts import Interrupted
+from nasjac.measurement import Measurement
+from nasjac.objectives import OBJECTIVES, Budget, directions
+from nasjac.rows import ArchitectureRow, TrialRow
+from nasjac.scores import Score
+from nasjac.spaces import Space
+from nasjac.spec import Spec
+from nasjac.store import Store
+from nasjac.study import TRIES, Proposal, SamplerFactory, Study, derived_seed
+
+#: the fields of a Spec that are columns of its architecture's row
+CHOICES = ("kind", "width", "placement", "norm", "activation", "branch", "weight_gain")
+
+#: batches of random proposals to look through for validation
+DRAW_BATCHES = 200
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """`batch` proposals are asked for, scored and stored together; `objectives` is what the sampler optimizes."""
+
+    batch: int = 64
+    objectives: tuple[str, ...] = ("trainability_cost", "nonlinear_effective_depth")
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"`search.batch` must be at least 1, got {self.batch!r}")
+        directions(self.objectives)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything that makes a search; `names` labels its open parts (space, score, sampler, dataset) and their options."""
+
+    space: Space
+    score: Score
+    sampler: SamplerFactory
+    data: Data
+    names: Mapping[str, Mapping[str, Any]]
+    budget: Budget = field(default_factory=Budget)
+    options: SearchOptions = field(default_factory=SearchOptions)
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a study must share to be resumed."""
+        options = {"search": asdict(self.options), "seed": self.seed}
+        return json.loads(json.dumps({**self.names, "dataset": self._dataset, **options}))  # type: ignore[no-any-return]
+
+    @property
+    def score_id(self) -> str:
+        """Digest of all that a measurement depends on beside the architecture."""
+        content = {"score": self.names["score"], "dataset": self._dataset, "device": self.device.type}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def _dataset(self) -> dict[str, Any]:
+        digest = hashlib.sha256(self.data.train_inputs.numpy().tobytes()).hexdigest()[:12]
+        return {"name": self.names["dataset"]["name"], "inputs": digest}
+
+    @property
+    def default_name(self) -> str:
+        """The study's name unless one is given."""
+        parts = (str(self.names[part]["name"]).rpartition(":")[2] for part in ("space", "sampler"))
+        return "-".join((*parts, str(self.seed)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a search ended: trials stored, seconds by part of those run now, and whether a signal stopped it."""
+
+    trials: int
+    seconds: Mapping[str, float]
+    interrupted: bool
+    group_size: float | None
+
+
+def search(store: Store, name: str, job: Search, advance: Advance, stop: Interrupted) -> Outcome:
+    """Run or resume the study `name` until its budget is spent or `stop()`; then store what it recommends.
+
+    Each batch is one transaction: proposals, what was measured, and the sampler's notes. An incomplete last batch (the
+    budget ended inside it) is asked for again, so that a search does not depend on where it was interrupted.
+    """
+    study = Study(job.space, job.sampler, job.budget, directions(job.options.objectives), job.seed)
+    loop = _Loop(store, name, job, study)
+    began = time.perf_counter()
+    while loop.number < job.budget.trials and not stop():
+        if job.budget.minutes is not None and time.perf_counter() - began > 60 * job.budget.minutes:
+            break
+        loop.run_batch()
+        advance(loop.number, loop.summary)
+    recommend(store, name, job)
+    return Outcome(loop.number, loop.seconds, stop(), loop.group_size)
+
+
+class _Loop:
+    """The state of a running search: what it has seen, and where the time goes."""
+
+    def __init__(self, store: Store, name: str, job: Search, study: Study) -> None:
+        self.store, self.name, self.job, self.study = store, name, job, study
+        self.seconds = {"sampler": 0.0, "score": 0.0, "store": 0.0}
+        self._groups: list[int] = []
+        with self._timed("store"):
+            rows = store.trials(name)
+            if rows and len(rows) < job.budget.trials:
+                last = rows[-1].batch
+                if sum(row.batch == last for row in rows) < job.options.batch:
+                    rows = [row for row in rows if row.batch < last]
+            notes = store.notes(name, before=rows[-1].batch + 1 if rows else 0)
+        with self._timed("sampler"):
+            study.replay(rows, notes)
+        self.number, self.batch = len(rows), rows[-1].batch + 1 if rows else 0
+        self.told = {row.architecture_key: row for row in rows if row.state in ("complete", "failed")}
+
+    @property
+    def summary(self) -> str:
+        """The cheapest architecture so far."""
+        name = "trainability_cost"
+        costs = [row.objectives[name] for row in self.told.values() if name in row.objectives]
+        return f"least {name} {min(costs):.3f}" if costs else ""
+
+    @property
+    def group_size(self) -> float | None:
+        """Mean number of architectures measured by one call of the score."""
+        return sum(self._groups) / len(self._groups) if self._groups else None
+
+    def run_batch(self) -> None:
+        with self._timed("sampler"):
+            proposals = self.study.ask(self.batch, self.job.options.batch)
+            proposals = proposals[: self.job.budget.trials - self.number]
+        fresh = {p.spec.key: p for p in proposals if p.feasible and p.spec.key not in self.told}
+        with self._timed("store"):
+            known = self.store.measurements(list(fresh), self.job.score_id, profile=False)
+        with self._timed("score"):
+            specs = [p.spec for key, p in fresh.items() if key not in known]
+            measured = self.job.score(specs, self.job.data.train_inputs, self.job.device) if specs else []
+            self._groups += [len(specs)] if specs else []
+        with self._timed("sampler"):
+            found = known | {measurement.key: measurement for measurement in measured}
+            rows = [self._settle(p, self.number + i, found) for i, p in enumerate(proposals)]
+            notes = self.study.take_notes()
+        with self._timed("store"):
+            architectures = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals])
+            architectures += _pattern_rows(measured)
+            everything = [m for outer in measured for m in (outer, *(inner for _, inner in outer.patterns))]
+            self.store.record_batch(
+                self.name, self.batch, rows, architectures, everything, self.job.score.name, self.job.score_id, notes
+            )
+        self.number, self.batch = self.number + len(rows), self.batch + 1
+
+    def _settle(self, proposal: Proposal, number: int, found: Mapping[str, Measurement]) -> TrialRow:
+        """Tell the sampler, and the row to store."""
+        key = proposal.spec.key
+        shown = self.told.get(key)
+        values, kept, reason, state = None, None, None, "infeasible"
+        if not proposal.feasible:
+            broken = [name for name, violation in proposal.constraints.items() if violation > 0]
+            reason = f"{' and '.join(broken)} not kept in {TRIES + 1} proposals"
+        elif shown is not None:
+            values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
+        else:
+            values, reason = objective_values(self.job.options.objectives, found[key], proposal.facts)
+            kept, state = self._kept(found[key]), "complete" if values else "failed"
+        columns = self.study.tell(proposal, values)
+        row = TrialRow(
+            self.name,
+            number,
+            self.batch,
+            state,  # type: ignore[arg-type]
+            architecture_key=key,
+            kept_key=kept,
+            reason=reason,
+            **columns,
+        )
+        if state in ("complete", "failed"):
+            self.told[key] = row
+        return row
+
+    def _kept(self, measurement: Measurement) -> str:
+        """The architecture to keep: itself, or the cheapest pattern of an ensemble (looked up if measured earlier)."""
+        return measurement.kept or self.store.kept(measurement.key, self.job.score_id) or measurement.key
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[part] += time.perf_counter() - began
+
+
+def objective_values(
+    names: Sequence[str], measurement: Measurement, known: Facts
+) -> tuple[dict[str, float] | None, str | None]:
+    """The objectives by name, or None and the reason why there are none."""
+    if measurement.status != "ok":
+        return None, f"{measurement.status}: {measurement.reason}"
+    values = {name: OBJECTIVES[name].value(measurement.terms, known) for name in names}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        return None, f"the score gives no {missing[0]}"
+    return {name: float(value) for name, value in values.items() if value is not None}, None
+
+
+def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[ArchitectureRow]:
+    """The rows of `specs`, in their canonical form."""
+    rows = []
+    for spec, fact in zip((spec.canonical for spec in specs), known, strict=True):
+        whole = not spec.is_ensemble
+        columns = {**asdict(fact), "skip_count": round(fact.skip_count) if whole else None}
+        choices = {name: getattr(spec, name) for name in CHOICES}
+        rows.append(ArchitectureRow(key=spec.key, spec=json.loads(spec.to_json()), **choices, **columns))
+    return rows
+
+
+def recommend(store: Store, name: str, job: Search) -> None:
+    """Store the knee of the study's front, if there is one; objectives whose ratios matter enter by their logarithm.
+
+    The cost is in nats already, so both axes are: a doubled depth is worth the same anywhere.
+    """
+    names = job.options.objectives
+    trials = [trial for trial in store.trials(name) if trial.state == "complete"]
+    trials = [trial for trial in trials if all(trial.objectives[o] > 0 for o in names if OBJECTIVES[o].is_ratio)]
+    if trials:
+        scales = [math.log if OBJECTIVES[o].is_ratio else float for o in names]
+        values = [[scale(trial.objectives[o]) for o, scale in zip(names, scales, strict=True)] for trial in trials]
+        labels = [f"log {o}" if OBJECTIVES[o].is_ratio else o for o in names]
+        index, reason = knee(values, directions(names), labels)
+        store.recommend(name, str(trials[index].kept_key), reason)
+
+
+def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -> list[str]:
+    """Keys of `count` different architectures drawn at random from the space under the search's constraints.
+
+    With `params` they also have that many parameters, within the budget's band. They are scored and stored. There are
+    fewer if `DRAW_BATCHES` batches of proposals hold no more.
+    """
+    budget = job.budget if params is None else replace(job.budget, params=params)
+    wanted = directions(job.options.objectives)
+    study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(seed))
+    found: dict[str, Proposal] = {}
+    for batch in range(DRAW_BATCHES):
+        if len(found) >= count:
+            break
+        proposals = study.ask(batch, max(count, 8))
+        found |= {proposal.spec.key: proposal for proposal in proposals if proposal.feasible}
+    return _score_drawn(store, job, list(found.values())[:count])
+
+
+def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> list[str]:
+    specs = {proposal.spec.key: proposal.spec for proposal in proposals}
+    known = store.measurements(list(specs), job.score_id, profile=False)
+    fresh = [spec for key, spec in specs.items() if key not in known]
+    measured = job.score(fresh, job.data.train_inputs, job.device) if fresh else []
+    rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + _pattern_rows(measured)
+    everything = [m for outer in measured for m in (outer, *(inner for _, inner in outer.patterns))]
+    store.record_scored(rows, everything, job.score.name, job.score_id)
+    kept = {measurement.key: measurement.kept for measurement in measured}
+    return [kept.get(key) or store.kept(key, job.score_id) or key for key in specs]
+
+
+def _pattern_rows(measured: Sequence[Measurement]) -> list[ArchitectureRow]:
+    """Architectures of the patterns that stood for ensembles."""
+    specs = [Spec.from_json(text) for measurement in measured for text, _ in measurement.patterns]
+    return architecture_rows(specs, facts(specs))

@@ -1,0 +1,132 @@
+"""nasjac show: all that is known of one architecture."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nasjac import tables
+from nasjac.measurement import TERMS
+from nasjac.store import Store
+
+PROFILE_POINTS = 9  # how many layers of a profile the table shows, both ends among them
+
+_TRIALS = """SELECT study, number, batch, state, architecture_key, kept_key, objectives, constraints, choices, reason
+    FROM trial WHERE architecture_key = :key OR kept_key = :key ORDER BY study, number"""
+_VALIDATIONS = """SELECT dataset, trainer, trainer_id, learning_rate, seed, status, accuracy, loss, train_loss, steps,
+    seconds, reason, created
+    FROM validation WHERE architecture_key = :key ORDER BY dataset, trainer_id, learning_rate, seed"""
+
+
+def main(argv: list[str]) -> int:
+    """Print what is known of the architecture. ValueError: no such key, an ambiguous one, or no such database."""
+    parser = argparse.ArgumentParser(prog="nasjac show", description="Print all that is known of one architecture.")
+    parser.add_argument("key", help="its key, or the start of it")
+    parser.add_argument("--database", default="nasjac.db", help="path of the results database (default: nasjac.db)")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    asked = parser.parse_args(argv)
+    with Store(asked.database, read_only=True) as store:
+        known = gather(store, store.resolve_key(asked.key))
+    print(json.dumps(known, indent=1, ensure_ascii=False) if asked.format == "json" else as_text(known))
+    return 0
+
+
+def gather(store: Store, key: str) -> dict[str, Any]:
+    """Everything the database knows of the architecture `key`, as JSON values; NULL is None.
+
+    key, spec, columns, recommended (by which studies, why), picks, trials, measurements (terms as value and
+    standard_error, the whole profile), validations.
+    """
+
+    def ask(sql: str) -> list[dict[str, Any]]:
+        return [dict(_parsed(row)) for row in store.select(sql, {"key": key}).dicts()]
+
+    columns = ask("SELECT * FROM architecture WHERE key = :key")[0]
+    measurements = ask("SELECT * FROM measurement WHERE architecture_key = :key ORDER BY created, score_id")
+    return {
+        "key": columns.pop("key"),
+        "spec": columns.pop("spec"),
+        "columns": columns,
+        "recommended": ask("SELECT name AS study, recommended_reason AS why FROM study WHERE recommended_key = :key"),
+        "picks": ask("SELECT study, role FROM validation_pick WHERE architecture_key = :key ORDER BY study, role"),
+        "trials": ask(_TRIALS),
+        "measurements": [_with_terms(row) for row in measurements],
+        "validations": ask(_VALIDATIONS),
+    }
+
+
+def as_text(known: Mapping[str, Any]) -> str:
+    """What `gather` gives, for people: layer profiles at a few layers, equal neighbouring blocks together."""
+    return "\n".join(line.rstrip() for line in _lines(known))
+
+
+def _lines(known: Mapping[str, Any]) -> Iterator[str]:
+    yield f"architecture {known['key']}"
+    yield from _pairs(known["columns"])
+    for row in known["recommended"]:
+        yield f"\nrecommended by study {row['study']}: {row['why']}"
+    yield "\nspec"
+    yield from _pairs({name: value for name, value in known["spec"].items() if name != "blocks"})
+    for block, run in itertools.groupby(known["spec"].get("blocks", [])):
+        yield f"  {len(list(run))} x block {json.dumps(block)}"
+    yield f"\ntrials: {len(known['trials'])}"
+    for row in known["trials"]:
+        objectives = ", ".join(f"{name} {tables.cell(value)}" for name, value in row["objectives"].items())
+        kept = f", kept {row['kept_key']}" if row["kept_key"] != row["architecture_key"] else ""
+        why = f", {row['reason']}" if row["reason"] else ""
+        yield f"  {row['study']} trial {row['number']} {row['state']}: {objectives}{kept}{why}"
+    for row in known["measurements"]:
+        yield from _measurement(row)
+    yield f"\nvalidations: {len(known['validations'])}"
+    roles = ", ".join(f"{row['role']} of {row['study']}" for row in known["picks"])
+    if roles:
+        yield f"  chosen as {roles}"
+    if known["validations"]:
+        hidden = {"trainer_id", "train_loss", "created"}
+        rows = [{name: row[name] for name in row if name not in hidden} for row in known["validations"]]
+        text = tables.as_text(list(rows[0]), [list(row.values()) for row in rows])
+        yield from (f"  {line}" for line in text.splitlines())
+
+
+def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
+    why = f" ({row['reason']})" if row["reason"] else ""
+    took = f"{row['draws']} draws, {tables.cell(row['seconds'])} s, {row['created']}"
+    yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
+    terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}
+    yield from _pairs({name: _plus_minus(term["value"], term["standard_error"]) for name, term in terms.items()})
+    layers = [dict(zip(row["profile"], values, strict=True)) for values in zip(*row["profile"].values(), strict=True)]
+    for direction, group in itertools.groupby(layers, key=lambda layer: layer["direction"]):
+        yield f"  {direction} profile, mean log of the squared Jacobian norm per unit"
+        for layer in _spread(list(group), PROFILE_POINTS):
+            yield f"    {layer['name']}  {_plus_minus(layer['mean_log'], layer['standard_error'])}"
+
+
+def _pairs(content: Mapping[str, Any]) -> Iterator[str]:
+    width = max(map(len, content), default=0)
+    return (f"  {name:{width}}  {tables.cell(value)}" for name, value in content.items())
+
+
+def _plus_minus(value: float | None, error: float | None) -> str:
+    return f"{tables.cell(value)} ± {tables.cell(error)}" if error is not None else tables.cell(value)
+
+
+def _spread(items: list[Any], count: int) -> list[Any]:
+    """At most `count` of the items, evenly spread, both ends among them."""
+    if len(items) <= count:
+        return items
+    return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
+
+
+def _with_terms(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `measurement` with its term columns gathered under `terms`."""
+    terms = {name: {"value": row.pop(name), "standard_error": row.pop(f"{name}_se")} for name in TERMS}
+    return {**row, "terms": terms, "profile": row["profile"]}
+
+
+def _parsed(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The columns of a row, those that hold JSON as what they say."""
+    for name, value in row.items():
+        yield name, json.loads(value) if name in {"spec", "objectives", "constraints", "choices", "profile"} else value

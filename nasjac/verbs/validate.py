@@ -1,0 +1,145 @@
+"""validate: the best of a study and as many drawn at random, trained briefly, to see whether the score was right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nasjac import checkpoint
+from nasjac.front import spread
+from nasjac.objectives import directions
+from nasjac.rows import Role
+from nasjac.store import Store
+from nasjac.trainers import Progress
+from nasjac.verbs.train import Task, Training, train_row
+
+#: (seed, count, params) -> keys of `count` architectures (fewer if the space has no more) drawn from the study's space
+#: under its budgets, of about `params` parameters unless that is None; measured and stored. The same for the same seed
+Draw = Callable[[int, int, int | None], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class ValidationOptions:
+    """What to validate a study on.
+
+    `top`      picks along the front: the recommended one, then those that add the most hypervolume
+    `random`   fresh draws from the space under the same budgets
+    `matched`  fresh draws of as many parameters as the recommended architecture has (none without one)
+    `seed`     of the draws
+    """
+
+    top: int = 8
+    random: int = 8
+    matched: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("top", "random", "matched", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`validation.{name}` must be at least 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was picked, and how much of it was trained now, was there already, or is left because of `stop`."""
+
+    picks: tuple[tuple[str, Role], ...]
+    trained: int
+    reused: int
+    left: int
+
+
+def validate(
+    store: Store,
+    study: str,
+    task: Task,
+    draw: Draw,
+    options: ValidationOptions = ValidationOptions(),
+    save: str | Path | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Validation:
+    """Pick architectures, train those that this task has not trained yet, record each as soon as it is done.
+
+    `save` is a folder for checkpoints of the best runs, one folder an architecture, named by its key.
+    `progress` is called once all are picked and after each, with (done, total, key and result); `stop` is asked before
+    each, and if it says true the rest is left to the next call. ValueError, before any training: a checkpoint in `save`
+    that another task made.
+    """
+    picks = list(_picks(store, study, draw, options))
+    store.record_picks(study, picks)
+    keys = list(dict.fromkeys(key for key, _ in picks))
+    architectures = store.architectures(keys)
+    folders = {key: None if save is None else Path(save) / key for key in keys}
+    todo = {key: job for key in keys if (job := _remaining(store, key, task, folders[key]))}
+    reused, trained = len(keys) - len(todo), 0
+    progress = progress or (lambda done, total, text: None)
+    progress(reused, len(keys), f"{reused} trained before")
+    for key, job in todo.items():
+        if stop():
+            break
+        training = train_row(store, architectures[key], *job)
+        trained += 1
+        progress(reused + trained, len(keys), summary(training))
+    return Validation(tuple(picks), trained, reused, len(todo) - trained)
+
+
+def summary(training: Training) -> str:
+    """One line: the key, and the best run or why there is none."""
+    run = training.best
+    if run is None:
+        return f"{training.key} diverged: {training.runs[0].reason}"
+    return f"{training.key} accuracy {run.accuracy:.3f} at learning rate {run.learning_rate:g}"
+
+
+def _picks(store: Store, study: str, draw: Draw, options: ValidationOptions) -> Iterator[tuple[str, Role]]:
+    """What to train and why. Where something is matched to the recommended architecture, that one is picked too."""
+    recommended = store.study(study).recommended_key
+    front = _front(store, study, options.top)
+    if recommended is not None:
+        front = list(dict.fromkeys([recommended, *front]))[: max(options.top, min(options.matched, 1))]
+    yield from ((key, "front") for key in front)
+    if options.random:
+        yield from ((key, "random") for key in draw(2 * options.seed, options.random, None))
+    if options.matched and recommended is not None:
+        params = store.architectures([recommended])[recommended].params
+        yield from ((key, "matched") for key in draw(2 * options.seed + 1, options.matched, params))
+
+
+def _front(store: Store, study: str, count: int) -> list[str]:
+    """Keys along the front of the study's complete trials, those that add the most hypervolume first."""
+    trials = [trial for trial in store.trials(study) if trial.state == "complete" and trial.kept_key is not None]
+    if not trials:
+        return []
+    names = list(trials[0].objectives)
+    values = [[trial.objectives[name] for name in names] for trial in trials]
+    chosen = spread(values, directions(names), count)
+    return list(dict.fromkeys(str(trials[index].kept_key) for index in chosen))
+
+
+def _remaining(store: Store, key: str, task: Task, folder: Path | None) -> tuple[Task, Path | None] | None:
+    """The seeds of the task that are not recorded, and where to save; all seeds if there is something to save yet."""
+    rows = store.validations([key], task.dataset, task.identity["trainer_id"])
+    done = {(row.seed, row.learning_rate) for row in rows}
+    rates, seeds = task.trainer.learning_rates, task.trainer.seeds
+    missing = tuple(seed for seed in seeds if any((seed, rate) not in done for rate in rates))
+    unsaved = folder is not None and not _is_saved(folder, task)
+    if unsaved and (missing or any(row.status == "ok" for row in rows)):
+        return task, folder
+    if not missing:
+        return None
+    return replace(task, trainer=replace(task.trainer, seeds=missing)), None  # type: ignore[type-var]
+
+
+def _is_saved(folder: Path, task: Task) -> bool:
+    """Whether this task's checkpoint is in `folder` already. ValueError if another's is."""
+    if checkpoint.is_free(folder):
+        return False
+    info = checkpoint.read_info(folder)
+    other = [name for name, value in task.identity.items() if info.get(name) != value]
+    if other:
+        rule = f"a folder without checkpoints of other trainings, got {folder}"
+        values = ", ".join(f"{name} {info.get(name)!r} instead of {task.identity[name]!r}" for name in other)
+        raise ValueError(f"`save` must be {rule} ({values})")
+    return True

@@ -1,0 +1,244 @@
+"""Whose file it is, where it lies, and that asking never writes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_rows import filled
+
+from nasjac import database
+from nasjac.measurement import TERMS
+from nasjac.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
+from nasjac.store import Store
+
+MOUNTS = """/dev/sda1 / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sdb1 /home/me/local xfs rw 0 0
+sshfs#host: /mnt/my\\040disk fuse.sshfs rw 0 0
+systemd-1 /net autofs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/data/x.db", None),
+        ("/home/me/x.db", "nfs4"),
+        ("/homely/x.db", None),
+        ("/home/me/local/x.db", None),
+        ("/mnt/my disk/x.db", "fuse.sshfs"),
+        ("/net/x.db", None),
+    ],
+)
+def test_the_deepest_mount_decides(path: str, kind: str | None) -> None:
+    assert database.network_file_system(Path(path), MOUNTS) == kind
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse.glusterfs", "ceph", "fuse.ceph-fuse", "lustre", "gpfs", "afs"],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_network_file_systems_are_refused_by_name(tmp_path: Path, kind: str, read_only: bool) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/x {tmp_path} {kind} rw 0 0\n")
+    with pytest.raises(ValueError, match=f"`database` must be on a local disk, .* on {kind}: .* one host"):
+        Store(tmp_path / "x.db", read_only, mounts)
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_a_later_mount_covers_an_earlier_one() -> None:
+    assert database.network_file_system(Path("/home/x.db"), MOUNTS + "tmpfs /home tmpfs rw 0 0\n") is None
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/db", ":memory:", "", "sqlite:///"])
+def test_only_files(url: str) -> None:
+    with pytest.raises(ValueError, match="`database` must be the path of a file"):
+        database.path_of(url)
+
+
+def test_urls_are_paths() -> None:
+    assert database.path_of("sqlite:////a/b.db") == database.path_of("/a/b.db") == Path("/a/b.db")
+    assert database.path_of("sqlite:///b.db") == Path("b.db").resolve()
+
+
+def test_a_name_with_signs_is_a_name(tmp_path: Path) -> None:
+    Store(tmp_path / "50% ? #1.db").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["50% ? #1.db"]
+
+
+def test_a_missing_file_is_not_made_for_reading(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`database` must be a file that exists"):
+        Store(tmp_path / "x.db", read_only=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["/proc/x.db", "."])
+def test_a_place_that_cannot_be_written(place: str) -> None:
+    with pytest.raises(ValueError, match=r"that can be written, got .*: unable to open"):
+        Store(place)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`database` must be in a folder that exists"):
+        Store(tmp_path / "no" / "x.db")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write every file")
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    filled(tmp_path / "x.db").close()
+    (tmp_path / "x.db").chmod(0o444)
+    with pytest.raises(ValueError, match="that can be written"):
+        Store(tmp_path / "x.db")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_files_of_others_are_left_alone(tmp_path: Path, read_only: bool) -> None:
+    (tmp_path / "text.db").write_text("not a database, but long enough to be taken for one" * 40)
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE run (x)")
+    other.close()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="file is not a database"):
+        Store(tmp_path / "text.db", read_only)
+    with pytest.raises(ValueError, match="another program's database"):
+        Store(tmp_path / "other.db", read_only)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_empty_file_is_taken_for_writing_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.db").touch()
+    with pytest.raises(ValueError, match="an empty file"):
+        Store(tmp_path / "x.db", read_only=True)
+    with Store(tmp_path / "x.db") as store:
+        assert store.studies() == []
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path / "x.db").close()
+    _set_version(tmp_path / "x.db", SCHEMA_VERSION + 1)
+    for read_only in (False, True):
+        with pytest.raises(ValueError, match=f"version {SCHEMA_VERSION} at most, .* of version {SCHEMA_VERSION + 1}"):
+            Store(tmp_path / "x.db", read_only)
+
+
+def test_an_older_schema_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:
+    filled(tmp_path / "x.db").close()
+    _set_version(tmp_path / "x.db", 0)
+    with pytest.raises(ValueError, match=f"schema version {SCHEMA_VERSION} to be read, .* of version 0"):
+        Store(tmp_path / "x.db", read_only=True)
+
+
+COLOUR = "ALTER TABLE architecture ADD COLUMN colour TEXT;\nUPDATE architecture SET colour = 'a;b' || width;\n"
+BROKEN = "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);\n"
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_migration_runs_the_scripts_not_yet_seen(tmp_path: Path, version: int) -> None:
+    if version:
+        filled(tmp_path / "x.db").close()
+    connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    assert _ask(connection, "PRAGMA user_version") == [(version,)]
+    migrate(connection, (*MIGRATIONS, COLOUR))
+    migrate(connection, (*MIGRATIONS, COLOUR))
+    assert _ask(connection, "PRAGMA user_version") == [(2,)]
+    assert _ask(connection, "SELECT colour FROM architecture") == [("a;b8",)] * 8 * version
+    assert _ask(connection, "SELECT count(*) FROM leaderboard") == [(8 * version,)]
+    connection.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    filled(tmp_path / "x.db").close()
+    connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        migrate(connection, (*MIGRATIONS, COLOUR, BROKEN))
+    assert _ask(connection, "PRAGMA user_version") == [(1,)]
+    assert not _ask(connection, "SELECT name FROM sqlite_master WHERE name = 'half'")
+    assert "colour" not in [row[1] for row in _ask(connection, "PRAGMA table_info(architecture)")]
+    connection.close()
+
+
+def test_many_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(6) as pool:
+        names = list(pool.map(_open, [(tmp_path / f"{number // 6}.db", number) for number in range(30)]))
+    assert sorted(names) == sorted(f"study {number}" for number in range(30))
+
+
+def test_the_schema_has_every_term_and_a_meaning_for_every_column() -> None:
+    there = column_names()
+    for table in ("measurement", "leaderboard"):
+        wanted = [name for term in TERMS for name in (term, f"{term}_se")]
+        assert [name for name in there[table] if name in wanted] == wanted
+    assert all(column.meaning for relation in relations() for column in relation.columns)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM trial",
+        "UPDATE trial SET batch = 9",
+        "INSERT INTO study (name) VALUES ('x')",
+        "WITH x AS (SELECT 1) DELETE FROM trial",
+        "CREATE TABLE x (y)",
+        "CREATE TEMP TABLE x (y)",
+        "DROP VIEW leaderboard",
+        "PRAGMA user_version = 7",
+        "PRAGMA user_version",
+        "ATTACH 'other.db' AS other",
+        "VACUUM INTO 'copy.db'",
+        "BEGIN",
+        "SELECT load_extension('x')",
+        "",
+        "-- nothing",
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_asking_never_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str, read_only: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled(Path("x.db")).close()
+    before = Path("x.db").read_bytes()
+    with Store("x.db", read_only) as store:
+        with pytest.raises(ValueError, match="`sql` must be one SELECT that only reads, got"):
+            store.select(sql)
+        assert store.select("SELECT count(*), max(batch) FROM trial").rows == [(8, 1)]
+    assert Path("x.db").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} <= {"x.db", "x.db-wal", "x.db-shm"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "sentence"),
+    [
+        ("SELECT 1; DELETE FROM trial", "`sql` must be one statement"),
+        ("SELECT depht FROM architecture", r"name a column .*depth.*, got 'depht'; did you mean depth\?"),
+        ("SELECT l.trainabilty_cost FROM leaderboard AS l", r"did you mean trainability_cost\?"),
+        ("SELECT * FROM leaderbord", r"name a table .*validation.*, got 'leaderbord'; did you mean leaderboard\?"),
+        ("SELECT * FROM trial WHERE", "`sql` must be SQL that SQLite can run, got .*: incomplete input"),
+        ("SELEC 1", "`sql` must be SQL that SQLite can run, got 'SELEC 1': near"),
+        ("SELECT :x", "`sql` must be SQL that SQLite can run, got 'SELECT :x': .*:x"),
+    ],
+)
+def test_a_wrong_question_is_answered_by_one_sentence(tmp_path: Path, sql: str, sentence: str) -> None:
+    with filled(tmp_path / "x.db") as store, pytest.raises(ValueError, match=sentence) as error:
+        store.select(sql)
+    assert "\n" not in str(error.value)
+
+
+def _open(place: tuple[Path, int]) -> str:
+    path, number = place
+    with Store(path) as store:
+        return store.open_study(f"study {number}", {}, "error", "s1")
+
+
+def _set_version(path: Path, version: int) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+
+def _ask(connection: sqlite3.Connection, sql: str) -> list[Any]:
+    return connection.execute(sql).fetchall()
