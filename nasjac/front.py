@@ -54,31 +54,36 @@ def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> ND
     return front[chosen]
 
 
-def knee(values: ArrayLike, directions: Sequence[Direction], names: Sequence[str] = ()) -> tuple[int, str]:
+def knee(
+    values: ArrayLike, directions: Sequence[Direction], names: Sequence[str] = (), ratios: Sequence[bool] = ()
+) -> tuple[int, str]:
     """Index of the knee of the front, and the reason in one sentence with its numbers.
 
-    The objectives are normalized to [0, 1] over the front, 0 the best. The knee is the point farthest from the line
+    An objective marked in `ratios` enters by its logarithm: a doubling is worth the same anywhere. The objectives are normalized to [0, 1] over the front, 0 the best. The knee is the point farthest from the line
     through the two extremes, on its better side: with two objectives the line is x + y = 1 and the distance
     (1 - x - y) / sqrt(2), so it is the point of the least sum, which is the rule for any number of objectives. Where
     the front nowhere bends to the better side an extreme is returned. Ties go to the better first objective. (Das, "On
     characterizing the knee of the Pareto curve", Structural Optimization 18, 1999.)
     """
-    array = np.asarray(values, dtype=float)
-    front, points = _normalized_front(array, directions)
-    if not front.size:
+    shown = np.asarray(values, dtype=float)
+    if not shown.size:
         raise ValueError("`values` must hold at least one point, got none")
+    logarithmic = np.array(list(ratios) or [False] * shown.shape[1])
+    array = np.where(logarithmic, np.log(np.where(logarithmic, shown, 1.0)), shown)
+    front, points = _normalized_front(array, directions)
     sums = points.sum(axis=1)
     best = int(np.argmin(sums))
     index, objectives = int(front[best]), points.shape[1]
     labels = list(names) or [f"objective {i + 1}" for i in range(objectives)]
-    where = ", ".join(f"{label} {value:.4g}" for label, value in zip(labels, array[index], strict=True))
+    where = ", ".join(f"{label} {value:.4g}" for label, value in zip(labels, shown[index], strict=True))
     if objectives == 1 or len(front) == 1:
         return index, f"the front is this one point: {where}"
     if objectives > 2:
         rule = f"the least sum of the objectives, each normalized to [0, 1] (sum {sums[best]:.3f})"
         return index, f"knee: {where}; of {len(front)} points of the front {rule}"
-    first, last = (f"({array[end][0]:.4g}, {array[end][1]:.4g})" for end in front[[0, -1]])
-    line = f"the line from {first} to {last}, both objectives normalized to [0, 1]"
+    first, last = (f"({shown[end][0]:.4g}, {shown[end][1]:.4g})" for end in front[[0, -1]])
+    scale = "".join(f", {label} on a log scale" for label, log in zip(labels, logarithmic, strict=True) if log)
+    line = f"the line from {first} to {last}, both objectives normalized to [0, 1]{scale}"
     distance = (1 - sums[best]) / np.sqrt(2)
     if distance < 1e-9:
         return index, f"no knee: {where}; no point of the front of {len(front)} lies on the better side of {line}"

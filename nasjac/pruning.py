@@ -1,7 +1,7 @@
 """Which residual branches go: one function a criterion.
 
-Each returns the blocks in the order in which they are pruned, [L] indices. `energy` is the expected branch energy
-chi_l = E‖J_F‖_F² / N of each block, [L]; `seed` matters to `random` alone.
+Each returns the blocks in the order in which they are pruned, [L] indices. `energy()` gives the expected branch energy
+chi_l = E‖J_F‖_F² / N of each block, [L], to whom it matters; `seed` matters to `random` alone.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 Order = NDArray[np.intp]
-Energy = NDArray[np.float64]
+Energy = Callable[[], NDArray[np.float64]]
 
 
-def random(energy: Energy, seed: int) -> Order:
+def random(depth: int, energy: Energy, seed: int) -> Order:
     """A random order."""
-    return np.random.default_rng(seed).permutation(len(energy))
+    return np.random.default_rng(seed).permutation(depth)
 
 
-def alternate(energy: Energy, seed: int) -> Order:
+def alternate(depth: int, energy: Energy, seed: int) -> Order:
     """Every second block (1, 3, 5, ...), then every second one of the rest, so that what is left stays spread out."""
-    left, order = np.arange(len(energy)), [np.arange(0)]
+    left, order = np.arange(depth), [np.arange(0)]
     while len(left) > 1:
         order.append(left[1::2])
         left = left[::2]
     return np.concatenate([*order, left])
 
 
-def last(energy: Energy, seed: int) -> Order:
+def last(depth: int, energy: Energy, seed: int) -> Order:
     """Output side first."""
-    return np.arange(len(energy))[::-1]
+    return np.arange(depth)[::-1]
 
 
-def first(energy: Energy, seed: int) -> Order:
+def first(depth: int, energy: Energy, seed: int) -> Order:
     """Input side first."""
-    return np.arange(len(energy))
+    return np.arange(depth)
 
 
-def lowest_energy(energy: Energy, seed: int) -> Order:
+def lowest_energy(depth: int, energy: Energy, seed: int) -> Order:
     """Lowest expected branch energy first, ties by index."""
-    return np.argsort(energy, kind="stable")
+    return np.argsort(energy(), kind="stable")
 
 
-CRITERIA: dict[str, Callable[[Energy, int], Order]] = {
+CRITERIA: dict[str, Callable[[int, Energy, int], Order]] = {
     "random": random,
     "alternate": alternate,
     "last": last,
@@ -54,17 +54,18 @@ CRITERIA: dict[str, Callable[[Energy, int], Order]] = {
 }
 
 
-def keep_set(ratio: float, criterion: str, energy: Energy, seed: int) -> NDArray[np.bool_]:
-    """[L] True where the branch stays, after floor(ratio * L) branches are pruned.
+def keep_set(ratio: float, criterion: str, depth: int, energy: Energy, seed: int) -> NDArray[np.bool_]:
+    """[L] True where the branch stays, after floor(ratio * L) of the L = `depth` branches are pruned.
 
-    >>> keep_set(0.5, "alternate", np.ones(4), seed=0).tolist()
+    >>> keep_set(0.5, "lowest_energy", 4, energy=lambda: np.array([3.0, 1.0, 2.0, 1.0]), seed=0).tolist()
     [True, False, True, False]
     """
     if not 0 <= ratio <= 1:
         raise ValueError(f"`prune_ratio` must be a number in [0, 1], got {ratio!r}")
     if criterion not in CRITERIA:
         raise ValueError(f"`prune_criterion` must be one of {', '.join(CRITERIA)}, got {criterion!r}")
-    keep = np.ones(len(energy), dtype=np.bool_)
-    # the guard: 0.3 * 10 is 2.9999999999999996
-    keep[CRITERIA[criterion](energy, seed)[: math.floor(ratio * len(energy) + 1e-9)]] = False
+    keep = np.ones(depth, dtype=np.bool_)
+    pruned = math.floor(ratio * depth + 1e-9)  # the guard: 0.29 * 100 is 28.999999999999996
+    if pruned:
+        keep[CRITERIA[criterion](depth, energy, seed)[:pruned]] = False
     return keep

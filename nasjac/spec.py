@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,7 +64,7 @@ class Spec:
     norm: str = "layernorm"
     activation: str = "relu"
     branch: str = "two_matrix"
-    weight_gain: float = field(default=1.0)
+    weight_gain: float = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
@@ -82,9 +82,11 @@ class Spec:
         """The same network without what cannot matter: pruned blocks, and choices that no kept block uses."""
         blocks = tuple(block for block in self.blocks if block.keep)
         if not blocks:
-            return Spec(width=self.width, blocks=(), kind=self.kind)
-        norm = self.norm if PLACEMENTS[self.placement].uses_norm else _default("norm")
-        return replace(self, blocks=blocks, norm=norm)
+            bare = Spec(width=self.width, blocks=(), kind=self.kind)
+            return self if self == bare else bare
+        norm = self.norm if PLACEMENTS[self.placement].uses_norm else NORMS[0]
+        unchanged = len(blocks) == len(self.blocks) and norm == self.norm
+        return self if unchanged else replace(self, blocks=blocks, norm=norm)
 
     @cached_property
     def key(self) -> str:
@@ -98,8 +100,12 @@ class Spec:
 
     def to_json(self) -> str:
         """JSON of the fields that differ from their defaults, keys sorted: a field added later changes nothing here."""
-        content: dict[str, Any] = {**_non_default(self), "blocks": [_non_default(block) for block in self.blocks]}
-        return json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.content, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What `to_json` writes."""
+        return {**_non_default(self, SPEC_FIELDS), "blocks": [_non_default(b, BLOCK_FIELDS) for b in self.blocks]}
 
     @staticmethod
     def from_json(text: str) -> Spec:
@@ -125,16 +131,15 @@ def _check_number(name: str, value: object, low: float, high: float = math.inf, 
         raise ValueError(f"`{name}` must be {rule}, got {value!r}")
 
 
-def _default(name: str) -> Any:
-    return next(item.default for item in fields(Spec) if item.name == name)
+SPEC_FIELDS, BLOCK_FIELDS = fields(Spec), fields(Block)
 
 
-def _non_default(item: Spec | Block) -> dict[str, Any]:
+def _non_default(item: Spec | Block, entries: tuple[Field[Any], ...]) -> dict[str, Any]:
     """Fields whose value differs from the default, numbers in one form (1 and 1.0 are the same content)."""
     content = {}
-    for entry in fields(item):
+    for entry in entries:
         value = getattr(item, entry.name)
-        if entry.default is MISSING or value != entry.default:
+        if value != entry.default:  # MISSING equals nothing
             content[entry.name] = float(value) if isinstance(entry.default, float) else value
     return content
 

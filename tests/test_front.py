@@ -94,3 +94,12 @@ def test_small_fronts_have_a_knee_and_say_so() -> None:
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_knee_of_a_ratio_is_that_of_its_logarithm() -> None:
+    """Doubling depth at one nat each is a straight line in log depth: the point above it is the knee there alone."""
+    points = [[1.0, 1.0], [2.0, 3.0], [3.0, 4.0], [4.0, 8.0], [5.0, 15.9]]
+    directions = ("minimize", "maximize")
+    assert knee(points, directions, ("cost", "depth"), (False, True))[0] == 1
+    assert knee([[a, float(np.log(b))] for a, b in points], directions)[0] == 1
+    assert knee(points, directions)[0] != 1

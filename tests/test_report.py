@@ -245,8 +245,8 @@ def told(store: Store) -> tuple[dict, str]:
 
 
 def picked(store: Store, made: Sequence[Made], accuracies: Sequence[float | None]) -> None:
+    store.record_picks(STUDY, [(row.key, "random") for (row, _), _ in zip(made, accuracies, strict=False)])
     for (row, _), accuracy in zip(made, accuracies, strict=False):
-        store.record_picks(STUDY, [(row.key, "random")])
         store.record_validations([validation(row.key, accuracy)])
 
 

@@ -105,7 +105,7 @@ DRAWN = [(RANDOM[0].key, "random"), (RANDOM[1].key, "random"), (RANDOM[2].key, "
 
 def test_picks_and_rows(store: Store, task: Task, trained: Trained) -> None:
     draws, calls = Draws(store), []
-    result = validate(store, "k", task, draws, replace(SMALL, seed=5), lambda *call: calls.append(call))
+    result = validate(store, "k", task, draws, replace(SMALL, seed=5), None, lambda *call: calls.append(call))
     front = [key for key, role in result.picks if role == "front"]
     assert front[0] == KEYS[3] and len(front) == 3 and set(front) <= set(KEYS)
     assert list(result.picks)[3:] == DRAWN and sorted(store.picks("k")) == sorted(result.picks)

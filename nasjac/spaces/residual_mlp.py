@@ -99,7 +99,7 @@ class ResidualMlpSpace:
         skips = skip_pattern(density, depth, seed) if self.skip_mode == "pattern" else [density] * depth
         blocks = tuple(Block(skip=float(skip), scale=scale(number, depth)) for number, skip in enumerate(skips))
         whole = Spec(width=width, blocks=blocks, **common)
-        keep = keep_set(ratio, criterion, branch_energies(whole), seed)
+        keep = keep_set(ratio, criterion, depth, lambda: branch_energies(whole), seed)
         return Spec(width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common)
 
     def _check_range(self, name: str, low: float, high: float = math.inf) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -62,19 +62,19 @@ class Search:
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What a study must share to be resumed."""
         options = {"search": asdict(self.options), "seed": self.seed}
         return json.loads(json.dumps({**self.names, "dataset": self._dataset, **options}))  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def score_id(self) -> str:
         """Digest of all that a measurement depends on beside the architecture."""
         content = {"score": self.names["score"], "dataset": self._dataset, "device": self.device.type}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
-    @property
+    @cached_property
     def _dataset(self) -> dict[str, Any]:
         digest = hashlib.sha256(self.data.train_inputs.numpy().tobytes()).hexdigest()[:12]
         return {"name": self.names["dataset"]["name"], "inputs": digest}
@@ -181,7 +181,7 @@ class _Loop:
             values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
         else:
             values, reason = objective_values(self.job.options.objectives, found[key], proposal.facts)
-            kept, state = self._kept(found[key]), "complete" if values else "failed"
+            kept, state = self._kept(proposal.spec, found[key]), "complete" if values else "failed"
         columns = self.study.tell(proposal, values)
         row = TrialRow(
             self.name,
@@ -197,9 +197,11 @@ class _Loop:
             self.told[key] = row
         return row
 
-    def _kept(self, measurement: Measurement) -> str:
+    def _kept(self, spec: Spec, measurement: Measurement) -> str | None:
         """The architecture to keep: itself, or the cheapest pattern of an ensemble (looked up if measured earlier)."""
-        return measurement.kept or self.store.kept(measurement.key, self.job.score_id) or measurement.key
+        if not spec.is_ensemble:
+            return spec.key
+        return measurement.kept or self.store.kept(spec.key, self.job.score_id)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -226,9 +228,9 @@ def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[Arc
     rows = []
     for spec, fact in zip((spec.canonical for spec in specs), known, strict=True):
         whole = not spec.is_ensemble
-        columns = {**asdict(fact), "skip_count": round(fact.skip_count) if whole else None}
+        columns = {**vars(fact), "skip_count": round(fact.skip_count) if whole else None}
         choices = {name: getattr(spec, name) for name in CHOICES}
-        rows.append(ArchitectureRow(key=spec.key, spec=json.loads(spec.to_json()), **choices, **columns))
+        rows.append(ArchitectureRow(key=spec.key, spec=spec.content, **choices, **columns))
     return rows
 
 
@@ -241,10 +243,8 @@ def recommend(store: Store, name: str, job: Search) -> None:
     trials = [trial for trial in store.trials(name) if trial.state == "complete"]
     trials = [trial for trial in trials if all(trial.objectives[o] > 0 for o in names if OBJECTIVES[o].is_ratio)]
     if trials:
-        scales = [math.log if OBJECTIVES[o].is_ratio else float for o in names]
-        values = [[scale(trial.objectives[o]) for o, scale in zip(names, scales, strict=True)] for trial in trials]
-        labels = [f"log {o}" if OBJECTIVES[o].is_ratio else o for o in names]
-        index, reason = knee(values, directions(names), labels)
+        values = [[trial.objectives[objective] for objective in names] for trial in trials]
+        index, reason = knee(values, directions(names), names, [OBJECTIVES[o].is_ratio for o in names])
         store.recommend(name, str(trials[index].kept_key), reason)
 
 
@@ -274,8 +274,9 @@ def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> li
     rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + _pattern_rows(measured)
     everything = [m for outer in measured for m in (outer, *(inner for _, inner in outer.patterns))]
     store.record_scored(rows, everything, job.score.name, job.score_id)
-    kept = {measurement.key: measurement.kept for measurement in measured}
-    return [kept.get(key) or store.kept(key, job.score_id) or key for key in specs]
+    patterns = {measurement.key: measurement.kept for measurement in measured}
+    kept = (patterns.get(key) or store.kept(key, job.score_id) if spec.is_ensemble else key for key, spec in specs.items())
+    return [key for key in kept if key is not None]
 
 
 def _pattern_rows(measured: Sequence[Measurement]) -> list[ArchitectureRow]:

@@ -1,0 +1,1 @@
+"""Samplers of our own, one file each; Optuna's are named by conf/sampler/."""
