@@ -12,3 +12,31 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
 Floors 0 to 2 and `scores` need torch and numpy alone.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nasjac.networks import build
+    from nasjac.scores import measure
+    from nasjac.spec import Block, Spec
+    from nasjac.store import Store
+
+#: the public names and where they live; loaded when first used, so that a light command stays light
+_PUBLIC = {
+    "Block": "nasjac.spec",
+    "Spec": "nasjac.spec",
+    "build": "nasjac.networks",
+    "measure": "nasjac.scores",
+    "Store": "nasjac.store",
+}
+
+__all__ = ["Block", "Spec", "Store", "build", "measure"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'nasjac' has no attribute {name!r}")

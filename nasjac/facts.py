@@ -70,9 +70,9 @@ def facts(specs: Sequence[Spec]) -> list[Facts]:
     if not specs:
         return []
     energies = block_energies(columns(specs))
-    depths = energies.share.sum(axis=1)
-    nonlinear = (energies.share * energies.nonlinearity).sum(axis=1)
-    return [_facts(spec, float(d), float(n)) for spec, d, n in zip(specs, depths, nonlinear, strict=True)]
+    shares, nonlinear = energies.share, energies.share * energies.nonlinearity
+    # fsum is exact, so that the padding by longer specs leaves no trace
+    return [_facts(spec, math.fsum(a), math.fsum(b)) for spec, a, b in zip(specs, shares, nonlinear, strict=True)]
 
 
 def _facts(spec: Spec, effective_depth: float, nonlinear_effective_depth: float) -> Facts:

@@ -59,36 +59,30 @@ def knee(
 ) -> tuple[int, str]:
     """Index of the knee of the front, and the reason in one sentence with its numbers.
 
-    An objective marked in `ratios` enters by its logarithm: a doubling is worth the same anywhere. The objectives are normalized to [0, 1] over the front, 0 the best. The knee is the point farthest from the line
-    through the two extremes, on its better side: with two objectives the line is x + y = 1 and the distance
-    (1 - x - y) / sqrt(2), so it is the point of the least sum, which is the rule for any number of objectives. Where
-    the front nowhere bends to the better side an extreme is returned. Ties go to the better first objective. (Das, "On
-    characterizing the knee of the Pareto curve", Structural Optimization 18, 1999.)
+    The knee is the point of the front with the least sum of objectives, all of them in nats and turned so that less is
+    better; an objective marked in `ratios` enters by its logarithm. With a cost in nats and a depth to maximize it is the
+    point of least cost - log depth: to either side, an e-fold of depth costs more than a nat, or saves less than one. No
+    objective is scaled by the extent of the front, so its extremes do not move the knee. Ties go to the better first
+    objective. (Das, "On characterizing the knee of the Pareto curve", Structural Optimization 18, 1999, with the unit
+    slope as the line.)
     """
     shown = np.asarray(values, dtype=float)
     if not shown.size:
         raise ValueError("`values` must hold at least one point, got none")
     logarithmic = np.array(list(ratios) or [False] * shown.shape[1])
-    array = np.where(logarithmic, np.log(np.where(logarithmic, shown, 1.0)), shown)
-    front, points = _normalized_front(array, directions)
-    sums = points.sum(axis=1)
+    front = pareto_front(shown, directions)
+    nats = np.where(logarithmic, np.log(np.where(logarithmic, shown, 1.0)), shown)
+    sums = _costs(nats, directions)[front].sum(axis=1)
     best = int(np.argmin(sums))
-    index, objectives = int(front[best]), points.shape[1]
-    labels = list(names) or [f"objective {i + 1}" for i in range(objectives)]
+    index = int(front[best])
+    labels = list(names) or [f"objective {i + 1}" for i in range(shown.shape[1])]
     where = ", ".join(f"{label} {value:.4g}" for label, value in zip(labels, shown[index], strict=True))
-    if objectives == 1 or len(front) == 1:
+    if len(front) == 1:
         return index, f"the front is this one point: {where}"
-    if objectives > 2:
-        rule = f"the least sum of the objectives, each normalized to [0, 1] (sum {sums[best]:.3f})"
-        return index, f"knee: {where}; of {len(front)} points of the front {rule}"
-    first, last = (f"({shown[end][0]:.4g}, {shown[end][1]:.4g})" for end in front[[0, -1]])
-    scale = "".join(f", {label} on a log scale" for label, log in zip(labels, logarithmic, strict=True) if log)
-    line = f"the line from {first} to {last}, both objectives normalized to [0, 1]{scale}"
-    distance = (1 - sums[best]) / np.sqrt(2)
-    if distance < 1e-9:
-        return index, f"no knee: {where}; no point of the front of {len(front)} lies on the better side of {line}"
-    rule = f"the farthest on the better side of {line} (distance {distance:.3f})"
-    return index, f"knee: {where}; of {len(front)} points of the front {rule}"
+    signs = [SIGNS[direction] for direction in directions]
+    terms = [f"log {label}" if log else label for label, log in zip(labels, logarithmic, strict=True)]
+    total = "".join(f" {'+' if sign > 0 else '-'} {term}" for sign, term in zip(signs, terms, strict=True)).strip(" +")
+    return index, f"knee: {where}; of {len(front)} points of the front the least {total} ({sums[best]:.3f} nats)"
 
 
 def hypervolume(points: NDArray[np.float64], reference: float) -> float:

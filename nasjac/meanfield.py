@@ -45,16 +45,23 @@ def _gelu(q: Array) -> Moments:
 
 
 @lru_cache(maxsize=1)
-def _hermite() -> tuple[Array, Array]:
-    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
-    return nodes, weights / weights.sum()
+def _half_normal() -> tuple[Array, Array]:
+    """Nodes and weights for E f(g) of an even f: Gauss-Legendre on (0, 12).
+
+    Gauss-Hermite nodes converge slowly here, because tanh has poles at ±iπ/2: 200 of them err by 1e-6 at q = 4.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    x = 6 * (nodes + 1)
+    return x, 12 * weights * np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
 
 
 def _tanh(q: Array) -> Moments:
-    nodes, weights = _hermite()
+    nodes, weights = _half_normal()
     value = np.tanh(np.sqrt(q)[..., None] * nodes)
     slope = 1 - value**2
-    return Moments(value**2 @ weights, slope**2 @ weights, np.zeros_like(q), slope @ weights)
+    # sums, not products with `weights`: those would round differently with the number of rows
+    second, derivative_second, derivative_mean = ((f * weights).sum(axis=-1) for f in (value**2, slope**2, slope))
+    return Moments(second, derivative_second, np.zeros_like(q), derivative_mean)
 
 
 MOMENTS = {"linear": _linear, "relu": _relu, "gelu": _gelu, "tanh": _tanh}

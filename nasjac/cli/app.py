@@ -14,8 +14,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, KeyValidationError, OmegaConfBaseException
 
 from nasjac.cli.commands import COMMANDS
 from nasjac.cli.config import GROUPS, open_node, register
@@ -40,6 +40,8 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
         choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if group in OPEN_GROUPS}
         try:
             codes.append(COMMANDS[verb](config, choices))
+        except OmegaConfBaseException as error:
+            codes.append(wrong(_sentence(error)))
         except (ValueError, OSError) as error:  # here, before Hydra prints it in its own way; a sweep goes on
             codes.append(wrong(error))
 
@@ -83,7 +85,16 @@ def _register_own(word: str) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """Hydra's message without its layout; the underlying error says more where there is one."""
-    lines = [line.strip() for line in str(error).splitlines()]
+    """Hydra's message without its layout, with what the underlying error says, and the names that would have been right."""
+    cause = error.__cause__ or error
+    parts = dict.fromkeys([*_lines(error), *_lines(cause)])
+    parent = getattr(cause, "parent_node", None)
+    if isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError) and OmegaConf.is_dict(parent):
+        parts[f"The options there are {', '.join(str(name) for name in parent)}"] = None
+    return ". ".join(part.rstrip(".:") for part in parts)
+
+
+def _lines(error: BaseException) -> list[str]:
     skipped = ("full_key:", "object_type=", "reference_type=", "Config search path", "provider=", "Set the environment")
-    return " ".join(line for line in lines if line and not line.startswith(skipped))
+    lines = [line.strip() for line in str(error).splitlines()]
+    return [line for line in lines if line and not line.startswith(skipped)]

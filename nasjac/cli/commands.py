@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from nasjac.cli.config import GROUPS
 from nasjac.cli.load import load
 from nasjac.console import Console
+from nasjac.database import path_of
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES, Budget
 from nasjac.rows import RunRow
@@ -38,6 +39,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
     """search, then validation and report."""
     console, device = _common(config)
     dataset = _option("dataset", choices, config)
+    _validation(config, choices)  # what is wrong there should not show after the search
     job = Search(
         space=_option("space", choices, config),
         score=_option("score", choices, config),
@@ -67,7 +69,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
 def run_validate(config: DictConfig, choices: Choices) -> int:
     """validate a study that is there, then report."""
     console, device = _common(config)
-    with Store(config.database) as store, interrupts() as stop:
+    with Store(_existing(config.database)) as store, interrupts() as stop:
         job = _stored_search(store, config.study, device)
         with _run(store, "validate", config.study, config, choices, device) as run:
             _validate(store, config.study, job, config, choices, console, run, stop)
@@ -78,7 +80,7 @@ def run_validate(config: DictConfig, choices: Choices) -> int:
 def run_report(config: DictConfig, choices: Choices) -> int:
     """report on a study that is there."""
     console, _ = _common(config)
-    with Store(config.database) as store, interrupts() as stop:
+    with Store(config.database, read_only=True) as store, interrupts() as stop:
         return _finish(store, config.study, config, console, stop)
 
 
@@ -86,7 +88,7 @@ def run_train(config: DictConfig, choices: Choices) -> int:
     """train one architecture."""
     console, device = _common(config)
     dataset, trainer = _option("dataset", choices, config), _option("trainer", choices, config)
-    with Store(config.database) as store:
+    with Store(_existing(config.database)) as store:
         task = Task(dataset.name, dataset.load(), trainer, device.type)
         with _run(store, "train", None, config, choices, device) as run:
             with console.bar(f"train {config.key}", trainer.steps) as advance:
@@ -179,15 +181,14 @@ def _validate(
     run: _Run,
     stop: Interrupted,
 ) -> None:
-    options = OmegaConf.to_object(config.validation)
-    assert isinstance(options, ValidationOptions)
+    options, trainer = _validation(config, choices)
     total = options.top + options.random + options.matched
     if not total:
         return
     dataset, data = job.names["dataset"]["name"], job.data
     if config.dataset is not None and "dataset" in choices and choices["dataset"] != dataset:
         dataset, data = choices["dataset"], _option("dataset", choices, config).load()
-    task = Task(dataset, data, _option("trainer", choices, config), job.device.type)
+    task = Task(dataset, data, trainer, job.device.type)
     began = time.perf_counter()
     with console.bar(f"validate {name}", total) as advance:
         done = validate(
@@ -204,6 +205,13 @@ def _validate(
     if len(done.picks) < total:
         console.say(f"validation: {len(done.picks)} architectures, not {total}: front or space offer no more")
     run.notes |= {"validated": done.trained, "validated_before": done.reused, "validation_left": done.left}
+
+
+def _validation(config: DictConfig, choices: Choices) -> tuple[ValidationOptions, Any]:
+    """The validation's options and trainer."""
+    options = OmegaConf.to_object(config.validation)
+    assert isinstance(options, ValidationOptions)
+    return options, _option("trainer", choices, config)
 
 
 def _finish(store: Store, name: str, config: DictConfig, console: Console, stop: Interrupted) -> int:
@@ -272,6 +280,13 @@ def _names(group: str, choices: Choices, config: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(config[group], resolve=True)
     assert isinstance(content, dict)
     return {"name": choices[group], **{str(key): value for key, value in content.items()}}
+
+
+def _existing(database: str) -> str:
+    """The database, which must be there already."""
+    if not path_of(database).exists():
+        raise ValueError(f"`database` must be a file that exists (nasjac search makes one), got {database!r}")
+    return database
 
 
 def _common(config: DictConfig) -> tuple[Console, torch.device]:

@@ -27,3 +27,15 @@ class Score(Protocol):
 
 
 SCORES: dict[str, type[Score]] = {"apjn": Apjn}
+
+
+def measure(
+    specs: Sequence[Spec], inputs: Tensor, score: Score | None = None, device: torch.device | str = "cpu"
+) -> list[Measurement]:
+    """Measure architectures at initialization, one Measurement a spec, in order.
+
+    `inputs` [n, features] are standardized data, n at least 2; `score` is Apjn() unless another is given.
+    """
+    if inputs.ndim != 2 or len(inputs) < 2:
+        raise ValueError(f"`inputs` must be [n, features] with n at least 2, got shape {list(inputs.shape)}")
+    return (score or Apjn())(specs, inputs, torch.device(device))

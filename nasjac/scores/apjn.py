@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.estimators import NAMES, profile, terms
@@ -100,7 +101,7 @@ class Apjn:
 
     def _measurement(self, spec: Spec, samples: Sequence[Samples]) -> Measurement:
         failure = next((reason for item in samples if (reason := _failure(item))), None)
-        dead = float(np.mean([np.isneginf(item.forward[..., -1]).all(axis=-1).mean() for item in samples]))
+        dead = float(np.mean([_is_dead(item).mean() for item in samples]))
         estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": Estimate(dead, None)}
         if failure is None and dead == 0:
             values, errors = terms(samples, spec.width)
@@ -124,6 +125,12 @@ def _pattern(spec: Spec, seed: int) -> Spec:
     kept = [skip_pattern(block.skip, number + 1, seed)[number] for number, block in enumerate(spec.blocks)]
     blocks = tuple(replace(block, skip=float(skip)) for block, skip in zip(spec.blocks, kept, strict=True))
     return replace(spec, blocks=blocks)
+
+
+def _is_dead(samples: Samples) -> NDArray[np.bool_]:
+    """[D, I] where the Jacobian is zero, in one direction at least: in the other it may be round-off."""
+    zero: NDArray[np.bool_] = np.isneginf(samples.forward[..., -1]) | np.isneginf(samples.backward[..., 0])
+    return (zero | np.isneginf(samples.round_trip)).any(axis=-1)
 
 
 def _failure(samples: Samples) -> str | None:

@@ -62,6 +62,10 @@ class Search:
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` must be a whole number in [0, 2^32), got {self.seed!r}")
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a study must share to be resumed."""
