@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_rows import filled
 
 from nasjac import database
 from nasjac.measurement import TERMS
 from nasjac.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
 from nasjac.store import Store
+from tests.store_rows import filled
 
 MOUNTS = """/dev/sda1 / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0

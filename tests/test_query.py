@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_rows import filled, key_of
 
 from nasjac import tables
 from nasjac.schema import column_names, relations
 from nasjac.verbs.query import SHOWN, main
+from tests.store_rows import filled, key_of
 
 Ask = Callable[..., str]
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from store_rows import architecture, filled, key_of, measurement, trial, validation
 
 from nasjac.measurement import TERMS, Layer
 from nasjac.store import Store
 from nasjac.verbs.show import as_text, gather, main
+from tests.store_rows import architecture, filled, key_of, measurement, trial, validation
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_rows import architecture, filled, key_of, measurement, record, trial, validation
 
 from nasjac import database
 from nasjac.columns import JSON_COLUMNS
@@ -26,6 +25,7 @@ from nasjac.rows import RunRow
 from nasjac.schema import relations
 from nasjac.spec import Block, Spec
 from nasjac.store import Store
+from tests.store_rows import architecture, filled, key_of, measurement, record, trial, validation
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_key_stands_for_one_spec(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 sys.path[:0] = {path!r}
-from store_rows import record
+from tests.store_rows import record
 from nasjac.store import Store
 with Store({database!r}) as store:
     store.open_study("k", {{}}, "resume", "s1")

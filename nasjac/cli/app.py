@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, KeyValidationError, OmegaConfBaseException
 
 from nasjac.cli.commands import COMMANDS
@@ -89,7 +89,7 @@ def _sentence(error: Exception) -> str:
     cause = error.__cause__ or error
     parts = dict.fromkeys([*_lines(error), *_lines(cause)])
     parent = getattr(cause, "parent_node", None)
-    if isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError) and OmegaConf.is_dict(parent):
+    if isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError) and isinstance(parent, DictConfig):
         parts[f"The options there are {', '.join(str(name) for name in parent)}"] = None
     return ". ".join(part.rstrip(".:") for part in parts)
 

@@ -69,6 +69,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
 def run_validate(config: DictConfig, choices: Choices) -> int:
     """validate a study that is there, then report."""
     console, device = _common(config)
+    _validation(config, choices)
     with Store(_existing(config.database)) as store, interrupts() as stop:
         job = _stored_search(store, config.study, device)
         with _run(store, "validate", config.study, config, choices, device) as run:
@@ -87,12 +88,13 @@ def run_report(config: DictConfig, choices: Choices) -> int:
 def run_train(config: DictConfig, choices: Choices) -> int:
     """train one architecture."""
     console, device = _common(config)
+    key, out = str(config.key), config.out  # first of all: they may be missing
     dataset, trainer = _option("dataset", choices, config), _option("trainer", choices, config)
     with Store(_existing(config.database)) as store:
         task = Task(dataset.name, dataset.load(), trainer, device.type)
         with _run(store, "train", None, config, choices, device) as run:
-            with console.bar(f"train {config.key}", trainer.steps) as advance:
-                training = train(store, str(config.key), task, config.out, _progress(advance))
+            with console.bar(f"train {key}", trainer.steps) as advance:
+                training = train(store, key, task, out, _progress(advance))
             run.status = "finished"
     best = training.best
     figures = {

@@ -102,14 +102,14 @@ class Apjn:
     def _measurement(self, spec: Spec, samples: Sequence[Samples]) -> Measurement:
         failure = next((reason for item in samples if (reason := _failure(item))), None)
         dead = float(np.mean([_is_dead(item).mean() for item in samples]))
+        if failure is None and dead > 0:
+            failure = f"{dead:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
         estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": Estimate(dead, None)}
-        if failure is None and dead == 0:
+        if failure is None:
             values, errors = terms(samples, spec.width)
             estimates |= {name: _estimate(v, e) for name, v, e in zip(NAMES, values, errors, strict=True)}
             missing = [name for name in NAMES[:-1] if estimates[name].value is None]
             failure = f"{missing[-1]} is not finite" if missing else None
-        elif failure is None:
-            failure = f"{dead:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
         return Measurement(
             key=spec.key,
             status="ok" if failure is None else "diverged",
@@ -129,18 +129,18 @@ def _pattern(spec: Spec, seed: int) -> Spec:
 
 def _is_dead(samples: Samples) -> NDArray[np.bool_]:
     """[D, I] where the Jacobian is zero, in one direction at least: in the other it may be round-off."""
-    zero: NDArray[np.bool_] = np.isneginf(samples.forward[..., -1]) | np.isneginf(samples.backward[..., 0])
-    return (zero | np.isneginf(samples.round_trip)).any(axis=-1)
+    ends = np.concatenate([samples.forward[..., -1], samples.backward[..., 0], samples.round_trip], axis=-1)
+    return np.asarray(np.isneginf(ends).any(axis=-1))
 
 
 def _failure(samples: Samples) -> str | None:
-    """Where the samples first stop being finite, or None."""
+    """Where the Jacobian first stops being finite, or None."""
     for name, energies in (("forward", samples.forward), ("backward", samples.backward)):
         bad = np.isnan(energies) | np.isposinf(energies)
         if bad.any():
             layers = np.flatnonzero(bad.any(axis=(0, 1, 2)))
             return f"the {name} Jacobian is not finite at layer {layers[0] if name == 'forward' else layers[-1]}"
-    return None if np.isfinite(samples.decorrelation).all() else "the output is not finite"
+    return None
 
 
 def _timed(measurement: Measurement, seconds: float) -> Measurement:

@@ -1,0 +1,89 @@
+"""Contracts of every space, and what the residual MLPs' choices mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FixedTrial
+
+from nasjac.spaces import SPACES
+from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.spec import Spec
+
+CHOICES: dict[str, Any] = {
+    "depth": 12,
+    "width": 32,
+    "skip_density": 0.5,
+    "wiring_seed": 3,
+    "prune_ratio": 0.25,
+    "prune_criterion": "last",
+    "branch_scale": "one",
+    "placement": "pre",
+    "norm": "layernorm",
+    "activation": "relu",
+    "branch": "two_matrix",
+    "weight_gain": 1.0,
+}
+
+
+def of(space: ResidualMlpSpace | None = None, **changes: Any) -> Spec:
+    return (space or ResidualMlpSpace())(FixedTrial({**CHOICES, **changes}))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_is_a_function_of_the_choices(name: str) -> None:
+    """The same choices give the same Spec; no linear network; no block without skip and branch."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    space = SPACES[name]()
+    for _ in range(60):
+        trial = study.ask()
+        spec = space(trial)
+        assert spec == space(FixedTrial(trial.params))
+        assert spec == Spec.from_json(spec.to_json())
+        assert spec.activation != "linear"
+        assert all(block.skip or block.scale for block in spec.blocks)
+        study.tell(trial, 0.0)
+    assert len({tuple(trial.distributions) for trial in study.trials}) == 1, "flat: the same choices in every trial"
+
+
+def test_pruning_removes_the_branch_and_its_skip() -> None:
+    whole, pruned = of(prune_ratio=0.0), of(prune_ratio=0.25)
+    assert len(whole.blocks) == 12 and pruned.blocks == whole.blocks[:9]
+    assert of(prune_criterion="first").blocks == whole.blocks[3:]
+
+
+def test_inert_choices_share_a_key() -> None:
+    assert of(prune_ratio=0.0, prune_criterion="first").key == of(prune_ratio=0.0, prune_criterion="random").key
+    assert of(placement="none", norm="rmsnorm").key == of(placement="none").key
+    assert of(skip_density=1.0, wiring_seed=1).key == of(skip_density=1.0, wiring_seed=2).key
+
+
+def test_skips_follow_the_density() -> None:
+    assert {block.skip for block in of(skip_density=1.0).blocks} == {1.0}
+    assert {block.skip for block in of(skip_density=0.0).blocks} == {0.0}
+    ensemble = of(ResidualMlpSpace(skip_mode="ensemble"), skip_density=0.3)
+    assert {block.skip for block in ensemble.blocks} == {0.3} and ensemble.is_ensemble
+
+
+def test_branch_scales() -> None:
+    assert of(branch_scale="inverse_sqrt_depth").blocks[0].scale == pytest.approx(12**-0.5)
+    scales = [block.scale for block in of(branch_scale="inverse_sqrt_index").blocks[:4]]
+    assert scales == pytest.approx([1, 2**-0.5, 3**-0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"depth_min": 9, "depth_max": 3}, ["depth_min", "in order", "9", "3"]),
+        ({"prune_ratio_max": 2.0}, ["prune_ratio", "[0, 1]", "2.0"]),
+        ({"skip_mode": "both"}, ["skip_mode", "pattern, ensemble", "'both'"]),
+        ({"widths": (8, 16, 32, 64)}, ["widths", "one to three"]),
+        ({"norms": ()}, ["norms", "at least one of layernorm, rmsnorm"]),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ValueError) as error:
+        ResidualMlpSpace(**options)
+    assert all(word in str(error.value) for word in words), str(error.value)
