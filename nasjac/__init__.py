@@ -3,10 +3,10 @@
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
     0  activations  placement  wiring  pruning  meanfield  paths  jacobian  cost  ranking  front
-    1  spec  measurement  estimators  rows  schema
-    2  networks  facts  columns  validated
-    3  spaces  scores  samplers  datasets  objectives  database  agreement  wording
-    4  trainers  checkpoint  store  study  findings  figures  page  console  tables  interrupts
+    1  spec  measurement  estimators
+    2  networks  facts
+    3  spaces  scores  samplers  datasets  objectives  store
+    4  trainers  checkpoint  study  reporting  console  tables  interrupts
     5  verbs
     6  cli
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nasjac.networks import build
     from nasjac.scores import measure
     from nasjac.spec import Block, Spec
-    from nasjac.store import Store
+    from nasjac.store.store import Store
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
@@ -30,7 +30,7 @@ _PUBLIC = {
     "Spec": "nasjac.spec",
     "build": "nasjac.networks",
     "measure": "nasjac.scores",
-    "Store": "nasjac.store",
+    "Store": "nasjac.store.store",
 }
 
 __all__ = ["Block", "Spec", "Store", "build", "measure"]

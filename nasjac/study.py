@@ -19,9 +19,9 @@ from optuna.trial import TrialState, create_trial
 
 from nasjac.facts import Facts, facts
 from nasjac.objectives import Budget, Direction
-from nasjac.rows import TrialRow
 from nasjac.spaces import Space
 from nasjac.spec import Spec
+from nasjac.store.rows import TrialRow
 
 #: proposals that break a constraint before a trial is given up as infeasible
 TRIES = 10

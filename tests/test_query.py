@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nasjac import tables
-from nasjac.schema import column_names, relations
+from nasjac.store.schema import column_names, relations
 from nasjac.verbs.query import SHOWN, main
 from tests.store_rows import filled, key_of
 
@@ -69,7 +69,7 @@ def test_questions_to_the_leaderboard(ask: Ask, argv: list[str], numbers: list[i
 
 
 def test_null_is_last_in_both_directions(ask: Ask) -> None:
-    from nasjac.store import Store
+    from nasjac.store.store import Store
 
     with Store("nasjac.db") as store:
         store._connection.execute("UPDATE measurement SET log_rank = NULL WHERE architecture_key = ?", (key_of(3),))

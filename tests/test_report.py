@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasjac.agreement import rivals
-from nasjac.findings import findings
 from nasjac.front import knee, spread
 from nasjac.measurement import Estimate, Layer, Measurement
-from nasjac.page import page, table
-from nasjac.rows import ArchitectureRow, RunRow, TrialRow, ValidationRow
-from nasjac.store import Store
-from nasjac.validated import Pick, by_protocol, trained
+from nasjac.reporting.agreement import rivals
+from nasjac.reporting.findings import findings
+from nasjac.reporting.page import page, table
+from nasjac.reporting.validated import Pick, by_protocol, trained
+from nasjac.reporting.wording import sentences
+from nasjac.store.rows import ArchitectureRow, RunRow, TrialRow, ValidationRow
+from nasjac.store.store import Store
 from nasjac.verbs.report import OBJECTIVES, Report, gather, report
-from nasjac.wording import sentences
 
 SCORE = "score-1"
 STUDY = "made_up"

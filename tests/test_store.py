@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from nasjac import database
-from nasjac.columns import JSON_COLUMNS
 from nasjac.measurement import TERMS, Estimate, Layer
-from nasjac.rows import RunRow
-from nasjac.schema import relations
 from nasjac.spec import Block, Spec
-from nasjac.store import Store
+from nasjac.store import database
+from nasjac.store.columns import JSON_COLUMNS
+from nasjac.store.rows import RunRow
+from nasjac.store.schema import relations
+from nasjac.store.store import Store
 from tests.store_rows import architecture, filled, key_of, measurement, record, trial, validation
 
 
@@ -140,7 +140,7 @@ _WRITER = """
 import sys
 sys.path[:0] = {path!r}
 from tests.store_rows import record
-from nasjac.store import Store
+from nasjac.store.store import Store
 with Store({database!r}) as store:
     store.open_study("k", {{}}, "resume", "s1")
     trials = store.trials("k")

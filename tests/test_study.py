@@ -10,9 +10,9 @@ import optuna
 import pytest
 
 from nasjac.objectives import Budget, directions
-from nasjac.rows import TrialRow
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.store.rows import TrialRow
 from nasjac.study import TRIES, Study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -13,9 +13,9 @@ import torch
 
 from nasjac import checkpoint
 from nasjac.datasets import Data
-from nasjac.rows import ArchitectureRow, TrialRow, ValidationRow
 from nasjac.spec import Block, Spec
-from nasjac.store import Store
+from nasjac.store.rows import ArchitectureRow, TrialRow, ValidationRow
+from nasjac.store.store import Store
 from nasjac.trainers import AdamW, Progress, Run
 from nasjac.verbs.train import Task, train
 from nasjac.verbs.validate import ValidationOptions, validate

@@ -20,12 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from nasjac.cli.config import GROUPS
 from nasjac.cli.load import load
 from nasjac.console import Console
-from nasjac.database import path_of
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES, Budget
-from nasjac.rows import RunRow
 from nasjac.spec import check_choice
-from nasjac.store import Store
+from nasjac.store.database import path_of
+from nasjac.store.rows import RunRow
+from nasjac.store.store import Store
 from nasjac.verbs.report import report
 from nasjac.verbs.search import Search, draw, search
 from nasjac.verbs.train import Task, train

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasjac import tables
-from nasjac.database import Table, check_known
-from nasjac.schema import column_names, relations
-from nasjac.store import Store
+from nasjac.store.database import Table, check_known
+from nasjac.store.schema import column_names, relations
+from nasjac.store.store import Store
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
 SHOWN = (
@@ -27,7 +27,7 @@ EPILOG = """examples:
 
 
 def main(argv: list[str]) -> int:
-    """Answer one question on standard output. ValueError: see `leaderboard_sql` and `nasjac.database`."""
+    """Answer one question on standard output. ValueError: see `leaderboard_sql` and `nasjac.store.database`."""
     asked = _parser().parse_args(argv)
     if asked.schema:
         return _print_schema(asked.format)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from nasjac import figures
-from nasjac.database import check_known
-from nasjac.findings import Evidence, findings, front_rows
-from nasjac.page import page
-from nasjac.store import Store
-from nasjac.validated import Pick, by_protocol
-from nasjac.wording import COST, sentences, trials
+from nasjac.reporting import figures
+from nasjac.reporting.findings import Evidence, findings, front_rows
+from nasjac.reporting.page import page
+from nasjac.reporting.validated import Pick, by_protocol
+from nasjac.reporting.wording import COST, sentences, trials
+from nasjac.store.database import check_known
+from nasjac.store.store import Store
 
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
 
@@ -65,7 +65,7 @@ def report(
 
 
 def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES) -> Evidence:
-    """What the store knows of the study, for `nasjac.findings`."""
+    """What the store knows of the study, for `nasjac.reporting.findings`."""
     row = store.study(study)
     leaderboard = store.select("SELECT * FROM leaderboard WHERE study = :study", {"study": study})
     for name in objectives:

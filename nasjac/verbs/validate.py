@@ -9,8 +9,8 @@ from pathlib import Path
 from nasjac import checkpoint
 from nasjac.front import spread
 from nasjac.objectives import directions
-from nasjac.rows import Role
-from nasjac.store import Store
+from nasjac.store.rows import Role
+from nasjac.store.store import Store
 from nasjac.trainers import Progress
 from nasjac.verbs.train import Task, Training, train_row
 

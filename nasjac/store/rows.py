@@ -1,6 +1,6 @@
 """The rows of the results database as nouns: fields are named as the columns, JSON columns are plain dicts.
 
-What a column means stands beside it in `nasjac.schema`.
+What a column means stands beside it in `nasjac.store.schema`.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nasjac.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
-from nasjac.database import Table, check_known, connect, path_of, select
 from nasjac.measurement import TERMS, Measurement
-from nasjac.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
-from nasjac.schema import column_names
+from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
+from nasjac.store.database import Table, check_known, connect, path_of, select
+from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
+from nasjac.store.schema import column_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class Store:
 
     `url` is a path or sqlite:///path; the file is made unless `read_only`; `mounts` is the table of mounts. Writers
     wait up to 30 s for one another; each writing method is one transaction, so a killed process leaves whole batches.
-    ValueError: see `nasjac.database.connect`.
+    ValueError: see `nasjac.store.database.connect`.
     """
 
     def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
@@ -53,7 +53,7 @@ class Store:
     def select(
         self, sql: str, values: Mapping[str, Any] | None = None, name: str = "sql", text: str | None = None
     ) -> Table:
-        """Column names and rows of one SELECT. See `nasjac.database.select`, also for the errors."""
+        """Column names and rows of one SELECT. See `nasjac.store.database.select`, also for the errors."""
         return select(self._connection, sql, values or {}, name, text)
 
     def query(self, sql: str, /, **values: Any) -> pd.DataFrame:

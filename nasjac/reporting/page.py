@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from nasjac.wording import COST, interval, plus_minus, sentences
+from nasjac.reporting.wording import COST, interval, plus_minus, sentences
 
 CHOICES = ("placement", "norm", "activation", "branch", "depth", "width", "skip_density", "params", "flops")
 COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
@@ -61,7 +61,7 @@ front were chosen by the score, so the random ones alone are the fairer test."""
 
 
 def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: Mapping[str, Path]) -> str:
-    """The page, from `nasjac.findings.findings`, leaderboard rows with their `rank`, the study's runs, the figures."""
+    """The page, from `findings`, leaderboard rows with their `rank`, the study's runs, the figures."""
     images = {name: _image(path) for name, path in figures.items()}
     chosen = found["recommended"]["key"] if found["recommended"] else None
     return PAGE.substitute(

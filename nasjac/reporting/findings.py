@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nasjac.agreement import best_quarter, ceiling, compare, rivals
 from nasjac.front import pareto_front
-from nasjac.rows import StudyRow
-from nasjac.validated import Pick, Protocol
-from nasjac.wording import BASELINES, COST
+from nasjac.reporting.agreement import best_quarter, ceiling, compare, rivals
+from nasjac.reporting.validated import Pick, Protocol
+from nasjac.reporting.wording import BASELINES, COST
+from nasjac.store.rows import StudyRow
 
 ROLES = ("front", "random", "matched")
 

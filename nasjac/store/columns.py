@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement
-from nasjac.rows import ArchitectureRow, RunRow, StudyRow, TrialRow, ValidationRow
+from nasjac.store.rows import ArchitectureRow, RunRow, StudyRow, TrialRow, ValidationRow
 
 #: the columns of rows that hold JSON, whatever their table
 JSON_COLUMNS = {"config", "versions", "timings", "notes", "identity", "spec"} | {

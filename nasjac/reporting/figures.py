@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasjac.measurement import Layer
-from nasjac.validated import Pick
+from nasjac.reporting.validated import Pick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

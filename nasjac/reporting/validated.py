@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjac.rows import ValidationRow
+from nasjac.store.rows import ValidationRow
 
 
 @dataclass(frozen=True)

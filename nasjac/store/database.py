@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nasjac.schema import APPLICATION_ID, SCHEMA_VERSION, column_names, migrate
+from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, column_names, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "glusterfs", "ceph", "lustre", "gpfs", "afs", "beegfs")

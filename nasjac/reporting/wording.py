@@ -1,6 +1,6 @@
 """The report in words: the names of what is compared, and the chief findings as sentences.
 
-`found` is what `nasjac.findings.findings` returns. Where a figure is missing the sentence says why.
+`found` is what `nasjac.reporting.findings.findings` returns. Where a figure is missing the sentence says why.
 """
 
 from __future__ import annotations

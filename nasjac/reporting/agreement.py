@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nasjac.ranking import MINIMUM, Statistic, TopK, bootstrap_interval, kendall_tau, noise_ceiling, spearman, top_k
-from nasjac.validated import Pick, Trained
+from nasjac.reporting.validated import Pick, Trained
 
 STATISTICS: Mapping[str, Statistic] = {"kendall": kendall_tau, "spearman": spearman}
 

@@ -1,0 +1,1 @@
+"""The results database: SQLite, one file, its rows as nouns."""
