@@ -48,7 +48,12 @@ def rademacher(count: int, size: int, generator: Generator) -> Tensor:
 
 def sphere(count: int, size: int, generator: Generator) -> Tensor:
     """[count, size] uniform on the sphere of radius √size: never worse than Gaussian, exact for an isotropic Jacobian."""
-    return math.sqrt(size) * torch.nn.functional.normalize(gaussian(count, size, generator), dim=-1)
+    return on_sphere(gaussian(count, size, generator))
+
+
+def on_sphere(normal: Tensor) -> Tensor:
+    """Standard normal vectors [..., N] brought to norm √N."""
+    return math.sqrt(normal.shape[-1]) * torch.nn.functional.normalize(normal, dim=-1)
 
 
 def coordinate(count: int, size: int, generator: Generator) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from nasjac.jacobian import on_sphere
 
 CACHE_BYTES = 2**30
 
@@ -40,8 +41,7 @@ class Draws:
 
     def probes(self, role: str, *shape: int) -> Tensor:
         """[D, *shape] vectors uniform on the sphere of radius √(last dimension), so that E v vᵀ = I."""
-        values = self.normal(role, *shape)
-        return math.sqrt(shape[-1]) * torch.nn.functional.normalize(values, dim=-1)
+        return on_sphere(self.normal(role, *shape))
 
     def samples(self, inputs: Tensor, count: int) -> Tensor:
         """[D, count, features] distinct rows of `inputs` [n, features] for each draw."""

@@ -1,0 +1,99 @@
+"""From a configuration to the objects it stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from nasjac.cli.config import GROUPS
+from nasjac.cli.load import load
+from nasjac.objectives import Budget
+from nasjac.store.database import path_of
+from nasjac.store.store import Store
+from nasjac.verbs.search import Search, SearchOptions
+from nasjac.verbs.validate import ValidationOptions
+
+Choices = Mapping[str, str]
+
+
+def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Search:
+    """The search that a configuration describes."""
+    dataset = option("dataset", choices, config)
+    return Search(
+        space=option("space", choices, config),
+        score=option("score", choices, config),
+        sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
+        data=dataset.load(),
+        names={group: _names(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
+        budget=_typed(Budget, config.budget),
+        options=_typed(SearchOptions, config.search),
+        seed=config.seed,
+        device=device,
+    )
+
+
+def stored_search(store: Store, study: str, device: torch.device) -> Search:
+    """The search that made a study, from the configuration of its last run. ValueError if its dataset has changed."""
+    row = store.study(study)
+    sql = "SELECT config FROM run WHERE study = :study AND verb = 'search' ORDER BY run_id DESC LIMIT 1"
+    runs = store.select(sql, {"study": study}).rows
+    if not runs:
+        raise ValueError(f"`study` must have been made by nasjac search, got {study!r}, which has no run")
+    stored = json.loads(str(runs[0][0]))
+    config = OmegaConf.create(stored)
+    assert isinstance(config, DictConfig)
+    job = search_of(config, stored["choices"], device)
+    if job.identity["dataset"] != row.identity["dataset"]:
+        raise ValueError(f"`dataset` must hold the inputs that study {study!r} was scored on, got other inputs")
+    return job
+
+
+def option(group: str, choices: Choices, config: DictConfig) -> Any:
+    """The object that an option group's choice and values stand for."""
+    name = choices[group]
+    kind = load(name) if ":" in name else GROUPS[group][name]
+    if not is_dataclass(kind):
+        return kind
+    return _typed(kind if isinstance(kind, type) else type(kind), config[group])
+
+
+def validation_of(config: DictConfig, choices: Choices) -> tuple[ValidationOptions, Any]:
+    """The validation's options and its trainer."""
+    return _typed(ValidationOptions, config.validation), option("trainer", choices, config)
+
+
+def existing(database: str) -> str:
+    """The database, which must be there already."""
+    if not path_of(database).exists():
+        raise ValueError(f"`database` must be a file that exists (nasjac search makes one), got {database!r}")
+    return database
+
+
+def device_of(name: str) -> torch.device:
+    """auto: a GPU if there is one. ValueError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+        there = "auto, cpu" + (", cuda" if torch.cuda.is_available() else " (no GPU is visible)")
+        raise ValueError(f"`device` must be one of {there}, got {name!r}")
+    return torch.device(name)
+
+
+def _typed(kind: type, node: Any) -> Any:
+    """The dataclass of a node, whether Hydra typed it or it was read back from the database."""
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)
+    return kind(**{str(name): tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _names(group: str, choices: Choices, config: DictConfig) -> dict[str, Any]:
+    """An option by name and values, for a study's identity."""
+    content = OmegaConf.to_container(config[group], resolve=True)
+    assert isinstance(content, dict)
+    return {"name": choices[group], **{str(key): value for key, value in content.items()}}
