@@ -2,7 +2,7 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  activations  placement  wiring  pruning  meanfield  paths  jacobian  cost  ranking  front
+    0  activations  placement  wiring  pruning  meanfield  paths  jacobian  cost  ranking  front  workers
     1  spec  measurement  estimators
     2  networks  facts
     3  spaces  scores  samplers  datasets  objectives  store

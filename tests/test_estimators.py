@@ -31,7 +31,7 @@ def inputs() -> torch.Tensor:
 
 
 def samples_of(spec: Spec, draws: Draws) -> Samples:
-    [[(_, found)]] = list(sample([spec], inputs(), draws))
+    [found] = sample([spec], inputs(), draws)
     return found
 
 
@@ -104,7 +104,7 @@ def test_relu_resnet_is_exact_at_any_width() -> None:
     """Golden row 3: χ = ½, L = 4, so E 𝒥 = 1.5⁴ = 5.0625."""
     for width in (4, 9):
         spec = Spec(width, (Block(),) * 4)
-        [[(_, found)]] = list(sample([spec], inputs(), Draws(3, range(4000), torch.float64, CPU)))
+        [found] = sample([spec], inputs(), Draws(3, range(4000), torch.float64, CPU))
         energies = np.exp(np.concatenate([found.forward[..., -1], found.backward[..., 0]], axis=-1)).mean(axis=(1, 2))
         assert abs(energies.mean() - 5.0625) < 4 * energies.std(ddof=1) / 4000**0.5
 
@@ -141,8 +141,7 @@ def test_profile_ends_agree_with_the_terms() -> None:
 def ensemble(bits: list[list[float]], draws: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     bank = Draws(5, range(draws), torch.float64, CPU)
     specs = [Spec(WIDTH, tuple(Block(skip=bit) for bit in row), weight_gain=0.9) for row in bits]
-    found = {position: samples for tile in sample(specs, inputs(), bank) for position, samples in tile}
-    return terms([found[position] for position in range(len(specs))], WIDTH)
+    return terms(sample(specs, inputs(), bank), WIDTH)
 
 
 def test_patterns_that_are_equal_have_no_spread_and_different_ones_have_theirs() -> None:

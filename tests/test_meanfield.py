@@ -62,7 +62,7 @@ def test_energies_predict_the_sampled_jacobian(placement: str, activation: str, 
     spec = Spec(256, blocks, placement=placement, activation=activation, branch=branch, weight_gain=1.2)
     inputs = torch.randn(300, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     inputs = 8 * torch.nn.functional.normalize(inputs, dim=-1)  # so that the stream starts at unit variance
-    [[(_, found)]] = list(sample([spec], inputs, Draws(0, range(48), torch.float32, torch.device("cpu"))))
+    [found] = sample([spec], inputs, Draws(0, range(48), torch.float32, torch.device("cpu")))
     energy = np.exp(found.forward[..., -1]).mean(axis=(1, 2))
     predicted = block_energies(columns([spec])).branch[0]
     skip = np.array([block.skip for block in blocks])

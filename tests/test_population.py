@@ -44,8 +44,7 @@ def random_spec(rng: random.Random, max_depth: int = 9) -> Spec:
 
 
 def samples_of(specs: list[Spec], bank: Draws, data: torch.Tensor) -> list[Samples]:
-    found = {position: samples for tile in sample(specs, data, bank) for position, samples in tile}
-    return [found[position] for position in range(len(specs))]
+    return sample(specs, data, bank)
 
 
 def module_of(spec: Spec, bank: Draws, draw: int) -> ResidualMLP:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_picks_and_rows(store: Store, task: Task, trained: Trained) -> None:
 def test_nothing_is_trained_twice_and_stopping_loses_nothing(
     store: Store, task: Task, trained: Trained, tmp_path: Path
 ) -> None:
-    asked = iter([False, False, True])
+    asked = chain([False, False], repeat(True))
     first = validate(store, "k", task, Draws(store), SMALL, stop=lambda: next(asked))
     assert (first.trained, first.reused, first.left) == (2, 0, 4)
     second = validate(store, "k", task, Draws(store), SMALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -33,8 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
-    # before torch is loaded: idle threads that spin make many small products crawl where another process wants a core
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     verb, rest = words[0], words[1:]
     if verb == "--version":
         from importlib.metadata import version

@@ -1,8 +1,8 @@
-"""Jacobian samples of many residual MLPs of one width at once, whatever their depth, placement, norm and activation.
+"""Jacobian samples of many residual MLPs at once, whatever their depth, placement, norm and activation.
 
-Weights, inputs and probes are shared by the whole population, so one matrix product a layer serves every architecture.
-Specs are sorted by depth and cut into tiles of a fixed number of rows, the last one padded: every product has the same
-shape, so an architecture's values do not depend on its company.
+Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one width. Those
+are sorted by depth and cut into tiles of a fixed number of rows, the last one padded: every product has the same shape,
+so an architecture's values do not depend on its company.
 
 Every factor of a block's Jacobian is a weight matrix or symmetric: the derivative of an activation is diagonal, and that
 of a norm is (1/σ)(C − x̂ x̂ᵀ / N), C the centering (the identity for RMSNorm). So what carries tangents forward carries
@@ -14,6 +14,7 @@ V counts the vectors of an input that pass through a product together: its strea
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from nasjac.networks.draws import Draws
 from nasjac.networks.mlp import NORM_EPS
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import Spec
+from nasjac.workers import workers
 
 TILE = 16
 INPUTS = 2
@@ -60,17 +62,28 @@ class Samples:
     decorrelation: Array
 
 
-def sample(specs: Sequence[Spec], inputs: Tensor, draws: Draws) -> Iterator[list[tuple[int, Samples]]]:
-    """Yield, a tile at a time, (position in `specs`, its samples); `inputs` [n, features] are standardized data.
+def sample(specs: Sequence[Spec], inputs: Tensor, draws: Draws) -> list[Samples]:
+    """The samples of each spec, in order; `inputs` [n, features] are standardized data.
 
-    Specs must be concrete, canonical and of one width.
+    Specs must be concrete and canonical.
     """
-    order = sorted(range(len(specs)), key=lambda position: len(specs[position].blocks))
-    for start in range(0, len(order), TILE):
-        members = sorted(order[start : start + TILE], key=lambda position: specs[position].activation)
-        with torch.inference_mode():
-            samples = _Tile([specs[member] for member in members], draws).run(inputs)
-        yield list(zip(members, samples, strict=True))
+    tiles, chosen = list(_tiles(specs)), draws.samples(inputs, INPUTS)
+    with workers(draws.device) as pool:
+        run = pool.map(lambda tile: _Tile([specs[position] for position in tile], draws).run(chosen), tiles)
+        pairs = (zip(tile, samples, strict=True) for tile, samples in zip(tiles, run, strict=True))
+        found = dict(itertools.chain.from_iterable(pairs))
+    return [found[position] for position in range(len(specs))]
+
+
+def _tiles(specs: Sequence[Spec]) -> Iterator[list[int]]:
+    """Positions of the specs that are evaluated together: of one width and similar depth, the costliest first."""
+    depths = [len(spec.blocks) for spec in specs]
+    for width in sorted({spec.width for spec in specs}, reverse=True):
+        order = [position for position, spec in enumerate(specs) if spec.width == width]
+        order.sort(key=lambda position: -depths[position])
+        for start in range(0, len(order), TILE):
+            # rows of one activation side by side: they are one slice
+            yield sorted(order[start : start + TILE], key=lambda position: specs[position].activation)
 
 
 class _Norm(NamedTuple):
@@ -114,17 +127,18 @@ class _Tile:
         self.one_matrix = self._rows([spec.branch == "one_matrix" for spec in self.specs])
         self.homogeneous = self._rows([s.placement == "none" and s.activation in HOMOGENEOUS for s in self.specs])
 
-    def run(self, inputs: Tensor) -> list[Samples]:
-        forward, angles, states, outputs = self._forward(self._start(inputs))
+    @torch.inference_mode()
+    def run(self, samples: Tensor) -> list[Samples]:
+        """The samples of each architecture for inputs [D, I, features]."""
+        forward, angles, states, outputs = self._forward(self._start(samples))
         backward, back_angles, trip_angle = self._backward(states, outputs[..., 1:, :])
         return [
             self._samples(row, depth, forward, angles, backward, back_angles, trip_angle, outputs)
             for row, depth in enumerate(self.depths[: self.count])
         ]
 
-    def _start(self, inputs: Tensor) -> Tensor:
+    def _start(self, samples: Tensor) -> Tensor:
         """[D, R, I, 1 + P, N]: the embedded inputs h_0 and the tangent probes, the same for every row."""
-        samples = self.draws.samples(inputs, INPUTS)
         features = samples.shape[-1]
         embedded = torch.bmm(samples, self.draws.normal("embedding", self.width, features).mT) / math.sqrt(features)
         start = torch.cat([embedded[..., None, :], self.draws.probes("tangent", INPUTS, PROBES, self.width)], dim=-2)

@@ -70,15 +70,8 @@ class Apjn:
         return [_pattern(spec, pattern + self.seed * self.patterns) for pattern in range(self.patterns)]
 
     def _sample(self, specs: dict[str, Spec], inputs: Tensor, device: torch.device) -> dict[str, Samples]:
-        widths: dict[int, list[Spec]] = {}
-        for spec in specs.values():
-            widths.setdefault(spec.width, []).append(spec)
-        return {
-            group[position].key: samples
-            for group in widths.values()
-            for tile in sample(group, inputs, self._draws(device))
-            for position, samples in tile
-        }
+        samples = sample(list(specs.values()), inputs, self._draws(device)) if specs else []
+        return dict(zip(specs, samples, strict=True))
 
     def _draws(self, device: torch.device) -> Draws:
         if device not in self._banks:

@@ -52,20 +52,26 @@ def train(store: Store, key: str, task: Task, out: str | Path | None = None, pro
     key = store.resolve_key(key)
     if out is not None:
         checkpoint.check_free(out)
-    return train_row(store, store.architectures([key])[key], task, None if out is None else Path(out), progress)
+    row = store.architectures([key])[key]
+    return keep(store, row, task, fit(row, task, progress), None if out is None else Path(out))
 
 
-def train_row(
-    store: Store, row: ArchitectureRow, task: Task, folder: Path | None = None, progress: Progress | None = None
-) -> Training:
-    """Train, record the runs, and save the best in `folder` if that is given."""
-    spec = Spec.from_json(json.dumps(row.spec))
-    runs = task.trainer.train(spec, task.data, task.device, progress)
+def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> list[Run]:
+    """Train an architecture, in any thread."""
+    return task.trainer.train(_spec(row), task.data, task.device, progress)
+
+
+def keep(store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder: Path | None = None) -> Training:
+    """Record the runs of an architecture, and save the best in `folder` if that is given."""
     winner = best(runs)
     store.record_validations([_validation_row(row.key, task, run) for run in runs])
     if folder is not None and winner is not None:
-        checkpoint.save(folder, spec, winner.state, _info(row.key, task, winner))
+        checkpoint.save(folder, _spec(row), winner.state, _info(row.key, task, winner))
     return Training(row.key, tuple(runs), winner, folder if winner else None)
+
+
+def _spec(row: ArchitectureRow) -> Spec:
+    return Spec.from_json(json.dumps(row.spec))
 
 
 def _info(key: str, task: Task, run: Run) -> dict[str, Any]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from nasjac import checkpoint
 from nasjac.front import spread
 from nasjac.objectives import directions
-from nasjac.store.rows import Role
+from nasjac.store.rows import ArchitectureRow, Role
 from nasjac.store.store import Store
-from nasjac.trainers import Progress
-from nasjac.verbs.train import Task, Training, train_row
+from nasjac.trainers import Progress, Run
+from nasjac.verbs.train import Task, Training, fit, keep
+from nasjac.workers import workers
 
 #: (seed, count, params) -> keys of `count` architectures (fewer if the space has no more) drawn from the study's space
 #: under its budgets, of about `params` parameters unless that is None; measured and stored. The same for the same seed
@@ -64,8 +68,8 @@ def validate(
 
     `save` is a folder for checkpoints of the best runs, one folder an architecture, named by its key.
     `progress` is called once all are picked and after each, with (done, total, key and result); `stop` is asked before
-    each, and if it says true the rest is left to the next call. ValueError, before any training: a checkpoint in `save`
-    that another task made.
+    each is begun, and if it says true the rest is left to the next call. ValueError, before any training: a checkpoint
+    in `save` that another task made.
     """
     picks = list(_picks(store, study, draw, options))
     store.record_picks(study, picks)
@@ -76,13 +80,19 @@ def validate(
     reused, trained = len(keys) - len(todo), 0
     progress = progress or (lambda done, total, text: None)
     progress(reused, len(keys), f"{reused} trained before")
-    for key, job in todo.items():
-        if stop():
-            break
-        training = train_row(store, architectures[key], *job)
-        trained += 1
-        progress(reused + trained, len(keys), summary(training))
+    with workers(torch.device(task.device)) as pool:
+        fits = {pool.submit(_fit, architectures[key], job, stop): (key, *job) for key, job in todo.items()}
+        for done in as_completed(fits):
+            runs, (key, fitted, folder) = done.result(), fits[done]
+            if runs is not None:
+                trained += 1
+                progress(reused + trained, len(keys), summary(keep(store, architectures[key], fitted, runs, folder)))
     return Validation(tuple(picks), trained, reused, len(todo) - trained)
+
+
+def _fit(row: ArchitectureRow, job: tuple[Task, Path | None], stop: Callable[[], bool]) -> list[Run] | None:
+    """The runs of an architecture, None if it was stopped before it began."""
+    return None if stop() else fit(row, job[0])
 
 
 def summary(training: Training) -> str:
