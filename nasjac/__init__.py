@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nasjac.networks import build
     from nasjac.scores import measure
     from nasjac.spec import Block, Spec
-    from nasjac.store.store import Store
+    from nasjac.store import Store
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
@@ -30,7 +30,7 @@ _PUBLIC = {
     "Spec": "nasjac.spec",
     "build": "nasjac.networks",
     "measure": "nasjac.scores",
-    "Store": "nasjac.store.store",
+    "Store": "nasjac.store",
 }
 
 __all__ = ["Block", "Spec", "Store", "build", "measure"]

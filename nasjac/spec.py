@@ -40,6 +40,11 @@ class Block:
         if self.keep and self.skip == 0 and self.scale == 0:
             raise ValueError("a block must not lose both skip and branch, got skip 0 and scale 0")
 
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What a Spec's JSON says of the block."""
+        return _non_default(self, BLOCK_FIELDS)
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -105,7 +110,7 @@ class Spec:
     @property
     def content(self) -> dict[str, Any]:
         """What `to_json` writes."""
-        return {**_non_default(self, SPEC_FIELDS), "blocks": [_non_default(b, BLOCK_FIELDS) for b in self.blocks]}
+        return {**_non_default(self, SPEC_FIELDS), "blocks": [block.content for block in self.blocks]}
 
     @staticmethod
     def from_json(text: str) -> Spec:

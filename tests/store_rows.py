@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement
+from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, TrialRow, ValidationRow
-from nasjac.store.store import Store
 
 
 def key_of(number: int) -> str:

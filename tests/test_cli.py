@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nasjac.cli import HYDRA_VERBS, main
-from nasjac.store.store import Store
+from nasjac.store import Store
 
 #: a search that takes a second or two
 SMALL = [

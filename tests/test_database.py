@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from nasjac.measurement import TERMS
-from nasjac.store import database
+from nasjac.store import Store, database
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
-from nasjac.store.store import Store
 from tests.store_rows import filled
 
 MOUNTS = """/dev/sda1 / ext4 rw 0 0

@@ -69,7 +69,7 @@ def test_questions_to_the_leaderboard(ask: Ask, argv: list[str], numbers: list[i
 
 
 def test_null_is_last_in_both_directions(ask: Ask) -> None:
-    from nasjac.store.store import Store
+    from nasjac.store import Store
 
     with Store("nasjac.db") as store:
         store._connection.execute("UPDATE measurement SET log_rank = NULL WHERE architecture_key = ?", (key_of(3),))

@@ -23,8 +23,8 @@ from nasjac.reporting.findings import findings
 from nasjac.reporting.page import page, table
 from nasjac.reporting.validated import Pick, by_protocol, trained
 from nasjac.reporting.wording import sentences
+from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, RunRow, TrialRow, ValidationRow
-from nasjac.store.store import Store
 from nasjac.verbs.report import OBJECTIVES, Report, gather, report
 
 SCORE = "score-1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasjac.measurement import TERMS, Layer
-from nasjac.store.store import Store
+from nasjac.store import Store
 from nasjac.verbs.show import as_text, gather, main
 from tests.store_rows import architecture, filled, key_of, measurement, trial, validation
 

@@ -20,11 +20,10 @@ import pytest
 
 from nasjac.measurement import TERMS, Estimate, Layer
 from nasjac.spec import Block, Spec
-from nasjac.store import database
+from nasjac.store import Store, database
 from nasjac.store.columns import JSON_COLUMNS
 from nasjac.store.rows import RunRow
 from nasjac.store.schema import relations
-from nasjac.store.store import Store
 from tests.store_rows import architecture, filled, key_of, measurement, record, trial, validation
 
 
@@ -140,7 +139,7 @@ _WRITER = """
 import sys
 sys.path[:0] = {path!r}
 from tests.store_rows import record
-from nasjac.store.store import Store
+from nasjac.store import Store
 with Store({database!r}) as store:
     store.open_study("k", {{}}, "resume", "s1")
     trials = store.trials("k")

@@ -16,7 +16,7 @@ from nasjac.console import Console
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
 from nasjac.spec import check_choice
-from nasjac.store.store import Store
+from nasjac.store import Store
 from nasjac.verbs.report import report
 from nasjac.verbs.search import Search, draw, search
 from nasjac.verbs.train import Task, train

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from nasjac.cli.config import GROUPS
 from nasjac.cli.load import load
 from nasjac.objectives import Budget
+from nasjac.store import Store
 from nasjac.store.database import path_of
-from nasjac.store.store import Store
 from nasjac.verbs.search import Search, SearchOptions
 from nasjac.verbs.validate import ValidationOptions
 

@@ -15,8 +15,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.options import Choices
+from nasjac.store import Store
 from nasjac.store.rows import RunRow
-from nasjac.store.store import Store
 
 
 class Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nasjac.activations import ACTIVATIONS
@@ -25,6 +26,10 @@ BRANCH_SCALES: dict[str, Callable[[int, int], float]] = {
     "inverse_sqrt_depth": lambda block, depth: 1 / math.sqrt(depth),
     "inverse_sqrt_index": lambda block, depth: 1 / math.sqrt(block + 1),  # LayerNorm scaling, Sun et al. 2025
 }
+
+
+#: most blocks of a population are equal, and then one object serves
+_block = lru_cache(maxsize=4096)(lambda skip, scale: Block(skip=skip, scale=scale))
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class ResidualMlpSpace:
             "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
         }
         skips = skip_pattern(density, depth, seed) if self.skip_mode == "pattern" else [density] * depth
-        blocks = tuple(Block(skip=float(skip), scale=scale(number, depth)) for number, skip in enumerate(skips))
+        blocks = tuple(_block(float(skip), scale(number, depth)) for number, skip in enumerate(skips))
         whole = Spec(width=width, blocks=blocks, **common)
         keep = keep_set(ratio, criterion, depth, lambda: branch_energies(whole), seed)
         return Spec(width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasjac import tables
+from nasjac.store import Store
 from nasjac.store.database import Table, check_known
 from nasjac.store.schema import column_names, relations
-from nasjac.store.store import Store
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
 SHOWN = (

@@ -16,8 +16,8 @@ from nasjac.reporting.findings import Evidence, findings, front_rows
 from nasjac.reporting.page import page
 from nasjac.reporting.validated import Pick, by_protocol
 from nasjac.reporting.wording import COST, sentences, trials
+from nasjac.store import Store
 from nasjac.store.database import check_known
-from nasjac.store.store import Store
 
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
 

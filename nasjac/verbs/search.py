@@ -24,8 +24,8 @@ from nasjac.objectives import OBJECTIVES, Budget, directions
 from nasjac.scores import Score
 from nasjac.spaces import Space
 from nasjac.spec import Spec
+from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, TrialRow
-from nasjac.store.store import Store
 from nasjac.study import TRIES, Proposal, SamplerFactory, Study, derived_seed
 
 #: the fields of a Spec that are columns of its architecture's row

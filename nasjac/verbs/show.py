@@ -10,7 +10,7 @@ from typing import Any
 
 from nasjac import tables
 from nasjac.measurement import TERMS
-from nasjac.store.store import Store
+from nasjac.store import Store
 
 PROFILE_POINTS = 9  # how many layers of a profile the table shows, both ends among them
 

@@ -10,8 +10,8 @@ from typing import Any
 from nasjac import checkpoint
 from nasjac.datasets import Data
 from nasjac.spec import Spec
+from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, ValidationRow
-from nasjac.store.store import Store
 from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
 
 

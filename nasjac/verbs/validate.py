@@ -12,8 +12,8 @@ import torch
 from nasjac import checkpoint
 from nasjac.front import spread
 from nasjac.objectives import directions
+from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, Role
-from nasjac.store.store import Store
 from nasjac.trainers import Progress, Run
 from nasjac.verbs.train import Task, Training, fit, keep
 from nasjac.workers import workers
