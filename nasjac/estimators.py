@@ -27,7 +27,7 @@ NAMES = ("trainability_cost", "log_mean", "mean_log", "sd_log", "log_rank", "log
 
 
 class Samples(Protocol):
-    """What `nasjac.networks.population.Samples` offers; shapes there."""
+    """What `nasjac.networks.tile.Samples` offers; shapes there."""
 
     @property
     def forward(self) -> Array: ...

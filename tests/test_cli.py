@@ -74,10 +74,10 @@ def test_search_validates_reports_and_answers_questions(run: Run) -> None:
     assert code == 0 and err == "" and len(list(Path("checkpoints").iterdir())) >= 3
 
 
-def test_the_default_name_has_space_sampler_and_seed(run: Run) -> None:
+def test_the_default_name_has_space_dataset_sampler_and_seed(run: Run) -> None:
     run("search", "budget.trials=8", "seed=3", "sampler=random", *SMALL, "validation.top=0", "validation.random=0")
     with Store("nasjac.db", read_only=True) as store:
-        assert store.studies() == ["residual_mlp-random-3"]
+        assert store.studies() == ["residual_mlp-digits-random-3"]
 
 
 def test_a_longer_budget_goes_on_as_if_it_had_been_asked_for_at_once(run: Run, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_experiments(run: Run, experiment: str) -> None:
 
 def test_multirun_goes_on_after_a_job_that_is_wrong(run: Run) -> None:
     code, _, err = run("search", "-m", "budget.trials=0,8", *SMALL, "validation.top=0")
-    assert code == 2 and "budget.trials" in err and len(trials("residual_mlp-nsga2-0")) == 8
+    assert code == 2 and "budget.trials" in err and len(trials("residual_mlp-digits-nsga2-0")) == 8
 
 
 def test_options_of_one_s_own(run: Run, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_options_of_one_s_own(run: Run, tmp_path: Path) -> None:
     assert run("search", "space=mine:space", *nothing)[0] == 0
     assert run("search", "space=mine:Space", "space.deepest=6", "sampler=optuna.samplers.QMCSampler", *nothing)[0] == 0
     with Store("nasjac.db", read_only=True) as store:
-        assert store.studies() == ["space-nsga2-0", "Space-optuna.samplers.QMCSampler-0"]
-        assert {row.architecture_key for row in store.trials("space-nsga2-0")} <= set(store.architectures())
+        assert store.studies() == ["space-digits-nsga2-0", "Space-digits-optuna.samplers.QMCSampler-0"]
+        assert {row.architecture_key for row in store.trials("space-digits-nsga2-0")} <= set(store.architectures())
     code, _, err = run("search", "space=mine:other", *nothing)
     assert code == 2 and "mine:other" in err
 
@@ -303,3 +303,15 @@ def test_plain_help_is_light(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert "nasjac search" in done.stdout
     assert not {"torch", "optuna", "hydra", "pandas", "numpy"} & set(eval(done.stdout.splitlines()[-1]))
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`nasjac query ... | head`: the pipe is closed while there is more to write."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["query", "--schema"]) == 128 + signal.SIGPIPE
+    assert capfd.readouterr().err == ""

@@ -13,7 +13,8 @@ from nasjac.cost import trainability_cost
 from nasjac.estimators import NAMES, log_bias, profile, terms
 from nasjac.jacobian import PROBES
 from nasjac.networks.draws import Draws
-from nasjac.networks.population import Samples, sample
+from nasjac.networks.population import sample
+from nasjac.networks.tile import Samples
 from nasjac.spec import Block, Spec
 
 WIDTH, DRAWS, REPETITIONS = 32, 16, 240

@@ -14,7 +14,8 @@ from nasjac.jacobian import exact
 from nasjac.networks import build
 from nasjac.networks.draws import Draws
 from nasjac.networks.mlp import ResidualMLP
-from nasjac.networks.population import TILE, Samples, sample
+from nasjac.networks.population import sample
+from nasjac.networks.tile import TILE, Samples
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import BRANCHES, NORMS, Block, Spec
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return wrong(f"the verb must be one of {', '.join(HYDRA_VERBS + PLAIN_VERBS)}, got {verb!r}")
     try:
         return _plain(verb, rest) if verb in PLAIN_VERBS else _hydra(verb, rest)
+    except BrokenPipeError:  # the reader has seen enough, e.g. `nasjac query ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
+        return 128 + signal.SIGPIPE
     except (ValueError, OSError) as error:
         return wrong(error)
     except KeyboardInterrupt:

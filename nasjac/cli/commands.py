@@ -17,8 +17,9 @@ from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
 from nasjac.spec import check_choice
 from nasjac.store import Store
+from nasjac.verbs.draw import draw
 from nasjac.verbs.report import report
-from nasjac.verbs.search import Search, draw, search
+from nasjac.verbs.search import Search, search
 from nasjac.verbs.train import Task, train
 from nasjac.verbs.validate import validate
 

@@ -5,6 +5,7 @@ Source: Doshi, He & Gromov 2023 (arXiv:2111.12143) for the norm; Hutchinson 1990
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,8 @@ from torch import Tensor
 from nasjac.estimators import NAMES, profile, terms
 from nasjac.measurement import Estimate, Layer, Measurement
 from nasjac.networks.draws import Draws
-from nasjac.networks.population import Array, Samples, sample
+from nasjac.networks.population import sample
+from nasjac.networks.tile import Array, Samples
 from nasjac.spec import Spec, check_choice
 from nasjac.wiring import skip_pattern
 
@@ -94,10 +96,11 @@ class Apjn:
 
     def _measurement(self, spec: Spec, samples: Sequence[Samples]) -> Measurement:
         failure = next((reason for item in samples if (reason := _failure(item))), None)
-        dead = float(np.mean([_is_dead(item).mean() for item in samples]))
-        if failure is None and dead > 0:
-            failure = f"{dead:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
-        estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": Estimate(dead, None)}
+        dead_D = np.mean([_is_dead(item).mean(axis=1) for item in samples], axis=0)
+        dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
+        if failure is None and dead.value:
+            failure = f"{dead.value:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
+        estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": dead}
         if failure is None:
             values, errors = terms(samples, spec.width)
             estimates |= {name: _estimate(v, e) for name, v, e in zip(NAMES, values, errors, strict=True)}

@@ -7,16 +7,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-import optuna
 import torch
 
 from nasjac.console import Advance
 from nasjac.datasets import Data
-from nasjac.facts import Facts, facts
+from nasjac.facts import Facts
 from nasjac.front import knee
 from nasjac.interrupts import Interrupted
 from nasjac.measurement import Measurement
@@ -25,14 +24,9 @@ from nasjac.scores import Score
 from nasjac.spaces import Space
 from nasjac.spec import Spec
 from nasjac.store import Store
-from nasjac.store.rows import ArchitectureRow, TrialRow
-from nasjac.study import TRIES, Proposal, SamplerFactory, Study, derived_seed
-
-#: the fields of a Spec that are columns of its architecture's row
-CHOICES = ("kind", "width", "placement", "norm", "activation", "branch", "weight_gain")
-
-#: batches of random proposals to look through for validation
-DRAW_BATCHES = 200
+from nasjac.store.rows import TrialRow
+from nasjac.study import TRIES, Proposal, SamplerFactory, Study
+from nasjac.verbs.scored import architecture_rows, pattern_rows, with_patterns
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class Search:
     @property
     def default_name(self) -> str:
         """The study's name unless one is given."""
-        parts = (str(self.names[part]["name"]).rpartition(":")[2] for part in ("space", "sampler"))
+        parts = (str(self.names[part]["name"]).rpartition(":")[2] for part in ("space", "dataset", "sampler"))
         return "-".join((*parts, str(self.seed)))
 
 
@@ -166,10 +160,10 @@ class _Loop:
             notes = self.study.take_notes()
         with self._timed("store"):
             architectures = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals])
-            architectures += _pattern_rows(measured)
-            everything = [m for outer in measured for m in (outer, *(inner for _, inner in outer.patterns))]
+            architectures += pattern_rows(measured)
+            found_now = with_patterns(measured)
             self.store.record_batch(
-                self.name, self.batch, rows, architectures, everything, self.job.score.name, self.job.score_id, notes
+                self.name, self.batch, rows, architectures, found_now, self.job.score.name, self.job.score_id, notes
             )
         self.number, self.batch = self.number + len(rows), self.batch + 1
 
@@ -227,17 +221,6 @@ def objective_values(
     return {name: float(value) for name, value in values.items() if value is not None}, None
 
 
-def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[ArchitectureRow]:
-    """The rows of `specs`, in their canonical form."""
-    rows = []
-    for spec, fact in zip((spec.canonical for spec in specs), known, strict=True):
-        whole = not spec.is_ensemble
-        columns = {**vars(fact), "skip_count": round(fact.skip_count) if whole else None}
-        choices = {name: getattr(spec, name) for name in CHOICES}
-        rows.append(ArchitectureRow(key=spec.key, spec=spec.content, **choices, **columns))
-    return rows
-
-
 def recommend(store: Store, name: str, job: Search) -> None:
     """Store the knee of the study's front, if there is one; objectives whose ratios matter enter by their logarithm.
 
@@ -250,40 +233,3 @@ def recommend(store: Store, name: str, job: Search) -> None:
         values = [[trial.objectives[objective] for objective in names] for trial in trials]
         index, reason = knee(values, directions(names), names, [OBJECTIVES[o].is_ratio for o in names])
         store.recommend(name, str(trials[index].kept_key), reason)
-
-
-def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -> list[str]:
-    """Keys of `count` different architectures drawn at random from the space under the search's constraints.
-
-    With `params` they also have that many parameters, within the budget's band. They are scored and stored. There are
-    fewer if `DRAW_BATCHES` batches of proposals hold no more.
-    """
-    budget = job.budget if params is None else replace(job.budget, params=params)
-    wanted = directions(job.options.objectives)
-    study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(seed))
-    found: dict[str, Proposal] = {}
-    for batch in range(DRAW_BATCHES):
-        if len(found) >= count:
-            break
-        proposals = study.ask(batch, max(count, 8))
-        found |= {proposal.spec.key: proposal for proposal in proposals if proposal.feasible}
-    return _score_drawn(store, job, list(found.values())[:count])
-
-
-def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> list[str]:
-    specs = {proposal.spec.key: proposal.spec for proposal in proposals}
-    known = store.measurements(list(specs), job.score_id, profile=False)
-    fresh = [spec for key, spec in specs.items() if key not in known]
-    measured = job.score(fresh, job.data.train_inputs, job.device) if fresh else []
-    rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + _pattern_rows(measured)
-    everything = [m for outer in measured for m in (outer, *(inner for _, inner in outer.patterns))]
-    store.record_scored(rows, everything, job.score.name, job.score_id)
-    patterns = {measurement.key: measurement.kept for measurement in measured}
-    kept = (patterns.get(key) or store.kept(key, job.score_id) if spec.is_ensemble else key for key, spec in specs.items())
-    return [key for key in kept if key is not None]
-
-
-def _pattern_rows(measured: Sequence[Measurement]) -> list[ArchitectureRow]:
-    """Architectures of the patterns that stood for ensembles."""
-    specs = [Spec.from_json(text) for measurement in measured for text, _ in measurement.patterns]
-    return architecture_rows(specs, facts(specs))

@@ -1,0 +1,47 @@
+"""Random architectures of a search's space: drawn fresh, scored and stored, for validation beside the front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import optuna
+
+from nasjac.objectives import directions
+from nasjac.store import Store
+from nasjac.study import Proposal, Study, derived_seed
+from nasjac.verbs.scored import architecture_rows, pattern_rows, with_patterns
+from nasjac.verbs.search import Search
+
+#: batches of random proposals to look through for validation
+DRAW_BATCHES = 200
+
+
+def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -> list[str]:
+    """Keys of `count` different architectures drawn at random from the space under the search's constraints.
+
+    With `params` they also have that many parameters, within the budget's band. They are scored and stored. There are
+    fewer if `DRAW_BATCHES` batches of proposals hold no more.
+    """
+    budget = job.budget if params is None else replace(job.budget, params=params)
+    wanted = directions(job.options.objectives)
+    study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(seed))
+    found: dict[str, Proposal] = {}
+    for batch in range(DRAW_BATCHES):
+        if len(found) >= count:
+            break
+        proposals = study.ask(batch, max(count, 8))
+        found |= {proposal.spec.key: proposal for proposal in proposals if proposal.feasible}
+    return _score_drawn(store, job, list(found.values())[:count])
+
+
+def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> list[str]:
+    specs = {proposal.spec.key: proposal.spec for proposal in proposals}
+    known = store.measurements(list(specs), job.score_id, profile=False)
+    fresh = [spec for key, spec in specs.items() if key not in known]
+    measured = job.score(fresh, job.data.train_inputs, job.device) if fresh else []
+    rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + pattern_rows(measured)
+    store.record_scored(rows, with_patterns(measured), job.score.name, job.score_id)
+    patterns = {measurement.key: measurement.kept for measurement in measured}
+    kept = (patterns.get(key) or store.kept(key, job.score_id) if spec.is_ensemble else key for key, spec in specs.items())
+    return [key for key in kept if key is not None]
