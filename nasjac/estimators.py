@@ -147,14 +147,22 @@ def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
 def profile(energies: Array, angles: Array, width: int) -> tuple[Array, Array, Array]:
     """log_mean, mean_log and the standard error of the latter, [L+1] each, from [D, I, P, L+1] and [D, I, L+1].
 
-    The probe bias of `mean_log` is removed with each layer's own effective rank, the inverse of the mean squared cosine
-    between two independent probes' images.
+    The probe bias of `mean_log` is removed with each layer's own effective rank, r = T² / tr A²: the mean product of two
+    energies over the mean squared product of the two vectors, each in units of their mean. Errors are the jackknife's.
     """
+    draws, probes = len(energies), energies.shape[2]
     shift = energies.max(axis=(0, 1, 2))
     log_mean = shift + np.log(np.exp(energies - shift).mean(axis=(0, 1, 2)))
-    logs = _log_mean_exp(energies.swapaxes(2, 3)).mean(axis=1)
-    mean_log = logs.mean(axis=0) - log_bias(energies.shape[2], 1 / angles.mean(axis=(0, 1)), width)
-    return log_mean, mean_log, logs.std(axis=0, ddof=1) / math.sqrt(len(logs))
+    logs = _log_mean_exp(energies.swapaxes(2, 3))
+    products = np.exp(energies.sum(axis=2) - 2 * logs)
+    moments = np.stack([logs, products, products * angles]).mean(axis=2)  # [3, D, L+1]
+    means = moments.mean(axis=1)
+
+    def corrected(log: Array, product: Array, square: Array) -> Array:
+        return log - log_bias(probes, product / square, width)
+
+    left_out = corrected(*((draws * means[:, None] - moments) / (draws - 1)))
+    return log_mean, corrected(*means), np.sqrt(_jackknife_variance(left_out))
 
 
 def _log_mean_exp(logs: Array) -> Array:

@@ -48,7 +48,8 @@ class Layer:
 class Measurement:
     """One architecture under one score.
 
-    `patterns` of an ensemble: the JSON of each Spec that stood for it, with that one's own measurement.
+    For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
+    back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
     """
 
     key: str
@@ -58,10 +59,5 @@ class Measurement:
     profile: tuple[Layer, ...] = ()
     draws: int = 0
     seconds: float = 0.0
+    kept_key: str | None = None
     patterns: tuple[tuple[str, Measurement], ...] = ()
-
-    @property
-    def kept(self) -> str | None:
-        """Key of the cheapest of the patterns, None if there is none."""
-        costs = {item.key: item.terms["trainability_cost"].value for _, item in self.patterns if item.status == "ok"}
-        return min(costs, key=lambda key: costs[key] or 0.0) if costs else None

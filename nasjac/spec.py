@@ -36,9 +36,8 @@ class Block:
         if not isinstance(self.keep, bool):
             raise ValueError(f"`keep` must be true or false, got {self.keep!r}")
         _check_number("skip", self.skip, low=0.0, high=1.0)
-        _check_number("scale", self.scale, low=0.0)
-        if self.keep and self.skip == 0 and self.scale == 0:
-            raise ValueError("a block must not lose both skip and branch, got skip 0 and scale 0")
+        # a branch that is not pruned counts for something, so that no block ever loses both skip and branch
+        _check_number("scale", self.scale, low=0.0, open_low=True)
 
     @cached_property
     def content(self) -> dict[str, Any]:

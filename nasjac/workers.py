@@ -6,20 +6,30 @@ waits for its sisters spins), and no value depends on the number of threads.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
+
+_TURN = Lock()
 
 
 @contextmanager
 def workers(device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """A pool with as many workers as torch has threads (one on a GPU); within the block torch uses one thread each."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads if device.type == "cpu" else 1) as pool:
+    """A pool with as many workers as torch has threads (one on a GPU); within the block torch uses one thread each.
+
+    Torch's number of threads belongs to the process, so one block at a time has its turn. Where a block ends with an
+    exception, work that has not begun is dropped.
+    """
+    with _TURN:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        pool = ThreadPoolExecutor(threads if device.type == "cpu" else 1)
+        try:
             yield pool
-    finally:
-        torch.set_num_threads(threads)
+        finally:
+            pool.shutdown(cancel_futures=sys.exc_info()[0] is not None)
+            torch.set_num_threads(threads)

@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from nasjac.cli import HYDRA_VERBS, main
+from nasjac.measurement import Measurement
+from nasjac.scores.apjn import Apjn
+from nasjac.spec import Spec
 from nasjac.store import Store
 
 #: a search that takes a second or two
@@ -89,26 +93,31 @@ def test_a_longer_budget_goes_on_as_if_it_had_been_asked_for_at_once(run: Run, t
     (tmp_path / "nasjac.db").rename("parts.db")
     run("search", "study=k", "budget.trials=30", *SMALL, *nothing)
     assert trials() == parts and len(parts) == 30
-    for database in ("parts.db", "nasjac.db"):
-        with Store(database, read_only=True) as store:
-            rows = store.select("SELECT count(*) n, count(DISTINCT architecture_key) keys FROM measurement").dicts()
-        assert rows[0]["n"] == rows[0]["keys"]
 
 
-def test_the_score_does_not_depend_on_the_study(run: Run) -> None:
-    """The same architectures under another seed: what has been measured is not measured again."""
-    nothing = ["validation.top=0", "validation.random=0", "validation.matched=0"]
-    run("search", "study=k", "budget.trials=16", *SMALL, *nothing)
-    run("search", "study=l", "budget.trials=16", *SMALL, *nothing)
-    with Store("nasjac.db", read_only=True) as store:
-        rows = store.select("SELECT count(*) n, count(DISTINCT architecture_key) keys FROM measurement").dicts()
-    assert rows[0]["n"] == rows[0]["keys"]
-    assert [row[1:] for row in trials("k")] == [row[1:] for row in trials("l")]
+def test_nothing_is_scored_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not within a study, not in another one of the same score, not after an interruption."""
+    scored: list[str] = []
+    call = Apjn.__call__
+
+    def counted(self: Apjn, specs: Sequence[Spec], inputs: torch.Tensor, device: torch.device) -> list[Measurement]:
+        scored.extend(spec.key for spec in specs)
+        return call(self, specs, inputs, device)
+
+    monkeypatch.setattr(Apjn, "__call__", counted)
+    nothing = ["validation.top=0", "validation.random=0", "validation.matched=0", "sampler=random"]
+    narrow = ["space.wiring_seeds=1", "space.weight_gain_max=0.7", "space.skip_density_min=1", "space.prune_ratio_max=0"]
+    for study, budget, seed in (("k", 13, 1), ("k", 24, 1), ("l", 24, 2)):
+        words = [f"study={study}", f"budget.trials={budget}", f"seed={seed}"]
+        assert run("search", *words, *SMALL, *nothing, *narrow)[0] == 0
+    assert len(scored) == len(set(scored))
+    found = {study: {row[3] for row in trials(study)} for study in "kl"}
+    assert found["k"] & found["l"] and found["k"] != found["l"], "the second study met architectures of the first"
 
 
 def test_an_ensemble_keeps_its_best_pattern(run: Run) -> None:
     words = ["experiment=ensemble", "study=k", "budget.trials=8", "score.patterns=3", "space.skip_density_max=0.9"]
-    assert run("search", *words, *SMALL)[0] == 0
+    assert run("search", *words, *SMALL, "validation.random=3")[0] == 0
     with Store("nasjac.db", read_only=True) as store:
         rows = [row for row in store.trials("k") if row.state == "complete"]
         ensembles = [row for row in rows if row.kept_key != row.architecture_key]
@@ -121,6 +130,10 @@ def test_an_ensemble_keeps_its_best_pattern(run: Run) -> None:
             assert kept.status == "ok" and kept.profile
         picked = [key for key, _ in store.picks("k")]
         assert {row.architecture_key for row in store.validations()} == set(picked)
+    assert run("validate", "study=k", "quiet=true", "trainer.steps=3", *SMALL[-4:-1], "validation.random=3")[0] == 0
+    with Store("nasjac.db", read_only=True) as store:
+        assert [key for key, _ in store.picks("k")] == picked, "the same draws again"
+    assert run("search", *words, *SMALL, "budget.trials=24", "validation.random=3")[0] == 0, "it meets what was drawn"
 
 
 @pytest.mark.parametrize("sweep", sorted(path.stem for path in (CONF / "sweep").glob("*.yaml")))
@@ -252,7 +265,7 @@ def test_a_signal_stops_at_a_batch_and_says_how_to_go_on(tmp_path: Path, number:
     process.send_signal(number)
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + number
-    assert "Go on with: nasjac search budget.trials=100000" in err and "study=k" in err
+    assert "Go on with: nasjac search study=k budget.trials=100000" in err
     with Store(tmp_path / "nasjac.db", read_only=True) as store:
         rows = store.trials("k")
         status = store.select("SELECT status FROM run").rows

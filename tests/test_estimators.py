@@ -135,8 +135,8 @@ def test_profile_ends_agree_with_the_terms() -> None:
         assert abs(mean_log[end] - truth["mean_log"]) < 4 * error[end]
         assert abs(log_mean[end] - truth["log_mean"]) < 8 * error[end]
         start = 0 if end == -1 else -1
-        # the identity: exact probe by probe, but for the correction by an effective rank that is itself estimated
-        assert mean_log[start] == pytest.approx(0, abs=2e-3) and error[start] < 1e-12
+        # the identity is exact probe by probe; what error there is comes from the estimated rank
+        assert abs(mean_log[start]) <= 4 * error[start] + 1e-12 and error[start] < 0.003
 
 
 def ensemble(bits: list[list[float]], draws: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

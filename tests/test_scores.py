@@ -80,8 +80,9 @@ def test_an_ensemble_is_measured_with_its_patterns(device: torch.device) -> None
     assert measurement.terms["sd_log_patterns"].value is not None
     alone = nasjac.measure([Spec.from_json(text) for text, _ in measurement.patterns], inputs(), score, device)
     assert [without_time(m) for m in alone] == [without_time(inner) for _, inner in measurement.patterns]
-    costs = {m.key: m.terms["trainability_cost"].value for m in alone}
-    assert measurement.kept == min(costs, key=lambda key: costs[key] or 0)
+    costs = {m.key: cost for m in alone if (cost := m.terms["trainability_cost"].value) is not None}
+    assert measurement.kept_key == min(costs, key=costs.__getitem__)
+    assert all(m.kept_key == m.key for m in alone)
 
 
 @pytest.mark.parametrize(("options", "words"), [({"draws": 8}, "at least 16"), ({"dtype": "half"}, "float32, float64")])

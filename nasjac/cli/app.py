@@ -44,12 +44,16 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
             codes.append(wrong(_sentence(error)))
         except (ValueError, OSError) as error:  # here, before Hydra prints it in its own way; a sweep goes on
             codes.append(wrong(error))
+        if codes[-1] >= 128:
+            raise SystemExit(codes[-1])  # a signal stops the whole sweep
 
     before = sys.argv
     sys.argv = [f"nasjac {verb}", *words]
     GlobalHydra.instance().clear()
     try:
         hydra.main(version_base="1.3", config_path=str(_conf()), config_name=verb)(task)()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_sentence(error)) from error
     finally:

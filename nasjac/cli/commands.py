@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from nasjac.cli.options import Choices, device_of, existing, option, search_of, stored_search, validation_of
+from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, stored_search, validation_of
 from nasjac.cli.runs import Run, recorded
 from nasjac.console import Console
 from nasjac.interrupts import Interrupted, interrupts
@@ -39,7 +42,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
                 outcome = search(store, name, job, advance, stop)
             run.seconds |= outcome.seconds
             run.notes |= {"trials": outcome.trials, "started_at": done, "mean_group_size": outcome.group_size}
-            console.say(_where_time_went(outcome.seconds, outcome.trials - done))
+            console.say(_where_time_went(outcome.seconds, outcome.fresh))
             if not stop():
                 _validate(store, name, job, config, choices, console, run, stop)
             run.status = "interrupted" if stop() else "finished"
@@ -121,7 +124,7 @@ def _validate(
     if not total:
         return
     dataset, data = job.names["dataset"]["name"], job.data
-    if config.dataset is not None and "dataset" in choices and choices["dataset"] != dataset:
+    if config.dataset is not None and names_of("dataset", choices, config) != job.names["dataset"]:
         dataset, data = choices["dataset"], option("dataset", choices, config).load()
     task = Task(dataset, data, trainer, job.device.type)
     began = time.perf_counter()
@@ -156,8 +159,10 @@ def _finish(store: Store, name: str, config: DictConfig, console: Console, stop:
 
 def resume_command(config: DictConfig, name: str) -> str:
     """The command that goes on where this one stopped."""
-    words = [word for word in sys.argv[1:] if not word.startswith(("study=", "on_conflict="))]
-    return " ".join(["nasjac", sys.argv[0].split()[-1], *words, f"study={name}"])
+    words = [word for word in sys.argv[1:] if not word.startswith("on_conflict=")]
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN  # its jobs have a study each
+    named = sweep or any(word.startswith("study=") for word in words)
+    return shlex.join([*sys.argv[0].split(), *words, *([] if named else [f"study={name}"])])
 
 
 def _common(config: DictConfig) -> tuple[Console, torch.device]:

@@ -30,7 +30,7 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
         score=option("score", choices, config),
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         data=dataset.load(),
-        names={group: _names(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
+        names={group: names_of(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
         budget=_typed(Budget, config.budget),
         options=_typed(SearchOptions, config.search),
         seed=config.seed,
@@ -92,7 +92,7 @@ def _typed(kind: type, node: Any) -> Any:
     return kind(**{str(name): tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def _names(group: str, choices: Choices, config: DictConfig) -> dict[str, Any]:
+def names_of(group: str, choices: Choices, config: DictConfig) -> dict[str, Any]:
     """An option by name and values, for a study's identity."""
     content = OmegaConf.to_container(config[group], resolve=True)
     assert isinstance(content, dict)

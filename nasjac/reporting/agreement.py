@@ -72,7 +72,7 @@ def correlation(statistic: Statistic, x: ArrayLike, y: ArrayLike, resamples: int
 
 
 def ceiling(found: Sequence[Trained]) -> Ceiling:
-    """How well two seeds agree on the ranking, which is what a score can hope for (`nasjac.ranking.noise_ceiling`)."""
+    """How well single seeds agree on the ranking: what training noise leaves of it (`nasjac.ranking.noise_ceiling`)."""
     seeds = sorted({seed for item in found for seed in item.by_seed})
     full = [[item.by_seed[seed] for seed in seeds] for item in found if set(item.by_seed) == set(seeds)]
     table = np.array(full, dtype=float).reshape(len(full), len(seeds))
@@ -86,15 +86,12 @@ def best_quarter(picks: Sequence[Pick], cost: str) -> TopK | None:
 
 
 def rivals(best: Pick, picks: Sequence[Pick], tolerance: float = 0.1) -> list[Pick]:
-    """The other trained picks drawn at random with parameters equal to `best`'s: matched, or within `tolerance`.
-
-    The most accurate first.
-    """
+    """The other trained picks drawn at random whose parameters are `best`'s within `tolerance`, the most accurate first."""
 
     def equal(pick: Pick) -> bool:
         size, own = pick.facts["params"], best.facts["params"]
         near = None not in (size, own) and abs(size - own) <= tolerance * own
-        return "matched" in pick.roles or ("random" in pick.roles and near)
+        return near and not {"matched", "random"}.isdisjoint(pick.roles)
 
     found = [pick for pick in picks if pick.training and pick.key != best.key and equal(pick)]
     return sorted(found, key=_ranked, reverse=True)

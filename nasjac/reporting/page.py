@@ -147,9 +147,9 @@ def _context(found: Row) -> str:
     said = "How well training agrees with itself is not known: it takes two seeds and three architectures."
     if ceiling["kendall"] is not None:
         said = (
-            f"Noise ceiling: the rankings by single training seeds agree at τ {ceiling['kendall']:+.2f} and "
-            f"ρ {ceiling['spearman']:+.2f} ({ceiling['seeds']} seeds, {ceiling['n']} architectures); no score can be "
-            "expected to do much better."
+            f"The rankings by single training seeds agree at τ {ceiling['kendall']:+.2f} and ρ {ceiling['spearman']:+.2f} "
+            f"({ceiling['seeds']} seeds, {ceiling['n']} architectures). A score is held against the mean over the seeds, "
+            "which is less noisy, so a good one can agree with that a little better."
         )
     if best:
         said += (

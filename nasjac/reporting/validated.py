@@ -96,7 +96,8 @@ def trained(key: str, rows: Sequence[ValidationRow]) -> Trained:
     diverged = sum(row.accuracy is None for row in rows)
     if not by_rate:
         return Trained(key, None, None, None, by_seed, len(rows), diverged)
-    rate = max(sorted(by_rate), key=lambda rate: float(np.mean(by_rate[rate])))
+    # the rate at which most seeds finished, then the most accurate: one lucky seed of two does not win
+    rate = max(sorted(by_rate), key=lambda rate: (len(by_rate[rate]), float(np.mean(by_rate[rate]))))
     found = by_rate[rate]
     error = float(np.std(found, ddof=1) / math.sqrt(len(found))) if len(found) > 1 else None
     return Trained(key, float(np.mean(found)), error, rate, by_seed, len(rows), diverged)

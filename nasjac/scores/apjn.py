@@ -91,8 +91,9 @@ class Apjn:
         if not spec.is_ensemble:
             return measurement
         unique = {member.key: member for member in members}
-        inner = ((member.to_json(), self._measurement(member, [samples[key]])) for key, member in unique.items())
-        return replace(measurement, patterns=tuple(inner))
+        inner = [(member.to_json(), self._measurement(member, [samples[key]])) for key, member in unique.items()]
+        costs = {item.key: cost for _, item in inner if (cost := item.terms["trainability_cost"].value) is not None}
+        return replace(measurement, patterns=tuple(inner), kept_key=min(costs, key=costs.__getitem__, default=None))
 
     def _measurement(self, spec: Spec, samples: Sequence[Samples]) -> Measurement:
         failure = next((reason for item in samples if (reason := _failure(item))), None)
@@ -113,6 +114,7 @@ class Apjn:
             terms=estimates,
             profile=_profile(samples[0], spec.width) if len(samples) == 1 and failure is None else (),
             draws=self.draws,
+            kept_key=spec.key,
         )
 
 

@@ -66,6 +66,7 @@ def measurement_columns(item: Measurement, score: str, score_id: str, created: s
         "score_id": score_id,
         "status": item.status,
         "reason": item.reason,
+        "kept_key": item.kept_key,
         "draws": item.draws,
         "seconds": item.seconds,
         "created": created,
@@ -102,12 +103,19 @@ def _numbers(values: list[float | None]) -> str:
 
 
 def read_measurement(
-    key: str, status: Any, reason: str | None, draws: int, seconds: float, profile: str, *estimates: float | None
+    key: str,
+    status: Any,
+    reason: str | None,
+    kept_key: str | None,
+    draws: int,
+    seconds: float,
+    profile: str,
+    *estimates: float | None,
 ) -> Measurement:
     """The measurement that `measurement_columns` took apart; `estimates` are value, standard error of each term."""
     terms = {term: Estimate(*pair) for *pair, term in zip(estimates[::2], estimates[1::2], TERMS, strict=True)}
     layers = tuple(Layer(*values) for values in zip(*json.loads(profile, parse_int=float).values(), strict=True))
-    return Measurement(key, status, reason, terms, layers, draws, seconds)
+    return Measurement(key, status, reason, terms, layers, draws, seconds, kept_key)
 
 
 def _finite(value: Any) -> Any:

@@ -92,6 +92,7 @@ CREATE TABLE measurement ( -- one row per architecture and score; a term's stand
     score_id TEXT NOT NULL, -- digest of the score's full identity: options, dataset, device type
     status TEXT NOT NULL, -- ok, diverged, unsupported, out_of_memory, failed
     reason TEXT, -- why it is not ok
+    kept_key TEXT REFERENCES architecture (key), -- the architecture to keep: the best pattern if this is an ensemble
     draws INTEGER NOT NULL, -- weight draws
     seconds REAL NOT NULL, -- its share of the time of its batch
     trainability_cost REAL, trainability_cost_se REAL, -- what ranks: lower is better
@@ -136,7 +137,7 @@ SELECT
     t.kept_key AS key, -- content key of the architecture kept
     m.trainability_cost, m.trainability_cost_se, m.log_mean, m.log_mean_se, m.mean_log, m.mean_log_se,
     m.sd_log, m.sd_log_se, m.log_rank, m.log_rank_se, m.log_decorrelation, m.log_decorrelation_se,
-    m.dead_fraction, m.dead_fraction_se, m.sd_log_patterns, m.sd_log_patterns_se,
+    m.dead_fraction, m.dead_fraction_se, e.sd_log_patterns, e.sd_log_patterns_se,
     m.status AS status, -- of the measurement: ok, diverged, unsupported, out_of_memory, failed
     m.draws, a.kind, a.depth, a.width, a.placement, a.norm, a.activation, a.branch, a.skip_density, a.skip_count,
     a.weight_gain, a.branch_scale, a.params, a.flops, a.log2_paths, a.effective_depth, a.nonlinear_effective_depth,
@@ -154,13 +155,15 @@ SELECT
 FROM trial AS t
 JOIN study AS s ON s.name = t.study
 JOIN architecture AS a ON a.key = t.kept_key
-LEFT JOIN measurement AS m ON m.architecture_key = t.architecture_key AND m.score_id = t.score_id
+LEFT JOIN measurement AS m ON m.architecture_key = t.kept_key AND m.score_id = t.score_id
+LEFT JOIN measurement AS e ON e.architecture_key = t.architecture_key AND e.score_id = t.score_id
 LEFT JOIN validation AS v ON v.rowid = (
     SELECT min(o.rowid) FROM validation AS o
     WHERE o.architecture_key = t.kept_key AND o.dataset = coalesce(
         s.dataset, (SELECT min(d.dataset) FROM validation AS d WHERE d.architecture_key = t.kept_key))
     GROUP BY o.trainer_id, o.learning_rate
-    ORDER BY avg(o.accuracy) FILTER (WHERE o.status = 'ok') DESC NULLS LAST, o.learning_rate, o.trainer_id
+    ORDER BY count(*) FILTER (WHERE o.status = 'diverged'),
+        avg(o.accuracy) FILTER (WHERE o.status = 'ok') DESC NULLS LAST, o.learning_rate, o.trainer_id
     LIMIT 1
 )
 WHERE t.state = 'complete' AND NOT EXISTS (

@@ -146,12 +146,6 @@ class Store:
         found = self._connection.execute(sql, (study, before))
         return {name: value for (text,) in found for name, value in json.loads(text).items()}
 
-    def kept(self, key: str, score_id: str) -> str | None:
-        """The architecture that a trial kept when it scored the ensemble `key`; None if no trial did."""
-        sql = "SELECT kept_key FROM trial WHERE architecture_key = ? AND score_id = ? AND kept_key IS NOT NULL LIMIT 1"
-        found = self._connection.execute(sql, (key, score_id)).fetchone()
-        return found[0] if found else None
-
     # Architectures and what was measured of them
 
     def record_scored(
@@ -171,7 +165,7 @@ class Store:
 
         Every term is there, NULL as None. `profile` False leaves the profiles empty, which is ten times as fast.
         """
-        names = ["architecture_key", "status", "reason", "draws", "seconds", "profile" if profile else "'{}'"]
+        names = ["architecture_key", "status", "reason", "kept_key", "draws", "seconds", "profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
         sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
         values = {"score_id": score_id, "keys": _listed(keys)}

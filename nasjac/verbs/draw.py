@@ -25,7 +25,7 @@ def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -
     """
     budget = job.budget if params is None else replace(job.budget, params=params)
     wanted = directions(job.options.objectives)
-    study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(seed))
+    study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(job.seed, seed))
     found: dict[str, Proposal] = {}
     for batch in range(DRAW_BATCHES):
         if len(found) >= count:
@@ -42,6 +42,5 @@ def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> li
     measured = job.score(fresh, job.data.train_inputs, job.device) if fresh else []
     rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + pattern_rows(measured)
     store.record_scored(rows, with_patterns(measured), job.score.name, job.score_id)
-    patterns = {measurement.key: measurement.kept for measurement in measured}
-    kept = (patterns.get(key) or store.kept(key, job.score_id) if spec.is_ensemble else key for key, spec in specs.items())
-    return [key for key in kept if key is not None]
+    everything = known | {measurement.key: measurement for measurement in measured}
+    return [kept for key in specs if (kept := everything[key].kept_key) is not None]

@@ -76,7 +76,7 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         roles[key].append(role)
     chosen = row.recommended_key
     keys = [*roles, *([chosen] if chosen and chosen not in roles else [])]
-    protocol, found = by_protocol(store.validations(keys, row.dataset))
+    protocol, found = by_protocol(store.validations(keys))
     facts = _facts(store, row.score_id, board, keys)
     picks = {key: Pick(key, tuple(roles[key]), facts[key], found.get(key)) for key in keys}
     return Evidence(
@@ -142,16 +142,10 @@ def _profiles(store: Store, evidence: Evidence, few: int = 3) -> dict[str, list[
         "lowest cost": others[:few],
         "highest cost": others[few:][-few:],
     }
-    sql = "SELECT kept_key, architecture_key FROM trial WHERE study = :study AND state = 'complete'"
-    measured: dict[str, str] = dict(store.select(f"{sql} ORDER BY number DESC", {"study": evidence.study.name}).rows)
-    keys = [measured[row["key"]] for group in groups.values() for row in group]
+    keys = [row["key"] for group in groups.values() for row in group]
     found = store.measurements(keys, evidence.study.score_id)
     return {
-        name: [
-            (_label(name, row), found[measured[row["key"]]].profile)
-            for row in group
-            if measured[row["key"]] in found and found[measured[row["key"]]].profile
-        ]
+        name: [(_label(name, row), found[row["key"]].profile) for row in group if row["key"] in found]
         for name, group in groups.items()
     }
 

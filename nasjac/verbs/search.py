@@ -22,7 +22,6 @@ from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
 from nasjac.scores import Score
 from nasjac.spaces import Space
-from nasjac.spec import Spec
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
 from nasjac.study import TRIES, Proposal, SamplerFactory, Study
@@ -86,9 +85,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended: trials stored, seconds by part of those run now, and whether a signal stopped it."""
+    """How a search ended: trials stored, how many of them now, with seconds by part, and whether a signal stopped it."""
 
     trials: int
+    fresh: int
     seconds: Mapping[str, float]
     interrupted: bool
     group_size: float | None
@@ -102,6 +102,7 @@ def search(store: Store, name: str, job: Search, advance: Advance, stop: Interru
     """
     study = Study(job.space, job.sampler, job.budget, directions(job.options.objectives), job.seed)
     loop = _Loop(store, name, job, study)
+    first = loop.number
     began = time.perf_counter()
     while loop.number < job.budget.trials and not stop():
         if job.budget.minutes is not None and time.perf_counter() - began > 60 * job.budget.minutes:
@@ -109,7 +110,7 @@ def search(store: Store, name: str, job: Search, advance: Advance, stop: Interru
         loop.run_batch()
         advance(loop.number, loop.summary)
     recommend(store, name, job)
-    return Outcome(loop.number, loop.seconds, stop(), loop.group_size)
+    return Outcome(loop.number, loop.number - first, loop.seconds, stop(), loop.group_size)
 
 
 class _Loop:
@@ -179,7 +180,7 @@ class _Loop:
             values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
         else:
             values, reason = objective_values(self.job.options.objectives, found[key], proposal.facts)
-            kept, state = self._kept(proposal.spec, found[key]), "complete" if values else "failed"
+            kept, state = found[key].kept_key, "complete" if values else "failed"
         columns = self.study.tell(proposal, values)
         row = TrialRow(
             self.name,
@@ -194,12 +195,6 @@ class _Loop:
         if state in ("complete", "failed"):
             self.told[key] = row
         return row
-
-    def _kept(self, spec: Spec, measurement: Measurement) -> str | None:
-        """The architecture to keep: itself, or the cheapest pattern of an ensemble (looked up if measured earlier)."""
-        if not spec.is_ensemble:
-            return spec.key
-        return measurement.kept or self.store.kept(spec.key, self.job.score_id)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -227,7 +222,7 @@ def recommend(store: Store, name: str, job: Search) -> None:
     The cost is in nats already, so both axes are: a doubled depth is worth the same anywhere.
     """
     names = job.options.objectives
-    trials = [trial for trial in store.trials(name) if trial.state == "complete"]
+    trials = [trial for trial in store.trials(name) if trial.state == "complete" and trial.kept_key is not None]
     trials = [trial for trial in trials if all(trial.objectives[o] > 0 for o in names if OBJECTIVES[o].is_ratio)]
     if trials:
         values = [[trial.objectives[objective] for objective in names] for trial in trials]

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nasjac import checkpoint
 from nasjac.datasets import Data
 from nasjac.spec import Spec
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, ValidationRow
 from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
+from nasjac.workers import workers
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def train(store: Store, key: str, task: Task, out: str | Path | None = None, pro
     if out is not None:
         checkpoint.check_free(out)
     row = store.architectures([key])[key]
-    return keep(store, row, task, fit(row, task, progress), None if out is None else Path(out))
+    with workers(torch.device(task.device)) as pool:  # as in a validation, so that the runs are the same
+        runs = pool.submit(fit, row, task, progress).result()
+    return keep(store, row, task, runs, None if out is None else Path(out))
 
 
 def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> list[Run]:
