@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -51,10 +52,12 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("trials", "minutes", "params", "params_band", "max_params", "max_flops"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"`budget.{name}` must be greater than 0, got {value!r}")
-        if self.min_effective_depth < 0:
-            raise ValueError(f"`budget.min_effective_depth` must be at least 0, got {self.min_effective_depth!r}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
+        if not 0 <= self.min_effective_depth < math.inf:
+            raise ValueError(
+                f"`budget.min_effective_depth` must be at least 0 and finite, got {self.min_effective_depth!r}"
+            )
 
     def violations(self, facts: Facts) -> dict[str, float]:
         """Each constraint's violation; it is kept where the number is at most 0."""
@@ -72,6 +75,8 @@ def directions(names: Sequence[str]) -> list[Direction]:
     """The objectives' directions; ValueError names an unknown objective and the choices."""
     for name in names:
         check_choice("search.objectives", name, OBJECTIVES)
+    if len(set(names)) < len(names):
+        raise ValueError(f"`search.objectives` must be different, got {', '.join(names)}")
     if not names:
         raise ValueError(f"`search.objectives` must name at least one of {', '.join(OBJECTIVES)}, got an empty list")
     return [OBJECTIVES[name].direction for name in names]

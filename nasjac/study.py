@@ -108,6 +108,9 @@ class Study:
     def _propose(self, count: int) -> list[Proposal]:
         trials = [self._study.ask() for _ in range(count)]
         specs = [self.space(trial) for trial in trials]
+        other = [spec for spec in specs if not isinstance(spec, Spec)]
+        if other:
+            raise ValueError(f"`space` must return a Spec for every trial, got {other[0]!r}")
         return list(self._judged(trials, specs))
 
     def _judged(self, trials: Sequence[optuna.Trial], specs: Sequence[Spec]) -> Iterator[Proposal]:

@@ -328,3 +328,25 @@ def test_a_reader_that_has_seen_enough_is_no_error(
         monkeypatch.setattr(sys, "stdout", closed)
         assert main(["query", "--schema"]) == 128 + signal.SIGPIPE
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["experiment=nope"], ["nope", "quick"]),
+        (["search.objectives=[params,params]"], ["search.objectives", "different", "params, params"]),
+        (["sampler=nsga2", "+sampler.nope=1"], ["sampler", "nope"]),
+        (["sampler=optuna.samplers.GridSampler"], ["sampler", "search_space"]),
+        (["space=os:sep"], ["space", "callable"]),
+        (["study=.."], ["study", ".."]),
+        (["budget.min_effective_depth=nan"], ["budget.min_effective_depth", "nan"]),
+        (["space.weight_gain_max=inf"], ["weight_gain", "inf"]),
+    ],
+)
+def test_what_is_wrong_shows_before_a_study_is_made(run: Run, words: list[str], parts: list[str]) -> None:
+    code, out, err = run("search", "budget.trials=8", "quiet=true", *words)
+    assert code == 2 and out == "" and err.count("\n") == 1, err
+    assert all(part in err for part in parts), err
+    if Path("nasjac.db").exists():
+        with Store("nasjac.db", read_only=True) as store:
+            assert store.studies() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
     for word in words:
         _register_own(word)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back as exceptions instead of being printed
     codes: list[int] = []
 
@@ -69,8 +71,8 @@ def _conf() -> Path:
 
 def _with_key(verb: str, words: list[str]) -> list[str]:
     """`nasjac train KEY ...` as key=KEY."""
-    if verb == "train" and words and "=" not in words[0] and not words[0].startswith("-"):
-        return [f"key='{words[0]}'", *words[1:]]
+    if verb == "train":
+        return [word if "=" in word or word.startswith("-") else f"key='{word}'" for word in words]
     return words
 
 

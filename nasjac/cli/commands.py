@@ -21,7 +21,7 @@ from nasjac.objectives import OBJECTIVES
 from nasjac.spec import check_choice
 from nasjac.store import Store
 from nasjac.verbs.draw import draw
-from nasjac.verbs.report import report
+from nasjac.verbs.report import folder_name, report
 from nasjac.verbs.search import Search, search
 from nasjac.verbs.train import Task, train
 from nasjac.verbs.validate import validate
@@ -34,8 +34,10 @@ def run_search(config: DictConfig, choices: Choices) -> int:
     console, device = _common(config)
     validation_of(config, choices)  # what is wrong there should not show after the search
     job = search_of(config, choices, device)
+    name = config.study or job.default_name
+    folder_name(name)
     with Store(config.database) as store, interrupts() as stop:
-        name = store.open_study(config.study or job.default_name, job.identity, config.on_conflict, job.score_id)
+        name = store.open_study(name, job.identity, config.on_conflict, job.score_id)
         with recorded(store, "search", name, config, choices, device) as run:
             done = len(store.trials(name))
             with console.bar(f"search {name}", job.budget.trials, done) as advance:

@@ -63,7 +63,7 @@ class ResidualMlpSpace:
         self._check_range("depth", low=1)
         self._check_range("skip_density", low=0.0, high=1.0)
         self._check_range("prune_ratio", low=0.0, high=1.0)
-        self._check_range("weight_gain", low=1e-6)
+        self._check_range("weight_gain", low=1e-6, high=1e6)
         check_choice("space.skip_mode", self.skip_mode, SKIP_MODES)
         if not 1 <= len(self.widths) <= 3 or min(self.widths) < 2:
             raise ValueError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(self.widths)}")

@@ -259,7 +259,8 @@ class Store:
                 self._connection.execute(f"DELETE FROM {table} WHERE study = ? AND batch = ?", (study, batch))
         elif batch != last + 1:
             raise ValueError(
-                f"`batch` must be {last + 1}, the next of study {study!r}, got {batch}: another process writes it"
+                f"`study` must be written by one process at a time, got {study!r}, whose batch {batch} another one has "
+                "stored meanwhile; wait for it and repeat the command, or name another study"
             )
 
     def _record_scored(

@@ -48,7 +48,7 @@ def report(
     """
     evidence = gather(store, study, objectives)
     found = findings(evidence, resamples)
-    folder = Path(out) / _folder_name(study)
+    folder = Path(out) / folder_name(study)
     files = {name: folder / name for name in ("report.html", "summary.json", "leaderboard.csv")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             writer.writerows(rows)
 
 
-def _folder_name(study: str) -> str:
+def folder_name(study: str) -> str:
     """The study's name as the name of one folder: what no file name may hold is percent-encoded."""
     name = quote(study, safe=" =,+@")
     if not name.strip("."):

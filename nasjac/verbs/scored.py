@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nasjac.facts import Facts, facts
 from nasjac.measurement import Measurement
 from nasjac.spec import Spec
+from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow
 
 #: the fields of a Spec that are columns of its architecture's row
@@ -22,6 +23,17 @@ def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[Arc
         choices = {name: getattr(spec, name) for name in CHOICES}
         rows.append(ArchitectureRow(key=spec.key, spec=spec.content, **choices, **columns))
     return rows
+
+
+def standings(store: Store, study: str, objectives: Sequence[str]) -> tuple[list[str], list[list[float]]]:
+    """Keys of the architectures that a study kept, in order of trial, and their own values of the objectives.
+
+    Where ensembles were scored these are the kept patterns' values, not the ensembles'.
+    """
+    names = ", ".join(("key", *objectives))
+    sql = f"SELECT {names} FROM leaderboard WHERE study = :study ORDER BY number"
+    rows = [row for row in store.select(sql, {"study": study}).rows if None not in row]
+    return [row[0] for row in rows], [list(row[1:]) for row in rows]
 
 
 def with_patterns(measured: Sequence[Measurement]) -> list[Measurement]:

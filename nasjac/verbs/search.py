@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+import optuna
 import torch
 
 from nasjac.console import Advance
@@ -25,7 +26,7 @@ from nasjac.spaces import Space
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
 from nasjac.study import TRIES, Proposal, SamplerFactory, Study
-from nasjac.verbs.scored import architecture_rows, pattern_rows, with_patterns
+from nasjac.verbs.scored import architecture_rows, pattern_rows, standings, with_patterns
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,14 @@ class Search:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be a whole number in [0, 2^32), got {self.seed!r}")
+        if not callable(self.space):
+            raise ValueError(f"`space` must be a callable trial -> Spec, got {self.space!r}")
+        try:
+            sampler = self.sampler(seed=self.seed)
+        except TypeError as error:
+            raise ValueError(f"`sampler` must take the options given and a seed: {error}") from error
+        if not isinstance(sampler, optuna.samplers.BaseSampler):
+            raise ValueError(f"`sampler` must make an Optuna sampler, got {sampler!r}")
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -222,9 +231,7 @@ def recommend(store: Store, name: str, job: Search) -> None:
     The cost is in nats already, so both axes are: a doubled depth is worth the same anywhere.
     """
     names = job.options.objectives
-    trials = [trial for trial in store.trials(name) if trial.state == "complete" and trial.kept_key is not None]
-    trials = [trial for trial in trials if all(trial.objectives[o] > 0 for o in names if OBJECTIVES[o].is_ratio)]
-    if trials:
-        values = [[trial.objectives[objective] for objective in names] for trial in trials]
-        index, reason = knee(values, directions(names), names, [OBJECTIVES[o].is_ratio for o in names])
-        store.recommend(name, str(trials[index].kept_key), reason)
+    keys, values = standings(store, name, names)
+    if keys:
+        index, reason = knee(values, directions(names), names, [OBJECTIVES[objective].is_ratio for objective in names])
+        store.recommend(name, keys[index], reason)
