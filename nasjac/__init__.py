@@ -4,13 +4,13 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
     0  activations  placement  wiring  pruning  meanfield  paths  jacobian  cost  ranking  front  workers
     1  spec  measurement  estimators
-    2  networks  facts
-    3  spaces  scores  samplers  datasets  objectives  store
-    4  trainers  checkpoint  study  reporting  console  tables  interrupts
+    2  networks  facts  ensemble
+    3  theory  spaces  samplers  datasets  objectives  store
+    4  scores  trainers  checkpoint  study  reporting  console  tables  interrupts
     5  verbs
     6  cli
 
-Floors 0 to 2 and `scores` need torch and numpy alone.
+Floors 0 to 2, `theory` and `scores` need torch and numpy alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nasjac.scores import measure
     from nasjac.spec import Block, Spec
     from nasjac.store import Store
+    from nasjac.theory import expected_norms
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
@@ -31,9 +32,10 @@ _PUBLIC = {
     "build": "nasjac.networks",
     "measure": "nasjac.scores",
     "Store": "nasjac.store",
+    "expected_norms": "nasjac.theory",
 }
 
-__all__ = ["Block", "Spec", "Store", "build", "measure"]
+__all__ = ["Block", "Spec", "Store", "build", "expected_norms", "measure"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nasjac.meanfield import Columns, block_energies
 from nasjac.placement import PLACEMENTS
-from nasjac.spec import Spec
+from nasjac.spec import NORM_EPS, Spec
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Facts:
 def columns(specs: Sequence[Spec]) -> Columns:
     """The specs as columns for `nasjac.meanfield`, padded with blocks that are not kept."""
     depth = max((len(spec.blocks) for spec in specs), default=0)
-    keep, skip, scale = np.zeros((len(specs), depth), dtype=np.bool_), *np.ones((2, len(specs), depth))
+    keep, skip, scale = np.zeros((len(specs), depth)), *np.ones((2, len(specs), depth))
     for row, spec in enumerate(specs):
         for number, block in enumerate(spec.blocks):
             keep[row, number], skip[row, number], scale[row, number] = block.keep, block.skip, block.scale
@@ -56,6 +56,7 @@ def columns(specs: Sequence[Spec]) -> Columns:
         keep=keep,
         skip=skip,
         scale=scale,
+        norm_eps=NORM_EPS,
     )
 
 

@@ -45,8 +45,23 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """Norms of one network layer by layer, forward and backward; `exact` at its very width, or for N → ∞."""
+
+    layers: tuple[Layer, ...]
+    exact: bool
+
+    def log_means(self, direction: Literal["forward", "backward"]) -> list[float | None]:
+        """log E 𝒥 of h_0 ... h_L in one direction."""
+        return [layer.log_mean for layer in self.layers if layer.direction == direction]
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One architecture under one score.
+
+    `model_error` is the error in log E 𝒥 that a closed form states for itself, in nats (0: exact at this width); None for
+    a sampled score, whose errors are the terms' standard errors.
 
     For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
     back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
@@ -60,4 +75,5 @@ class Measurement:
     draws: int = 0
     seconds: float = 0.0
     kept_key: str | None = None
+    model_error: float | None = None
     patterns: tuple[tuple[str, Measurement], ...] = ()

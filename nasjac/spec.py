@@ -14,6 +14,7 @@ from nasjac.activations import ACTIVATIONS
 from nasjac.placement import PLACEMENTS
 
 NORMS = ("layernorm", "rmsnorm")
+NORM_EPS = 1e-5  # torch's default for LayerNorm
 BRANCHES = ("two_matrix", "one_matrix")
 KINDS = ("residual_mlp",)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import nasjac
+from nasjac.ensemble import members
 from nasjac.measurement import TERMS, Measurement
 from nasjac.scores import SCORES
 from nasjac.scores.apjn import Apjn
@@ -75,8 +76,8 @@ def test_an_ensemble_is_measured_with_its_patterns(device: torch.device) -> None
     ensemble = Spec(16, (Block(skip=0.5),) * 6)
     score = Apjn(patterns=4)
     [measurement] = nasjac.measure([ensemble], inputs(), score, device)
-    members = score.members(ensemble)
-    assert [Spec.from_json(text).key for text, _ in measurement.patterns] == list(dict.fromkeys(m.key for m in members))
+    patterns = members(ensemble, score.patterns, score.seed)
+    assert [Spec.from_json(text).key for text, _ in measurement.patterns] == list(dict.fromkeys(m.key for m in patterns))
     assert measurement.terms["sd_log_patterns"].value is not None
     alone = nasjac.measure([Spec.from_json(text) for text, _ in measurement.patterns], inputs(), score, device)
     assert [without_time(m) for m in alone] == [without_time(inner) for _, inner in measurement.patterns]

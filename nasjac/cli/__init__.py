@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from nasjac.cli.wrong import wrong
 
-HYDRA_VERBS = ("search", "validate", "train", "report")
+HYDRA_VERBS = ("search", "validate", "train", "report", "theory")
 PLAIN_VERBS = ("query", "show")
 
 HELP = """\
@@ -19,10 +19,11 @@ nasjac: architecture search for residual networks by their Jacobians at initiali
   nasjac validate study=NAME                               train the best and as many random ones briefly
   nasjac report   study=NAME                               tables and figures of a study in reports/NAME/
   nasjac train    KEY dataset=digits out=DIR               train one architecture and keep its checkpoint
+  nasjac theory   KEY | space=residual_mlp depth=32 ...    closed forms of one architecture: norms, paths, criticality
   nasjac query    "SELECT ..." | --study NAME --where ...  ask the results database; --schema lists its columns
   nasjac show     KEY                                      all that is known of one architecture
 
-`nasjac VERB --help` lists every option of a verb; search, validate, train and report take name=value (Hydra), e.g.
+`nasjac VERB --help` lists every option of a verb; search, validate, train, report and theory take name=value (Hydra), e.g.
 `nasjac search -m seed=1,2,3 budget.trials=200` runs three searches. Results land in nasjac.db unless database=PATH.
 Shell completion: eval "$(nasjac search -sc install=bash)"
 """

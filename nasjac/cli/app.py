@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import hydra
@@ -19,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, KeyValidationError, OmegaConfBaseException
 
 from nasjac.cli.commands import COMMANDS
-from nasjac.cli.config import GROUPS, open_node, register
+from nasjac.cli.config import GROUPS, SCHEMAS, open_node, register
 from nasjac.cli.load import load
 from nasjac.cli.wrong import wrong
 
@@ -29,7 +30,7 @@ OPEN_GROUPS = (*GROUPS, "sampler")
 
 def run_verb(verb: str, words: Sequence[str]) -> int:
     """Run one configured verb, or a sweep of them (-m); returns the exit code."""
-    words = _with_key(verb, list(words))
+    words = _named(verb, list(words))
     register()
     for word in words:
         _register_own(word)
@@ -69,10 +70,13 @@ def _conf() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
-def _with_key(verb: str, words: list[str]) -> list[str]:
-    """`nasjac train KEY ...` as key=KEY."""
-    if verb == "train":
-        return [word if "=" in word or word.startswith("-") else f"key='{word}'" for word in words]
+def _named(verb: str, words: list[str]) -> list[str]:
+    """`nasjac train KEY ...` as key=KEY, `nasjac theory depth=32 ...` as choices.depth=32: names that are the space's."""
+    if verb in ("train", "theory"):
+        words = [word if "=" in word or word.startswith("-") else f"key='{word}'" for word in words]
+    if verb == "theory":
+        own = "|".join(entry.name for entry in fields(SCHEMAS[verb]))
+        words = [re.sub(rf"^(?!(?:{own})=)(?=\w+=)", "++choices.", word) for word in words]
     return words
 
 

@@ -11,18 +11,20 @@ from collections.abc import Callable, Mapping
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, stored_search, validation_of
 from nasjac.cli.runs import Run, recorded
 from nasjac.console import Console
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
-from nasjac.spec import check_choice
+from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
 from nasjac.verbs.draw import draw
 from nasjac.verbs.report import folder_name, report
 from nasjac.verbs.search import Search, search
+from nasjac.verbs.theory import as_text as theory_text
+from nasjac.verbs.theory import spec_of, theory
 from nasjac.verbs.train import Task, train
 from nasjac.verbs.validate import validate
 
@@ -103,11 +105,30 @@ def run_train(config: DictConfig, choices: Choices) -> int:
     return 0
 
 
+def run_theory(config: DictConfig, choices: Choices) -> int:
+    """the closed forms of one architecture: of a stored one, or of a space's choices."""
+    console, _ = _common(config)
+    given = OmegaConf.to_container(config.choices, resolve=True)
+    assert isinstance(given, dict)
+    if config.key is None:
+        spec = spec_of(option("space", choices, config), {str(name): value for name, value in given.items()})
+    elif given:
+        raise ValueError(f"`key` must stand alone, for its architecture is known, got {', '.join(map(str, given))} too")
+    else:
+        with Store(existing(config.database), read_only=True) as store:
+            key = store.resolve_key(str(config.key))
+            spec = Spec.from_json(json.dumps(store.architectures([key])[key].spec))
+    found = theory(spec, config.stream_variance, config.out)
+    console.result(json.dumps(found.summary) if config.format == "json" else theory_text(found))
+    return 0
+
+
 COMMANDS: dict[str, Callable[[DictConfig, Choices], int]] = {
     "search": run_search,
     "validate": run_validate,
     "report": run_report,
     "train": run_train,
+    "theory": run_theory,
 }
 
 

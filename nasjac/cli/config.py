@@ -79,11 +79,30 @@ class ReportConfig(Common):
     out: str = "reports"
 
 
+@dataclass
+class TheoryConfig(Common):
+    """nasjac theory."""
+
+    key: str | None = None
+    space: Any = None
+    choices: dict[str, Any] = field(default_factory=dict)
+    stream_variance: float = 1.0
+    out: str | None = "reports/theory"
+
+
+SCHEMAS: dict[str, type[Common]] = {
+    "search": SearchConfig,
+    "validate": ValidateConfig,
+    "train": TrainConfig,
+    "report": ReportConfig,
+    "theory": TheoryConfig,
+}
+
+
 def register() -> None:
     """Make the schemas and options known to Hydra."""
     store = ConfigStore.instance()
-    schemas = {"search": SearchConfig, "validate": ValidateConfig, "train": TrainConfig, "report": ReportConfig}
-    for verb, schema in schemas.items():
+    for verb, schema in SCHEMAS.items():
         store.store(name=f"{verb}_schema", node=open_node(schema))
     for group, options in GROUPS.items():
         for name, option in options.items():

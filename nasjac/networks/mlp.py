@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.placement import PLACEMENTS, residual_block
-from nasjac.spec import Block, Spec
-
-NORM_EPS = 1e-5
+from nasjac.spec import NORM_EPS, Block, Spec
 
 
 class ResidualMLP(nn.Module):

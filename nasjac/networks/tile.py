@@ -22,9 +22,8 @@ from torch import Tensor
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.networks.draws import Draws
-from nasjac.networks.mlp import NORM_EPS
 from nasjac.placement import PLACEMENTS
-from nasjac.spec import Spec
+from nasjac.spec import NORM_EPS, Spec
 
 TILE = 16
 INPUTS = 2

@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasjac.measurement import Layer
+from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.reporting.validated import Pick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 UNITS = {"trainability_cost": "nats", "nonlinear_effective_depth": "blocks", "effective_depth": "blocks"}
 FORMULAS = {
     "forward": r"$\log\,\mathcal{J}=\log\,\Vert\partial h_l/\partial h_0\Vert_F^2\,/\,N_l$ (nats)",
     "backward": r"$\log\,\mathcal{J}=\log\,\Vert\partial h_L/\partial h_l\Vert_F^2\,/\,N_L$ (nats)",
 }
-# Okabe and Ito's colours, which colour-blind readers can tell apart
 COLOURS = {"front": "#0072B2", "random": "#E69F00", "matched": "#009E73", "recommended": "#D55E00"}
 MARKERS = {"front": "o", "random": "s", "matched": "^"}
-LINES = ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#7B3294", "#8C510A", "#E69F00")
-GREY, DARK = "#9AA0A6", "#222222"
 ERROR_BARS: Mapping[str, Any] = {"fmt": "none", "elinewidth": 0.9, "capsize": 2, "alpha": 0.7, "zorder": 2}
-DPI = 160
 
 Row = Mapping[str, Any]
 Profile = tuple[str, Sequence[Layer]]  # a label and the layers of both directions
@@ -41,8 +37,8 @@ def pareto(
     objectives it is no staircase.
     """
     x, y = [*objectives, "nonlinear_effective_depth"][:2]
-    figure = _figure(7.4, 5.4)
-    axes = _style(figure.add_subplot())
+    figure = sheet(7.4, 5.4)
+    axes = style(figure.add_subplot())
     drawn = [row for row in rows if row[x] is not None and row[y] is not None]
     label = f"measured architectures ({len(drawn)})"
     axes.scatter(*_xy(drawn, x, y), s=10, color=GREY, alpha=0.6, linewidths=0, zorder=1, label=label)
@@ -55,7 +51,7 @@ def pareto(
     _scale(axes, [row[x] for row in drawn])
     axes.set(xlabel=_axis(x, objectives.get(x)), ylabel=_axis(y, objectives.get(y)))
     axes.set_title(title, fontsize=10, loc="left")
-    _save(figure, path, columns=3)
+    save(figure, path, columns=3)
 
 
 def cost_vs_accuracy(path: Path, picks: Sequence[Pick], recommended: str, table: Row, ceiling: float | None) -> None:
@@ -63,11 +59,11 @@ def cost_vs_accuracy(path: Path, picks: Sequence[Pick], recommended: str, table:
 
     `table` is {predictor: {subset: {value, low, high, ...}}}, `ceiling` the seed-to-seed tau.
     """
-    figure = _figure(11.5, 5.2)
+    figure = sheet(11.5, 5.2)
     grid = figure.add_gridspec(2, 2, height_ratios=(11, 1), width_ratios=(1.25, 1))
     known = [pick for pick in picks if pick.training and pick.facts.get("trainability_cost") is not None]
     diverged = [pick for pick in known if pick.accuracy is None]
-    left = _style(figure.add_subplot(grid[0 if diverged else slice(0, 2), 0]))
+    left = style(figure.add_subplot(grid[0 if diverged else slice(0, 2), 0]))
     for role in MARKERS:
         _trained(left, role, [pick for pick in known if _role(pick) == role])
     star = [pick for pick in known if pick.key == recommended and pick.accuracy is not None]
@@ -77,8 +73,8 @@ def cost_vs_accuracy(path: Path, picks: Sequence[Pick], recommended: str, table:
     bottom = _diverged(figure.add_subplot(grid[1, 0], sharex=left), diverged) if diverged else left
     left.tick_params(labelbottom=not diverged)
     bottom.set_xlabel(_axis("trainability_cost", "minimize"))
-    _correlations(_style(figure.add_subplot(grid[:, 1])), table, ceiling)
-    _save(figure, path, columns=4)
+    _correlations(style(figure.add_subplot(grid[:, 1])), table, ceiling)
+    save(figure, path, columns=4)
 
 
 def profiles(path: Path, groups: Mapping[str, Sequence[Profile]], recommended: Profile | None) -> None:
@@ -86,20 +82,20 @@ def profiles(path: Path, groups: Mapping[str, Sequence[Profile]], recommended: P
 
     The line is E log 𝒥, the band one standard error to both sides; a layer where it is not finite leaves a gap.
     """
-    figure = _figure(11.5, 4.2 * len(groups))
+    figure = sheet(11.5, 4.2 * len(groups))
     colours = iter(LINES)
     for row, (title, group) in enumerate(groups.items()):
         lines = [(profile, next(colours), 1.3) for profile in group]
         lines += [(recommended, COLOURS["recommended"], 2.2)] if recommended else []
         for column, (direction, formula) in enumerate(FORMULAS.items()):
-            axes = _style(figure.add_subplot(len(groups), 2, 2 * row + column + 1))
+            axes = style(figure.add_subplot(len(groups), 2, 2 * row + column + 1))
             axes.axhline(0, color=DARK, linewidth=0.8, linestyle=":")
             for (label, layers), colour, width in lines:
                 once = label if not column and (not row or label != (recommended or ("",))[0]) else None
                 _profile(axes, [layer for layer in layers if layer.direction == direction], once, colour, width)
             axes.set(xlabel="relative depth l/L", ylabel=formula, xlim=(0, 1))
             axes.set_title(f"{title}: {direction}", fontsize=10, loc="left")
-    _save(figure, path, columns=2)
+    save(figure, path, columns=2)
 
 
 def _profile(axes: Axes, layers: Sequence[Layer], label: str | None, colour: str, width: float) -> None:
@@ -125,7 +121,7 @@ def _trained(axes: Axes, role: str, picks: Sequence[Pick]) -> None:
 
 def _diverged(axes: Axes, picks: Sequence[Pick]) -> Axes:
     """A strip for architectures without an accuracy: only their cost and role are known."""
-    _style(axes)
+    style(axes)
     for pick in picks:
         axes.scatter(pick.facts["trainability_cost"], 0, s=36, marker="x", color=COLOURS[_role(pick)], zorder=3)
     axes.set(yticks=[0], yticklabels=[f"diverged ({len(picks)})"], ylim=(-1, 1))
@@ -184,25 +180,3 @@ def _scale(axes: Axes, values: Sequence[float | None]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _style(axes: Axes) -> Axes:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    return axes
-
-
-def _save(figure: Figure, path: Path, columns: int) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
-        figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=DPI)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
+from nasjac.scores.meanfield import Meanfield
 from nasjac.spec import Spec
 
 
@@ -26,7 +27,7 @@ class Score(Protocol):
     def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]: ...
 
 
-SCORES: dict[str, type[Score]] = {"apjn": Apjn}
+SCORES: dict[str, type[Score]] = {"apjn": Apjn, "meanfield": Meanfield}
 
 
 def measure(

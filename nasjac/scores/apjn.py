@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasjac.ensemble import members, with_members
 from nasjac.estimators import NAMES, profile, terms
 from nasjac.measurement import Estimate, Layer, Measurement
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import sample
 from nasjac.networks.tile import Array, Samples
 from nasjac.spec import Spec, check_choice
-from nasjac.wiring import skip_pattern
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -58,18 +58,11 @@ class Apjn:
     def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         """Measure each spec on standardized `inputs` [n, features], n at least 2, drawn from at random."""
         started = time.perf_counter()
-        members = [self.members(spec) for spec in specs]
-        samples = self._sample({member.key: member for group in members for member in group}, inputs, device)
-        measured = [self._whole(spec, group, samples) for spec, group in zip(specs, members, strict=True)]
+        groups = [members(spec, self.patterns, self.seed) for spec in specs]
+        samples = self._sample({member.key: member for group in groups for member in group}, inputs, device)
+        measured = [self._whole(spec, group, samples) for spec, group in zip(specs, groups, strict=True)]
         seconds = (time.perf_counter() - started) / max(1, len(samples))
         return [_timed(measurement, seconds) for measurement in measured]
-
-    def members(self, spec: Spec) -> list[Spec]:
-        """The concrete, canonical specs whose samples make up a measurement: the spec itself, or an ensemble's patterns."""
-        spec = spec.canonical
-        if not spec.is_ensemble:
-            return [spec]
-        return [_pattern(spec, pattern + self.seed * self.patterns) for pattern in range(self.patterns)]
 
     def _sample(self, specs: dict[str, Spec], inputs: Tensor, device: torch.device) -> dict[str, Samples]:
         samples = sample(list(specs.values()), inputs, self._draws(device)) if specs else []
@@ -85,15 +78,13 @@ class Apjn:
         """The draws made so far, kept from call to call."""
         return {}
 
-    def _whole(self, spec: Spec, members: Sequence[Spec], samples: dict[str, Samples]) -> Measurement:
+    def _whole(self, spec: Spec, group: Sequence[Spec], samples: dict[str, Samples]) -> Measurement:
         """The measurement of a spec, with those of its patterns if it is an ensemble."""
-        measurement = self._measurement(spec, [samples[member.key] for member in members])
+        measurement = self._measurement(spec, [samples[member.key] for member in group])
         if not spec.is_ensemble:
             return measurement
-        unique = {member.key: member for member in members}
-        inner = [(member.to_json(), self._measurement(member, [samples[key]])) for key, member in unique.items()]
-        costs = {item.key: cost for _, item in inner if (cost := item.terms["trainability_cost"].value) is not None}
-        return replace(measurement, patterns=tuple(inner), kept_key=min(costs, key=costs.__getitem__, default=None))
+        inner = {member.key: self._measurement(member, [samples[member.key]]) for member in group}
+        return with_members(measurement, group, inner)
 
     def _measurement(self, spec: Spec, samples: Sequence[Samples]) -> Measurement:
         failure = next((reason for item in samples if (reason := _failure(item))), None)
@@ -116,13 +107,6 @@ class Apjn:
             draws=self.draws,
             kept_key=spec.key,
         )
-
-
-def _pattern(spec: Spec, seed: int) -> Spec:
-    """One network of an ensemble: each probability becomes a bit."""
-    kept = [skip_pattern(block.skip, number + 1, seed)[number] for number, block in enumerate(spec.blocks)]
-    blocks = tuple(replace(block, skip=float(skip)) for block, skip in zip(spec.blocks, kept, strict=True))
-    return replace(spec, blocks=blocks)
 
 
 def _is_dead(samples: Samples) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.facts import branch_energies
@@ -41,6 +41,19 @@ class ResidualMlpSpace:
     `prune_ratio`  share of the residual branches that goes, by one of `prune_criteria`
     """
 
+    #: choices for one architecture where none are given: what a plain residual network has
+    typical: ClassVar[dict[str, Any]] = {
+        "depth": 32,
+        "width": 64,
+        "skip_density": 1.0,
+        "prune_ratio": 0.0,
+        "branch_scale": "one",
+        "placement": "none",
+        "activation": "relu",
+        "branch": "two_matrix",
+        "weight_gain": 1.0,
+    }
+
     depth_min: int = 4
     depth_max: int = 64
     widths: tuple[int, ...] = (32, 64, 128)
@@ -53,7 +66,7 @@ class ResidualMlpSpace:
     prune_criteria: tuple[str, ...] = tuple(CRITERIA)
     placements: tuple[str, ...] = tuple(PLACEMENTS)
     norms: tuple[str, ...] = NORMS
-    activations: tuple[str, ...] = tuple(name for name in ACTIVATIONS if name != "linear")
+    activations: tuple[str, ...] = ("relu", "gelu", "tanh")
     branches: tuple[str, ...] = BRANCHES
     weight_gain_min: float = 0.7
     weight_gain_max: float = 1.8

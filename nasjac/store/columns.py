@@ -67,6 +67,7 @@ def measurement_columns(item: Measurement, score: str, score_id: str, created: s
         "status": item.status,
         "reason": item.reason,
         "kept_key": item.kept_key,
+        "model_error": item.model_error,
         "draws": item.draws,
         "seconds": item.seconds,
         "created": created,
@@ -107,6 +108,7 @@ def read_measurement(
     status: Any,
     reason: str | None,
     kept_key: str | None,
+    model_error: float | None,
     draws: int,
     seconds: float,
     profile: str,
@@ -115,7 +117,7 @@ def read_measurement(
     """The measurement that `measurement_columns` took apart; `estimates` are value, standard error of each term."""
     terms = {term: Estimate(*pair) for *pair, term in zip(estimates[::2], estimates[1::2], TERMS, strict=True)}
     layers = tuple(Layer(*values) for values in zip(*json.loads(profile, parse_int=float).values(), strict=True))
-    return Measurement(key, status, reason, terms, layers, draws, seconds, kept_key)
+    return Measurement(key, status, reason, terms, layers, draws, seconds, kept_key, model_error)
 
 
 def _finite(value: Any) -> Any:

@@ -173,8 +173,12 @@ WHERE t.state = 'complete' AND NOT EXISTS (
 ORDER BY m.trainability_cost NULLS LAST, t.study, t.number;
 """
 
+_VERSION_2 = """
+ALTER TABLE measurement ADD COLUMN model_error REAL; -- error in log_mean that a closed form states, 0: exact; NULL: sampled
+"""
+
 #: version n of the schema is what the first n scripts make
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -93,7 +93,9 @@ def _lines(known: Mapping[str, Any]) -> Iterator[str]:
 
 def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
     why = f" ({row['reason']})" if row["reason"] else ""
-    took = f"{row['draws']} draws, {tables.cell(row['seconds'])} s, {row['created']}"
+    error = row["model_error"]
+    how = f"{row['draws']} draws" if error is None else f"closed form ± {tables.cell(error)}" if error else "exact"
+    took = f"{how}, {tables.cell(row['seconds'])} s, {row['created']}"
     yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
     terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}
     yield from _pairs({name: _plus_minus(term["value"], term["standard_error"]) for name, term in terms.items()})

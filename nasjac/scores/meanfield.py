@@ -1,0 +1,202 @@
+"""The closed form as a score: the terms of a measurement without a network, in microseconds an architecture.
+
+Means are exact or for N → ∞ (`Columns.exact`), spread and rank leading order in 1/N; `model_error` says which.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasjac.cost import trainability_cost
+from nasjac.ensemble import members, with_members
+from nasjac.facts import columns
+from nasjac.meanfield import Columns, expected_norms, fluctuations
+from nasjac.meanfield.columns import Mask
+from nasjac.meanfield.correlation import decorrelation
+from nasjac.meanfield.expected import model_error
+from nasjac.meanfield.moments import Array
+from nasjac.measurement import TERMS, Estimate, Layer, Measurement
+from nasjac.spec import Spec
+from nasjac.theory import uncovered
+
+Direction = Literal["forward", "backward"]
+
+NODES = 5  # quadrature nodes over inputs
+ROWS = 2048  # inputs that are looked at, at most
+
+
+@dataclass(frozen=True)
+class Meanfield:
+    """Options of the closed-form score.
+
+    `patterns`  skip patterns of an ensemble, at least 3, of which the cheapest is kept; its terms are over all patterns
+    `seed`      of those patterns
+    """
+
+    patterns: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.patterns < 3:
+            raise ValueError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
+
+    @property
+    def name(self) -> str:
+        """The label of this score's measurements."""
+        return "meanfield"
+
+    def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
+        """Measure each spec on standardized `inputs` [n, features]: their sizes and correlations enter, nothing else.
+
+        A spec that the closed forms do not cover gets the status `unsupported` and a reason that names its field.
+        """
+        started = time.perf_counter()
+        reasons = [uncovered(spec) for spec in specs]
+        pairs = list(zip(specs, reasons, strict=True))
+        groups = [[] if reason else members(spec, self.patterns, self.seed) for spec, reason in pairs]
+        rows = {spec.key: spec.canonical for spec, reason in pairs if reason is None}
+        rows |= {member.key: member for group in groups for member in group}
+        found = dict(zip(rows, _measure(list(rows.values()), _Inputs.of(inputs)), strict=True)) if rows else {}
+        seconds = (time.perf_counter() - started) / max(1, len(rows))
+        found = {key: replace(measurement, seconds=seconds) for key, measurement in found.items()}
+        return [
+            _unsupported(spec, reason) if reason else _whole(found, spec, group)
+            for spec, group, reason in zip(specs, groups, reasons, strict=True)
+        ]
+
+
+def _unsupported(spec: Spec, reason: str) -> Measurement:
+    nothing = dict.fromkeys(TERMS, Estimate(None, None))
+    return Measurement(spec.key, "unsupported", reason, nothing, kept_key=spec.key)
+
+
+def _whole(found: dict[str, Measurement], spec: Spec, group: list[Spec]) -> Measurement:
+    return with_members(found[spec.key], group, found) if spec.is_ensemble else found[spec.key]
+
+
+class _Inputs(NamedTuple):
+    """What the closed forms know of the data: mean and variance of log ‖x‖² / features, and quantiles of the cosines."""
+
+    log_size: float
+    log_size_variance: float
+    cosines: Array  # [NODES]
+
+    @staticmethod
+    def of(inputs: Tensor) -> _Inputs:
+        """Of at most `ROWS` inputs [n, features], spread evenly. An input that is zero has no direction and is left out."""
+        picked = inputs[torch.linspace(0, len(inputs) - 1, min(ROWS, len(inputs))).long()].to("cpu", torch.float64)
+        size = picked.square().mean(dim=1)
+        picked, size = picked[size > 0], size[size > 0]
+        if len(picked) < 2:
+            raise ValueError(f"`inputs` must hold at least 2 rows that are not zero, got {len(picked)}")
+        order = torch.randperm(len(picked), generator=torch.Generator().manual_seed(0))
+        unit = torch.nn.functional.normalize(picked[order], dim=1)
+        cosines = (unit * unit.roll(1, dims=0)).sum(dim=1).clamp(-1, 1)
+        levels = (torch.arange(NODES, dtype=torch.float64) + 0.5) / NODES
+        logs = size.log()
+        return _Inputs(float(logs.mean()), float(logs.var(correction=0)), torch.quantile(cosines, levels).numpy())
+
+
+class _Terms(NamedTuple):
+    """Of each spec [B] or [B, L + 1], averaged over initializations and inputs."""
+
+    log_mean: dict[Direction, Array]
+    mean_log: dict[Direction, Array]
+    sd_log: Array
+    log_rank: Array
+    gate_variance: Array
+    exact: Mask
+
+
+def _measure(specs: list[Spec], inputs: _Inputs) -> list[Measurement]:
+    chains = columns(specs)
+    width = np.array([spec.width for spec in specs], dtype=np.float64)
+    terms = _over_sizes(chains, width, inputs)
+    apart = decorrelation(chains.take(np.repeat(np.arange(len(specs)), NODES)), np.tile(inputs.cosines, len(specs)))
+    with np.errstate(divide="ignore"):
+        log_decorrelation = np.log(apart[:, -1].reshape(-1, NODES).mean(axis=1))
+    log_mean, mean_log = (profile["forward"][:, -1] for profile in (terms.log_mean, terms.mean_log))
+    values = {
+        "trainability_cost": trainability_cost(mean_log, terms.sd_log, terms.log_rank, log_decorrelation),
+        "log_mean": log_mean,
+        "mean_log": mean_log,
+        "sd_log": terms.sd_log,
+        "log_rank": terms.log_rank,
+        "log_decorrelation": log_decorrelation,
+        "dead_fraction": _dead(chains, width),
+        "sd_log_patterns": np.where([spec.is_ensemble for spec in specs], np.sqrt(terms.gate_variance), np.nan),
+    }
+    errors = model_error(terms.exact, [len(spec.blocks) for spec in specs], width)
+    return [_measurement(spec, row, values, terms, float(errors[row])) for row, spec in enumerate(specs)]
+
+
+def _over_sizes(chains: Columns, width: Array, inputs: _Inputs) -> _Terms:
+    """Means over the size of h_0, whose logarithm has the variance of the data's and of χ²_N / N (the embedding's).
+
+    Gauss-Hermite nodes in that logarithm, taken as normal.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    weights = weights / weights.sum()
+    half = torch.from_numpy(width / 2)
+    center = inputs.log_size + torch.digamma(half).numpy() - np.log(width / 2)
+    spread = np.sqrt(inputs.log_size_variance + torch.polygamma(1, half).numpy())
+    size = np.exp(center[:, None] + spread[:, None] * nodes).ravel()  # [B NODES]
+    repeated = chains.take(np.repeat(np.arange(len(width)), NODES))
+    means, moments = expected_norms(repeated, size), fluctuations(repeated, np.repeat(width, NODES), size)
+
+    def at_nodes(values: Array) -> Array:
+        return values.reshape(len(width), NODES, *values.shape[1:])
+
+    def average(values: Array) -> Array:
+        return np.asarray((at_nodes(values) * weights.reshape(-1, *[1] * (values.ndim - 1))).sum(axis=1))
+
+    log_mean: dict[Direction, Array] = {}
+    mean_log: dict[Direction, Array] = {}
+    directions: tuple[tuple[Direction, Array, Array, Array], ...] = (
+        ("forward", means.forward, means.forward_typical, moments.forward),
+        ("backward", means.backward, means.backward_typical, moments.backward),
+    )
+    for direction, log, typical, gap in directions:
+        top = at_nodes(log).max(axis=1)
+        log_mean[direction] = top + np.log(average(np.exp(log - np.repeat(top, NODES, axis=0))))
+        mean_log[direction] = average(typical - gap / 2)
+    deviation = (means.forward_typical - moments.forward / 2)[:, -1] - np.repeat(mean_log["forward"][:, -1], NODES)
+    sd_log = np.sqrt(average(moments.forward[:, -1] + deviation**2))
+    return _Terms(log_mean, mean_log, sd_log, average(moments.log_rank), average(means.gate_variance), chains.exact)
+
+
+def _dead(chains: Columns, width: Array) -> Array:
+    """[B] probability that some relu layer without a skip is dead, 2^-N each; other terms are of living ones."""
+    cuts = (chains.keep * (1 - chains.skip)).sum(axis=1) * (np.asarray(chains.activation) == "relu")
+    return np.asarray(-np.expm1(cuts * np.log1p(-(2.0**-width))))
+
+
+def _measurement(spec: Spec, row: int, values: dict[str, Array], terms: _Terms, error: float) -> Measurement:
+    found = {name: float(value[row]) for name, value in values.items()}
+    estimates = {name: Estimate(x, 0.0) if math.isfinite(x) else Estimate(None, None) for name, x in found.items()}
+    missing = [name for name in TERMS[:-1] if estimates[name].value is None]
+    return Measurement(
+        key=spec.key,
+        status="diverged" if missing else "ok",
+        reason=f"{missing[-1]} is not finite" if missing else None,
+        terms=estimates,
+        profile=tuple(_profile(terms, row, len(spec.blocks))),
+        kept_key=spec.key,
+        model_error=error,
+    )
+
+
+def _profile(terms: _Terms, row: int, depth: int) -> Iterator[Layer]:
+    """Its own layers: what `columns` padded behind them is the identity."""
+    for direction in terms.log_mean:
+        log_mean, mean_log = (part[direction][row, : depth + 1].tolist() for part in (terms.log_mean, terms.mean_log))
+        for number, (mean, log) in enumerate(zip(log_mean, mean_log, strict=True)):
+            yield Layer(f"h_{number}", direction, mean, log, 0.0)

@@ -1,0 +1,181 @@
+"""theory: the closed forms of one architecture, as numbers and figures, in a moment and without building it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasjac.facts import columns, facts
+from nasjac.meanfield import block_energies, fluctuations
+from nasjac.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
+from nasjac.meanfield.expected import expected_norms, model_error
+from nasjac.paths import count_paths, path_lengths
+from nasjac.reporting import closed_forms
+from nasjac.spaces import Space
+from nasjac.spec import Spec, check_choice
+from nasjac.tables import as_text as as_table
+from nasjac.tables import cell
+from nasjac.theory import uncovered
+
+#: densities at which 𝒥(s) is drawn
+DENSITIES = 61
+
+
+@dataclass(frozen=True)
+class Theory:
+    """The closed forms of one architecture by name, and the figures that show them."""
+
+    summary: Mapping[str, Any]
+    files: Mapping[str, Path]
+
+
+class Given:
+    """A trial whose choices are given, or typical of the space; a space may say what is by an attribute `typical`."""
+
+    def __init__(self, choices: Mapping[str, Any], typical: Mapping[str, Any]) -> None:
+        self._choices, self._typical = choices, typical
+        self.asked: list[str] = []
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number; the range is the search's and does not bind."""
+        value = self._value(name, low)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"`{name}` must be a whole number, got {value!r}")
+        return value
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
+        """A number; the range is the search's and does not bind."""
+        value = self._value(name, low)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ValueError(f"`{name}` must be a number, got {value!r}")
+        return float(value)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices; where they are numbers, any whole number."""
+        value = self._value(name, choices[0])
+        if all(isinstance(choice, int) for choice in choices):
+            return self.suggest_int(name, 0, 0)
+        check_choice(name, value, choices)
+        return value
+
+    def _value(self, name: str, otherwise: Any) -> Any:
+        self.asked.append(name)
+        return self._choices.get(name, self._typical.get(name, otherwise))
+
+
+def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
+    """The architecture of a space with these choices. ValueError: a choice that the space does not know, or a bad value."""
+    trial = Given(choices, getattr(space, "typical", {}))
+    spec = space(trial)
+    for name in choices:
+        check_choice("choice", name, trial.asked)
+    return spec
+
+
+def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = None) -> Theory:
+    """What the closed forms say of `spec`, drawn into the folder `out`/KEY unless that is None.
+
+    `stream_variance` is the second moment per unit of the stream h_0. ValueError: the closed forms do not cover the spec.
+    """
+    if reason := uncovered(spec):
+        raise ValueError(reason)
+    whole = spec.canonical
+    summary = {**_norms(whole, stream_variance), **_paths(whole, stream_variance), **_critical(whole, stream_variance)}
+    if out is None:
+        return Theory(summary, {})
+    folder = Path(out) / whole.key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        densities = np.linspace(0, 1, DENSITIES)
+        chain = columns([whole])
+        shallow = 0 < chain.depth <= DEEPEST or (chain.depth and bool(chain.homogeneous.all()))
+        curves = norms_over_density(chain, densities, stream_variance) if shallow else None
+        return Theory(summary, closed_forms.draw(folder, summary, densities, curves))
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+
+
+def _norms(spec: Spec, stream_variance: float) -> dict[str, Any]:
+    chain, depth = columns([spec]), len(spec.blocks)
+    means, spread = expected_norms(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
+    forward, backward, exact = means.forward[0], means.backward[0], bool(means.exact[0])
+    known = bool(spread.exact[0])
+    half = depth // 2
+    return {
+        "key": spec.key,
+        "spec": spec.content,
+        "exact": exact,
+        "model_error": float(model_error(means.exact, depth, spec.width)[0]),
+        "log_norm": float(forward[-1]),
+        "mean_log_norm": float(forward[-1] - spread.forward[0, -1] / 2) if known else None,
+        "sd_log_norm": math.sqrt(spread.forward[0, -1]) if known else None,
+        "log_rank": float(spread.log_rank[0]) if known else None,
+        "typical_log_norm": float(means.forward_typical[0, -1]),
+        "sd_log_norm_patterns": math.sqrt(means.gate_variance[0]) if spec.is_ensemble else None,
+        "growth_per_block": float(forward[-1] - forward[half]) / (depth - half) if depth else None,
+        "log_log_exponent": float(forward[-1] - forward[half]) / math.log(depth / half) if half else None,
+        "forward_log_norm": forward.tolist(),
+        "backward_log_norm": backward.tolist(),
+        "forward_typical_log_norm": means.forward_typical[0].tolist(),
+        "backward_typical_log_norm": means.backward_typical[0].tolist(),
+    }
+
+
+def _paths(spec: Spec, stream_variance: float) -> dict[str, Any]:
+    share = block_energies(columns([spec]), stream_variance).share[0]
+    lengths, [known] = path_lengths(share), facts([spec])
+    ways = count_paths([block.skip > 0 for block in spec.blocks], [True] * len(spec.blocks))
+    expected = 2.0**known.log2_paths if known.log2_paths < 1024 else None
+    return {
+        "effective_depth": lengths.effective_depth,
+        "nonlinear_effective_depth": known.nonlinear_effective_depth,
+        "path_length_variance": lengths.variance,
+        "path_entropy": lengths.entropy,
+        "paths": expected if spec.is_ensemble else ways,  # their expected number over skip patterns; None past 1e308
+        "log2_paths": known.log2_paths,
+        "path_length_probability": lengths.probability.tolist(),
+    }
+
+
+def _critical(spec: Spec, stream_variance: float) -> dict[str, Any]:
+    annealed, quenched = critical_densities(columns([spec]), stream_variance)
+    gain = critical_gain(spec.activation)
+    return {
+        "s_annealed": annealed.density,
+        "s_annealed_reason": annealed.reason,
+        "s_quenched": quenched.density,
+        "s_quenched_reason": quenched.reason,
+        "critical_weight_variance": gain.weight_variance if gain else None,
+    }
+
+
+def as_text(found: Theory, points: int = 9) -> str:
+    """Two small tables: the architecture's figures, and its norms at about `points` layers."""
+    summary = found.summary
+    rows = [[name, _shown(summary, name)] for name in SHOWN if summary[name] is not None or f"{name}_reason" in summary]
+    layers = sorted({round(layer) for layer in np.linspace(0, len(summary["forward_log_norm"]) - 1, points)})
+    names = ("forward_log_norm", "backward_log_norm", "forward_typical_log_norm", "backward_typical_log_norm")
+    profile = [[f"h_{layer}", *(summary[name][layer] for name in names)] for layer in layers]
+    files = [f"\nFigures: {', '.join(map(str, found.files.values()))}"] if found.files else []
+    return "\n".join([as_table(("closed form", "value"), rows), as_table(("layer", *names), profile).rstrip(), *files])
+
+
+#: what the table shows, in its order
+SHOWN = (
+    *("key", "exact", "model_error", "log_norm", "typical_log_norm", "sd_log_norm_patterns", "mean_log_norm"),
+    *("sd_log_norm", "log_rank", "growth_per_block", "log_log_exponent", "effective_depth"),
+    *("nonlinear_effective_depth", "paths", "log2_paths", "path_entropy", "s_annealed", "s_quenched"),
+    "critical_weight_variance",
+)
+
+
+def _shown(summary: Mapping[str, Any], name: str) -> str:
+    value = summary[name]
+    if name == "exact":
+        return "at every width" if value else "for N → ∞"
+    return f"none: {summary[f'{name}_reason']}" if value is None else cell(value)
