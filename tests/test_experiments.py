@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,68 @@ def test_recommended_against_random(tmp_path: Path) -> None:
     assert 0 <= int(str(found["random_beaten"])) <= 4
     assert (tmp_path / "here" / "figure.png").stat().st_size > 0
     assert len((tmp_path / "here" / "table.csv").read_text().splitlines()) == 3
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_skip_density(tmp_path: Path) -> None:
+    small = [
+        "width=16",
+        "depth=6",
+        "chi=[0.5]",
+        "densities=5",
+        "groups=8",
+        "patterns=4",
+        "phase_depth=8",
+        "phase_densities=9",
+    ]
+    found = run("002_skip_density", tmp_path, "out=here", *small)
+    assert float(str(found["max_z_stratified"])) < 4
+    assert float(str(found["max_z_quenched"])) < 4
+    [row] = table(tmp_path / "here" / "table.csv")
+    assert float(row["s_star"]) == 0.5 and math.isclose(float(row["s_q"]), 0.6309)
+    assert float(row["stratified"]) < float(row["quenched"])
+    assert len(table(tmp_path / "here" / "curves.csv")) == 5
+    assert not (tmp_path / "outputs").exists()
+    for name in ("figure.png", "phase_diagram.png"):
+        assert (tmp_path / "here" / name).stat().st_size > 0
+
+
+def test_pruning(tmp_path: Path) -> None:
+    small = ["width=12", "depth=8", "draws=128", "ratios=[0,0.25,0.75]"]
+    found = run("003_pruning", tmp_path, "out=here", *small)
+    assert found["paths"] == 2**8
+    assert all(float(str(found[name])) < 4 for name in ("max_z_norm", "max_z_removed", "max_z_lengths"))
+    rows = table(tmp_path / "here" / "table.csv")
+    assert {int(row["paths"]) for row in rows} == {2**8, 2**6, 2**2}
+    for row in rows:
+        removed, alone = float(row["damage_removed"]), float(row["damage_alone"])
+        # behind the last branches nothing is left whose masks could differ; elsewhere the closed form is a lower bound
+        assert alone == removed if row["criterion"] == "last" else alone >= removed - 4 * float(row["damage_alone_se"])
+        weakest = next(r for r in rows if r["criterion"] == "lowest_energy" and r["ratio"] == row["ratio"])
+        assert float(weakest["damage_closed"]) <= float(row["damage_closed"])
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
+def test_placement(tmp_path: Path) -> None:
+    small = ["widths=[64]", "depths=[4,8,16,32]", "fit_from=8", "block_width=64", "block_depth=8", "block_draws=64"]
+    found = run("004_placement", tmp_path, "out=here", *small)
+    assert float(str(found["deviation_to_allowance"]["64"])) < 1  # type: ignore[index]
+    assert float(str(found["max_z_net"])) < 4
+    deepest = {(row["activation"], row["placement"]): row for row in table(tmp_path / "here" / "curves.csv")}
+    for column in ("log_norm_closed", "log_norm"):
+        order = [float(deepest["relu", name][column]) for name in ("none", "sandwich", "pre", "deepnorm")]
+        assert order == sorted(order, reverse=True)
+    net = {
+        (row["activation"], row["outer_bias"]): float(row["net"]) for row in table(tmp_path / "here" / "contraction.csv")
+    }
+    assert net["relu", "0.5"] < 1 and net["tanh", "0.5"] < 1
+    unbiased = {row["activation"]: float(row["net"]) for row in reversed(table(tmp_path / "here" / "contraction.csv"))}
+    assert unbiased["relu"] == 1 and unbiased["tanh"] > 1 and unbiased["gelu"] > 1
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
 
 
 def test_every_experiment_is_a_folder_with_its_story() -> None:
