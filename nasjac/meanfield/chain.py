@@ -9,7 +9,7 @@ Source: Doshi, He & Gromov 2023 (arXiv:2111.12143) for partial Jacobians; Yang &
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,19 +44,20 @@ class Law:
         self.order = np.argsort(np.asarray(columns.activation), kind="stable")
         names, starts, counts = np.unique(np.asarray(columns.activation)[self.order], return_index=True, return_counts=True)
         self.slices = [(str(n), slice(s, s + c)) for n, s, c in zip(names, starts, counts, strict=True)]
-        gain = self._rows(columns.weight_gain) ** 2
-        self.two = self._rows(columns.two_matrix)
+        gain = self.rows(columns.weight_gain) ** 2
+        self.two = self.rows(columns.two_matrix)
         self.inner_gain, self.outer_gain = np.where(self.two, gain, 1.0), gain
-        self.inner_bias = np.where(self.two, self._rows(columns.inner_bias), 0.0)
-        self.outer_bias = self._rows(columns.outer_bias)
-        self.on_input, self.on_branch = self._rows(columns.on_input), self._rows(columns.on_branch)
-        self.on_sum = self._rows(columns.on_sum)
+        self.inner_bias = np.where(self.two, self.rows(columns.inner_bias), 0.0)
+        self.outer_bias = self.rows(columns.outer_bias)
+        self.on_input, self.on_branch = self.rows(columns.on_input), self.rows(columns.on_branch)
+        self.on_sum = self.rows(columns.on_sum)
         self.keep, self.skip = self._blocks(columns.keep), self._blocks(columns.skip)
         self.squared_scale = self._blocks(columns.scale) ** 2
         self.identity = self._blocks(columns.strength) ** 2  # energy of the identity path where it is there
         self.squared_norm_gain = self._blocks(columns.norm_gain) ** 2
 
-    def _rows(self, values: ArrayLike) -> NDArray[np.float64]:
+    def rows(self, values: ArrayLike) -> NDArray[Any]:
+        """[B] -> [B, 1] in the order of the law."""
         return np.asarray(values)[self.order, None]
 
     def _blocks(self, values: ArrayLike) -> Array:
@@ -128,24 +129,24 @@ def trajectory(columns: Columns, stream_variance: ArrayLike = 1.0) -> Trajectory
     """
     law = Law(columns)
     log_stream = np.log(np.broadcast_to(np.asarray(stream_variance, dtype=np.float64), (len(columns),)))
-    stream = law._rows(log_stream)
-    random = bool(columns.random_gates.any())
+    stream = law.rows(log_stream)
+    random = law.rows(columns.random_gates)
     found: list[tuple[Array, ...]] = []
     streams = [stream]
     for block in range(columns.depth):
         branch = law.branch(block, stream)
         keep, skip = law.keep[block], law.skip[block]
         log_factor, after = law.step(block, stream, branch, skip)
-        if random:
-            summary = _over_gates(law, block, stream, branch, log_factor)
-            after = stream + np.log(keep * np.exp(after - stream) + 1 - keep)
-        else:
-            log_factor = keep * log_factor
-            summary = (log_factor, log_factor, np.zeros_like(log_factor))
-            after = np.where(keep > 0, after, stream)
+        certain = keep * log_factor
+        summary: tuple[Array, ...] = (certain, certain, np.zeros_like(certain))
+        mean_after = np.where(keep > 0, after, stream)
+        if random.any():
+            mixed = _over_gates(law, block, stream, branch, log_factor)
+            summary = tuple(np.where(random, m, s) for m, s in zip(mixed, summary, strict=True))
+            mean_after = np.where(random, stream + np.log(keep * np.exp(after - stream) + 1 - keep), mean_after)
         found.append((*branch, *summary))
-        streams.append(after)
-        stream = after
+        streams.append(mean_after)
+        stream = mean_after
     empty = np.zeros((0, len(columns), 1))
     arrays = [np.stack(values) if values else empty for values in zip(*found, strict=True)] or [empty] * 6
     return Trajectory(*(law.unsort(values[..., 0]) for values in (*arrays, np.stack(streams))))

@@ -59,8 +59,8 @@ class CriticalGain(NamedTuple):
 def critical_gain(activation: str, bias_variance: float = 0.0) -> CriticalGain | None:
     """σ_w² at which chi_J = σ_w² S(K*) = 1 at the fixed point K* = σ_w² V(K*) + σ_b² of a plain network.
 
-    relu: 2 at no bias, none otherwise. tanh, erf: 1 and π/4 at no bias (K* = 0), and a line of σ_b² > 0. gelu: a bias of at
-    most that of `critical_point`, since above it no fixed point has chi_J = 1; K* is the smaller of the two.
+    relu (2) and linear (1) are critical without bias alone, at every K. tanh, erf and gelu have a line over all biases; it
+    starts at K* = 0 without bias (1, π/4 and 4).
     """
     if not 0 <= bias_variance < math.inf:
         raise ValueError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")

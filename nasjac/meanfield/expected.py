@@ -60,7 +60,7 @@ def expected_norms(columns: Columns, stream_variance: ArrayLike = 1.0) -> Expect
     along = trajectory(columns, start)
     forward, typical = _cumulative(along.log_factor), _cumulative(along.log_typical)
     backward, backward_typical = forward[:, -1:] - forward, typical[:, -1:] - typical
-    variance = along.gate_variance.sum(axis=0)
+    variance = _cumulative(along.gate_variance)[:, -1]
     coupled = columns.random_gates & ~columns.homogeneous
     if coupled.any():
         found = gate_averages(columns.take(coupled), start[coupled])
@@ -70,8 +70,8 @@ def expected_norms(columns: Columns, stream_variance: ArrayLike = 1.0) -> Expect
     return ExpectedNorms(forward, backward, typical, backward_typical, variance, columns.exact)
 
 
-def _cumulative(logs: Array) -> Array:
-    """[L, B] logs of factors -> [B, L + 1] logs of their products."""
-    result = np.zeros((logs.shape[1], len(logs) + 1))
-    np.cumsum(logs.T, axis=1, out=result[:, 1:])
+def _cumulative(values: Array) -> Array:
+    """[L, B] -> [B, L + 1] sums over the first blocks, one after the other, so that padding leaves no trace."""
+    result = np.zeros((values.shape[1], len(values) + 1))
+    np.cumsum(values.T, axis=1, out=result[:, 1:])
     return result

@@ -175,7 +175,10 @@ def _over_sizes(chains: Columns, width: Array, inputs: _Inputs) -> _Terms:
 
 def _dead(chains: Columns, width: Array) -> Array:
     """[B] probability that some relu layer without a skip is dead, 2^-N each; other terms are of living ones."""
-    cuts = (chains.keep * (1 - chains.skip)).sum(axis=1) * (np.asarray(chains.activation) == "relu")
+    cuts = np.zeros(len(chains))
+    for block in range(chains.depth):  # not one sum: its rounding would depend on the padding
+        cuts += chains.keep[:, block] * (1 - chains.skip[:, block])
+    cuts *= np.asarray(chains.activation) == "relu"
     return np.asarray(-np.expm1(cuts * np.log1p(-(2.0**-width))))
 
 
