@@ -42,6 +42,7 @@ class Law:
     def __init__(self, columns: Columns) -> None:
         self.columns, self.eps = columns, columns.norm_eps
         self.order = np.argsort(np.asarray(columns.activation), kind="stable")
+        self.inverse = np.argsort(self.order)
         names, starts, counts = np.unique(np.asarray(columns.activation)[self.order], return_index=True, return_counts=True)
         self.slices = [(str(n), slice(s, s + c)) for n, s, c in zip(names, starts, counts, strict=True)]
         gain = self.rows(columns.weight_gain) ** 2
@@ -65,9 +66,7 @@ class Law:
 
     def unsort(self, values: NDArray[_T]) -> NDArray[_T]:
         """[..., B] in the order of the law -> in that of the columns."""
-        result = np.empty_like(values)
-        result[..., self.order] = values
-        return result
+        return values.take(self.inverse, axis=-1)
 
     def branch(self, block: int, log_stream: Array) -> Branch:
         """The branch of one block at streams log K [B, G]."""
@@ -127,29 +126,29 @@ def trajectory(columns: Columns, stream_variance: ArrayLike = 1.0) -> Trajectory
     Exact in the gates where `columns.random_gates` is false or `columns.homogeneous` true; elsewhere each stream takes the
     size it has on average over the gates before.
     """
-    law = Law(columns)
-    log_stream = np.log(np.broadcast_to(np.asarray(stream_variance, dtype=np.float64), (len(columns),)))
-    stream = law.rows(log_stream)
+    law, shape = Law(columns), (columns.depth, len(columns), 1)
     random = law.rows(columns.random_gates)
-    found: list[tuple[Array, ...]] = []
-    streams = [stream]
-    for block in range(columns.depth):
+    energy, variance, q, log_factor, typical, gate_variance = (np.empty(shape) for _ in range(6))
+    streams = np.empty((shape[0] + 1, *shape[1:]))
+    streams[0] = law.rows(np.log(np.broadcast_to(np.asarray(stream_variance, dtype=np.float64), len(columns))))
+    for block, (keep, skip) in enumerate(zip(law.keep, law.skip, strict=True)):
+        stream = streams[block]
         branch = law.branch(block, stream)
-        keep, skip = law.keep[block], law.skip[block]
-        log_factor, after = law.step(block, stream, branch, skip)
-        certain = keep * log_factor
-        summary: tuple[Array, ...] = (certain, certain, np.zeros_like(certain))
-        mean_after = np.where(keep > 0, after, stream)
+        energy[block], variance[block], q[block] = branch
+        joined, after = law.step(block, stream, branch, skip)
+        log_factor[block], streams[block + 1] = keep * joined, np.where(keep > 0, after, stream)
         if random.any():
-            mixed = _over_gates(law, block, stream, branch, log_factor)
-            summary = tuple(np.where(random, m, s) for m, s in zip(mixed, summary, strict=True))
-            mean_after = np.where(random, stream + np.log(keep * np.exp(after - stream) + 1 - keep), mean_after)
-        found.append((*branch, *summary))
-        streams.append(mean_after)
-        stream = mean_after
-    empty = np.zeros((0, len(columns), 1))
-    arrays = [np.stack(values) if values else empty for values in zip(*found, strict=True)] or [empty] * 6
-    return Trajectory(*(law.unsort(values[..., 0]) for values in (*arrays, np.stack(streams))))
+            mean, mean_log, spread = _over_gates(law, block, stream, branch, joined)
+            typical[block] = np.where(random, mean_log, log_factor[block])
+            gate_variance[block] = np.where(random, spread, 0.0)
+            log_factor[block] = np.where(random, mean, log_factor[block])
+            mixed = stream + np.log(keep * np.exp(after - stream) + 1 - keep)
+            streams[block + 1] = np.where(random, mixed, streams[block + 1])
+    energy, variance, q, log_factor, streams = (law.unsort(x[..., 0]) for x in (energy, variance, q, log_factor, streams))
+    if not random.any():
+        return Trajectory(energy, variance, q, log_factor, log_factor, np.zeros_like(log_factor), streams)
+    typical, gate_variance = law.unsort(typical[..., 0]), law.unsort(gate_variance[..., 0])
+    return Trajectory(energy, variance, q, log_factor, typical, gate_variance, streams)
 
 
 def _over_gates(law: Law, block: int, stream: Array, branch: Branch, log_factor: Array) -> tuple[Array, Array, Array]:
