@@ -17,8 +17,10 @@ from nasjac.meanfield.expected import ExpectedNorms, expected_norms
 from nasjac.meanfield.gated import check_energy
 from nasjac.meanfield.moments import MOMENTS, VARIANCE_SLOPES, Array
 
-#: parts an interval of densities is cut into at once, in one batch, and the width at which the search ends
-SECTIONS, TOLERANCE = 16, 1e-13
+#: parts in which densities are swept for a change of sign
+SECTIONS = 16
+#: a root is found when its bracket is as narrow, or the function as near to 0
+TOLERANCE, ROUND_OFF = 1e-13, 1e-14
 #: blocks up to which chains with gates that couple to the stream are searched: each density costs a grid
 DEEPEST = 512
 
@@ -74,7 +76,8 @@ def critical_gain(activation: str, bias_variance: float = 0.0) -> CriticalGain |
         moments = MOMENTS[activation](np.exp(log_k))
         return np.asarray(np.exp(log_k) - moments.second / moments.derivative_second - bias_variance)
 
-    root = _first_root(excess, np.linspace(-30, 30, 2001))
+    grid = np.linspace(-30, 30, 2001)
+    root = _first_root(excess, grid, excess(grid))
     if root is None:
         return None
     k = math.exp(root)
@@ -89,7 +92,8 @@ def critical_point(activation: str) -> CriticalGain | None:
         k = np.exp(log_k)
         return np.asarray(VARIANCE_SLOPES[activation](k) - MOMENTS[activation](k).derivative_second)
 
-    root = _first_root(difference, np.linspace(-3, 6, 401)) if activation == "gelu" else None
+    grid = np.linspace(-3, 6, 401)
+    root = _first_root(difference, grid, difference(grid)) if activation == "gelu" else None
     if root is None:
         return None
     k = math.exp(root)
@@ -124,9 +128,31 @@ class Critical(NamedTuple):
 def critical_densities(columns: Columns, stream_variance: float = 1.0) -> tuple[Critical, Critical]:
     """The annealed and the quenched density of one architecture: every kept block has its skip with the same probability s.
 
-    Over its own depth; for blocks of constant energy these are `annealed_density` and `quenched_density`.
+    Over its own depth, the least density at which log 𝒥 passes 0; for blocks of constant energy these are
+    `annealed_density` and `quenched_density`.
     """
-    return _critical(columns, stream_variance, "forward"), _critical(columns, stream_variance, "forward_typical")
+    reason = None
+    if columns.depth > DEEPEST and not columns.homogeneous.all():
+        reason = f"not searched beyond {DEEPEST} blocks where gates couple to the size of the stream"
+    elif not (columns.keep > 0).any():
+        reason = "every branch is pruned: 𝒥 = 1 at any density"
+    if reason is not None:
+        return Critical(None, reason), Critical(None, reason)
+    densities = np.linspace(0, 1, SECTIONS + 1)
+    swept = norms_over_density(columns, densities, stream_variance)
+
+    def critical(name: str) -> Critical:
+        def whole(at: Array) -> Array:
+            return np.asarray(getattr(norms_over_density(columns, at, stream_variance), name)[:, -1])
+
+        values = getattr(swept, name)[:, -1]
+        root = _first_root(whole, densities, values)
+        if root is None:
+            side = "above" if values.min() > 0 else "below"
+            return Critical(None, f"log 𝒥 is {side} 0 at every density ({values.min():.4g} to {values.max():.4g})")
+        return Critical(root, None)
+
+    return critical("forward"), critical("forward_typical")
 
 
 def norms_over_density(columns: Columns, densities: Array, stream_variance: float = 1.0) -> ExpectedNorms:
@@ -135,40 +161,27 @@ def norms_over_density(columns: Columns, densities: Array, stream_variance: floa
     return expected_norms(replace(rows, skip=np.asarray(densities, dtype=np.float64)[:, None]), stream_variance)
 
 
-def _critical(columns: Columns, stream_variance: float, name: str) -> Critical:
-    def whole(densities: Array) -> Array:
-        return np.asarray(getattr(norms_over_density(columns, densities, stream_variance), name)[:, -1])
+def _first_root(function: Callable[[Array], Array], grid: Array, values: Array) -> float | None:
+    """Where a smooth function with these `values` on the grid first changes sign; None where it does not.
 
-    if columns.depth > DEEPEST and not columns.homogeneous.all():
-        return Critical(None, f"not searched beyond {DEEPEST} blocks where gates couple to the size of the stream")
-    if not (columns.keep > 0).any():
-        return Critical(None, "every branch is pruned: 𝒥 = 1 at any density")
-    ends = whole(np.array([0.0, 1.0]))
-    if ends[0] > 0:
-        return Critical(None, f"log 𝒥 is above 0 at every density (at least {ends[0]:.4g})")
-    if ends[1] < 0:
-        return Critical(None, f"log 𝒥 is below 0 at every density (at most {ends[1]:.4g})")
-    low, high = 0.0, 1.0
-    while high - low > TOLERANCE:  # log 𝒥 grows with s
-        inner = np.linspace(low, high, SECTIONS + 1)
-        values = np.concatenate([[-1.0], whole(inner[1:-1]), [1.0]])
-        at = int(np.argmax(values >= 0))
-        low, high = float(inner[at - 1]), float(inner[at])
-    return Critical((low + high) / 2, None)
-
-
-def _first_root(function: Callable[[Array], Array], grid: Array) -> float | None:
-    """The first sign change on the grid, refined by bisection; None without one."""
-    values = function(grid)
+    Regula falsi with the Illinois rule (Dowell & Jarratt 1971): few evaluations, and the root stays bracketed.
+    """
+    zero = np.flatnonzero(np.abs(values) < ROUND_OFF)
     change = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
+    if len(zero) and not (len(change) and change[0] < zero[0]):
+        return float(grid[zero[0]])
     if not len(change):
         return None
-    low, high = float(grid[change[0]]), float(grid[change[0] + 1])
-    rising = values[change[0]] < 0
-    for _ in range(100):
-        middle = (low + high) / 2
-        if (function(np.array([middle]))[0] < 0) == rising:
-            low = middle
+    low, high = (float(grid[change[0] + i]) for i in (0, 1))
+    at_low, at_high = (float(values[change[0] + i]) for i in (0, 1))
+    while abs(high - low) > TOLERANCE * max(1.0, abs(high)):
+        x = high - at_high * (high - low) / (at_high - at_low)
+        value = float(function(np.array([x]))[0])
+        if abs(value) < ROUND_OFF or x in (low, high):
+            return x
+        if (value < 0) == (at_high < 0):
+            at_low /= 2
         else:
-            high = middle
-    return (low + high) / 2
+            low, at_low = high, at_high
+        high, at_high = x, value
+    return high

@@ -23,7 +23,7 @@ from nasjac.tables import cell
 from nasjac.theory import uncovered
 
 #: densities at which 𝒥(s) is drawn
-DENSITIES = 61
+DENSITIES = 41
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
     trial = Given(choices, getattr(space, "typical", {}))
     spec = space(trial)
     for name in choices:
-        check_choice("choice", name, trial.asked)
+        check_choice("choice", name, dict.fromkeys(trial.asked))
     return spec
 
 
@@ -155,14 +155,17 @@ def _critical(spec: Spec, stream_variance: float) -> dict[str, Any]:
 
 
 def as_text(found: Theory, points: int = 9) -> str:
-    """Two small tables: the architecture's figures, and its norms at about `points` layers."""
+    """Two tables, the architecture's figures and its norms at about `points` layers; then why a figure is missing."""
     summary = found.summary
-    rows = [[name, _shown(summary, name)] for name in SHOWN if summary[name] is not None or f"{name}_reason" in summary]
+    rows = [[name, _shown(name, summary[name])] for name in SHOWN if summary[name] is not None]
     layers = sorted({round(layer) for layer in np.linspace(0, len(summary["forward_log_norm"]) - 1, points)})
     names = ("forward_log_norm", "backward_log_norm", "forward_typical_log_norm", "backward_typical_log_norm")
     profile = [[f"h_{layer}", *(summary[name][layer] for name in names)] for layer in layers]
-    files = [f"\nFigures: {', '.join(map(str, found.files.values()))}"] if found.files else []
-    return "\n".join([as_table(("closed form", "value"), rows), as_table(("layer", *names), profile).rstrip(), *files])
+    parts = [as_table(("closed form", "value"), rows).rstrip(), as_table(("layer", *names), profile).rstrip()]
+    reasons = {name: summary[f"{name}_reason"] for name in ("s_annealed", "s_quenched")}
+    parts += [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
+    parts += [f"Figures: {', '.join(map(str, found.files.values()))}"] if found.files else []
+    return "\n\n".join(parts)
 
 
 #: what the table shows, in its order
@@ -174,8 +177,7 @@ SHOWN = (
 )
 
 
-def _shown(summary: Mapping[str, Any], name: str) -> str:
-    value = summary[name]
+def _shown(name: str, value: Any) -> str:
     if name == "exact":
         return "at every width" if value else "for N → ∞"
-    return f"none: {summary[f'{name}_reason']}" if value is None else cell(value)
+    return cell(value)

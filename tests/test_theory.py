@@ -1,0 +1,189 @@
+"""A Spec's closed forms: the public profile, the score, and `nasjac theory` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+
+import nasjac
+from nasjac.activations import ACTIVATIONS
+from nasjac.measurement import Measurement
+from nasjac.ranking import kendall_tau
+from nasjac.scores.apjn import Apjn
+from nasjac.scores.meanfield import Meanfield
+from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.spec import Block, Spec
+from nasjac.store import Store
+from nasjac.theory import expected_norms
+from nasjac.verbs.theory import spec_of, theory
+from tests.test_cli import SMALL, Run, run  # noqa: F401 - a fixture
+
+CPU = torch.device("cpu")
+
+
+def inputs() -> torch.Tensor:
+    return torch.randn(400, 20, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_profile_of_a_relu_residual_network_is_exact() -> None:
+    found = nasjac.expected_norms(Spec(8, (Block(),) * 4))
+    assert found.exact and all(layer.standard_error == 0 for layer in found.layers)
+    forward = [layer for layer in found.layers if layer.direction == "forward"]
+    assert [layer.name for layer in forward] == ["h_0", "h_1", "h_2", "h_3", "h_4"]
+    assert found.log_means("forward") == pytest.approx([level * math.log(1.5) for level in range(5)])
+    assert found.log_means("backward") == pytest.approx([level * math.log(1.5) for level in (4, 3, 2, 1, 0)])
+    assert forward[-1].mean_log is not None and forward[-1].mean_log < 4 * math.log(1.5)
+
+
+def test_e_log_is_given_only_where_second_moments_are_exact() -> None:
+    for spec in (Spec(8, (Block(),), placement="pre"), Spec(8, (Block(skip=0.5),)), Spec(8, (Block(),), activation="tanh")):
+        assert {layer.mean_log for layer in expected_norms(spec).layers} == {None}
+    assert not expected_norms(Spec(8, (Block(),), activation="tanh")).exact
+    nothing = expected_norms(Spec(8, (Block(keep=False),)))
+    assert nothing.exact and nothing.log_means("forward") == [0.0, 0.0]
+
+
+def test_closed_terms_are_those_that_sampling_finds() -> None:
+    """Exact chains: mean, mean of the log, spread and rank within 4 standard errors and the log-normal law's error."""
+    specs = [Spec(32, (Block(), Block(scale=0.6), Block(skip=0), Block()), activation=a) for a in ("relu", "linear")]
+    for closed, sampled in zip(
+        nasjac.measure(specs, inputs(), Meanfield()), nasjac.measure(specs, inputs(), Apjn(draws=256)), strict=True
+    ):
+        assert closed.model_error == 0 and sampled.model_error is None
+        for name, slack in (("log_mean", 0.0), ("mean_log", 0.03), ("sd_log", 0.05), ("log_rank", 0.05)):
+            value, other = closed.terms[name], sampled.terms[name]
+            assert value.standard_error == 0
+            assert value.value == pytest.approx(other.value, abs=4 * (other.standard_error or 0) + slack), name
+
+
+def random_specs(count: int) -> list[Spec]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study, space = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5)), ResidualMlpSpace(depth_max=24)
+    return [space(study.ask()).canonical for _ in range(count)]
+
+
+def cost(measurement: Measurement) -> float:
+    value = measurement.terms["trainability_cost"].value
+    assert value is not None
+    return value
+
+
+def test_closed_and_sampled_costs_rank_architectures_alike() -> None:
+    """All placements, activations, branches and gains of the space."""
+    specs = random_specs(64)
+    closed, sampled = (nasjac.measure(specs, inputs(), score) for score in (Meanfield(), Apjn()))
+    assert all(m.status == "ok" and m.draws == 0 for m in closed)
+    pairs = [(cost(a), cost(b)) for a, b in zip(closed, sampled, strict=True) if b.status == "ok"]
+    tau = kendall_tau(*zip(*pairs, strict=True))
+    assert len(pairs) > 55 and tau is not None and tau > 0.85
+
+
+def test_what_a_closed_form_does_not_cover_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTIVATIONS, "swish", ACTIVATIONS["gelu"])
+    swish, plain = Spec(8, (Block(),), activation="swish"), Spec(8, (Block(),))
+    with pytest.raises(ValueError, match=r"`activation` must be one of .* for a closed form, got 'swish'"):
+        expected_norms(swish)
+    unsupported, fine = Meanfield()([swish, plain], inputs(), CPU)
+    assert unsupported.status == "unsupported" and "`activation`" in str(unsupported.reason)
+    assert unsupported.terms["trainability_cost"].value is None and fine.status == "ok"
+
+
+def test_an_ensemble_is_measured_over_all_patterns_and_keeps_the_cheapest_drawn() -> None:
+    ensemble = Spec(16, (Block(skip=0.5),) * 6)
+    [found] = Meanfield(patterns=4)([ensemble], inputs(), CPU)
+    assert found.terms["log_mean"].value == pytest.approx(6 * math.log(0.5 + 0.5))
+    spread = math.sqrt(6 * 0.25) * math.log(3)
+    assert found.terms["sd_log_patterns"].value == pytest.approx(spread)
+    kept = {Spec.from_json(text).key: cost(inner) for text, inner in found.patterns}
+    assert found.kept_key == min(kept, key=kept.__getitem__) and len(kept) > 1
+
+
+def test_bad_options_and_inputs_are_named() -> None:
+    with pytest.raises(ValueError, match=r"`score\.patterns` must be at least 3, got 2"):
+        Meanfield(patterns=2)
+    with pytest.raises(ValueError, match="`inputs` must hold at least 2 rows that are not zero"):
+        nasjac.measure([Spec(8, (Block(),))], torch.zeros(5, 3), Meanfield())
+
+
+def test_a_search_by_the_closed_form(run: Run) -> None:  # noqa: F811
+    """Every architecture of the space is scored; the report and the database say what the numbers are."""
+    code, out, err = run("search", "score=meanfield", "study=k", "budget.trials=40", "format=json", *SMALL)
+    assert code == 0 and err == "" and json.loads(out)["recommended"]["key"]
+    with Store("nasjac.db", read_only=True) as store:
+        rows = store.select("SELECT score, status, draws, model_error FROM measurement").rows
+    assert {row[:3] for row in rows} == {("meanfield", "ok", 0)} and all(row[3] >= 0 for row in rows)
+    code, out, _ = run("show", json.loads(out)["recommended"]["key"])
+    assert code == 0 and ("closed form ±" in out or ": ok, exact" in out)
+    assert run("theory", json.loads(run("report", "study=k", "format=json")[1])["recommended"]["key"], "out=null")[0] == 0
+
+
+def test_theory_prints_a_table_and_draws(run: Run) -> None:  # noqa: F811
+    code, out, err = run("theory", "space=residual_mlp", "depth=32", "weight_gain=0.9")
+    assert code == 0 and err == ""
+    for words in (["exact", "at every width"], ["paths", "4294967296"], ["h_32"], ["s_quenched"]):
+        assert any(all(word in line for word in words) for line in out.splitlines()), words
+    [folder] = Path("reports/theory").iterdir()
+    names = {f"{name}.{suffix}" for name in ("norms", "skip_density", "path_lengths") for suffix in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == names and all(path.stat().st_size for path in folder.iterdir())
+
+
+def test_theory_as_json(run: Run) -> None:  # noqa: F811
+    def asked(*words: str) -> dict[str, Any]:
+        code, out, _ = run("theory", "format=json", "out=null", *words)
+        found = json.loads(out)
+        assert code == 0 and isinstance(found, dict)
+        return found
+
+    plain = asked("depth=6", "weight_gain=0.8")
+    chi = 0.8**4 / 2
+    assert plain["exact"] is True and plain["paths"] == 64 and plain["model_error"] == 0
+    assert plain["forward_log_norm"] == pytest.approx([level * math.log1p(chi) for level in range(7)])
+    assert plain["backward_log_norm"] == pytest.approx(plain["forward_log_norm"][::-1])
+    assert plain["effective_depth"] == pytest.approx(6 * chi / (1 + chi))
+    assert plain["s_annealed"] == pytest.approx(1 - chi)
+    assert plain["s_quenched"] == pytest.approx(math.log(chi) / math.log(chi / (1 + chi)))
+    gated = asked("depth=6", "skip_density=0.5")
+    assert gated["paths"] == pytest.approx(1.5**6) and gated["log_norm"] == pytest.approx(0, abs=1e-12)
+    assert gated["typical_log_norm"] < -0.5 and gated["sd_log_norm_patterns"] > 0
+    post = asked("depth=6", "placement=post", "activation=tanh")
+    assert post["exact"] is False and post["s_annealed"] is None and "above 0 at every density" in post["s_annealed_reason"]
+    assert asked("prune_ratio=1")["forward_log_norm"] == [0.0]
+    deep = asked("depth=10000")
+    assert deep["log_norm"] == pytest.approx(10_000 * math.log(1.5)) and deep["paths"] == 2**10_000
+    code, out, _ = run("theory", "-m", "placement=none,pre", "depth=4", "format=json", "out=null", "quiet=true")
+    assert code == 0 and len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["depht=3"], ["depht", "depth", "weight_gain"]),
+        (["placement=preln"], ["`placement`", "preln", "sandwich"]),
+        (["depth=3.5"], ["`depth`", "whole number", "3.5"]),
+        (["weight_gain=big"], ["`weight_gain`", "number", "big"]),
+        (["skip_density=1.5"], ["1.5", "[0, 1]"]),
+        (["stream_variance=0"], ["`stream_variance`", "greater than 0"]),
+        (["3f2a", "depth=3"], ["`key`", "depth"]),
+        (["3f2a"], ["database", "nasjac.db"]),
+        (["format=xml"], ["`format`", "xml", "json"]),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(run: Run, words: list[str], parts: list[str]) -> None:  # noqa: F811
+    code, out, err = run("theory", *words)
+    assert code == 2 and out == "" and err.count("\n") == 1, err
+    assert all(part in err for part in parts), err
+
+
+def test_a_space_of_ones_own_needs_no_typical_choices() -> None:
+    def space(trial: Any) -> Spec:
+        return Spec(16, (Block(scale=trial.suggest_float("scale", 0.5, 1.0)),) * trial.suggest_int("depth", 2, 5))
+
+    assert spec_of(space, {"depth": 3}) == Spec(16, (Block(scale=0.5),) * 3)
+    assert np.exp(theory(spec_of(space, {})).summary["log_norm"]) == pytest.approx((1 + 0.125) ** 2)
