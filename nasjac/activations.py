@@ -26,7 +26,7 @@ def _gelu_derivative(x: Tensor) -> Tensor:
 ACTIVATIONS = {
     "relu": Activation(torch.relu, lambda x: (x > 0).to(x.dtype)),
     "gelu": Activation(F.gelu, _gelu_derivative),
-    "erf": Activation(torch.erf, lambda x: torch.exp(-x * x) * (2 / math.sqrt(math.pi))),
     "tanh": Activation(torch.tanh, lambda x: 1 - torch.tanh(x) ** 2),
+    "erf": Activation(torch.erf, lambda x: torch.exp(-x * x) * (2 / math.sqrt(math.pi))),
     "linear": Activation(lambda x: x, torch.ones_like),
 }
