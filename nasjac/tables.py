@@ -7,7 +7,8 @@ import io
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Rows = Sequence[Sequence[Any]]
@@ -30,6 +31,16 @@ def as_csv(columns: Sequence[str], rows: Rows) -> str:
     stream = io.StringIO(newline="")
     csv.writer(stream).writerows([columns, *rows])
     return stream.getvalue()
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows with the same names as a CSV file, every digit of a number; nothing in it without rows."""
+    table = list(rows)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]) if table else [], lineterminator="\n")
+        if table:
+            writer.writeheader()
+        writer.writerows(table)
 
 
 def as_json(columns: Sequence[str], rows: Rows) -> str:

@@ -8,23 +8,20 @@ Samples relu chains without norm whose skips are there with probability s, besid
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
 import numpy as np
 import torch
-from hydra.core.config_store import ConfigStore
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
+from nasjac.cli.experiment import experiment
 from nasjac.ensemble import members
 from nasjac.facts import columns
 from nasjac.meanfield import Columns, ExpectedNorms, expected_norms
@@ -32,6 +29,7 @@ from nasjac.meanfield.critical import annealed_density, norms_over_density, quen
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import sample
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
+from nasjac.tables import write_csv
 
 Array = NDArray[np.float64]
 FEATURES = 32  # of the random inputs; no expectation depends on it
@@ -56,17 +54,6 @@ class Options:
     seed: int = 0
     phase_depth: int = 128
     phase_densities: int = 101
-
-
-HYDRA = {
-    "run": {"dir": "."},
-    "output_subdir": None,
-    "job": {"name": "skip_density", "chdir": False},
-    "help": {"header": __doc__, "footer": "", "template": "${hydra.help.header}\nOptions and their defaults:\n\n$CONFIG"},
-}
-QUIET = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-ConfigStore.instance().store(name="options", node=Options)
-ConfigStore.instance().store(name="skip_density", node={"defaults": ["options", "_self_", *QUIET], "hydra": HYDRA})
 
 
 class Estimate(NamedTuple):
@@ -319,13 +306,6 @@ PHASE_LINES = {
 }
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def summary(options: Options, found: list[Curves], panels: dict[str, ExpectedNorms]) -> dict[str, Any]:
     """Largest deviations in standard errors, where sampling patterns falls furthest short of the mean, and over all
     depths and densities of a panel the range of the typical log 𝒥."""
@@ -342,18 +322,16 @@ def summary(options: Options, found: list[Curves], panels: dict[str, ExpectedNor
     return {**sizes, **worst, "largest_shortfall": shortfall, "phase_ranges": ranges}
 
 
-@hydra.main(version_base="1.3", config_path=None, config_name="skip_density")
-def main(options: Options) -> None:
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+@experiment(Options, __doc__)
+def main(options: Options, out: Path) -> dict[str, Any]:
     found = list(curves(options, measure(options)))
     critical = [critical_row(curve) for curve in found]
-    write(out / "table.csv", critical)
-    write(out / "curves.csv", [row for curve in found for row in curve_rows(curve, options.depth)])
+    write_csv(out / "table.csv", critical)
+    write_csv(out / "curves.csv", [row for curve in found for row in curve_rows(curve, options.depth)])
     draw_curves(out / "figure.png", found, options.depth)
     panels = {title: phase(options, **kind) for title, kind in PANELS.items()}
     draw_phases(out / "phase_diagram.png", options, panels)
-    print(json.dumps({**summary(options, found, panels), "critical": critical}))
+    return {**summary(options, found, panels), "critical": critical}
 
 
 if __name__ == "__main__":

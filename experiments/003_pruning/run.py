@@ -9,24 +9,21 @@ The last line is one JSON object.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
 import numpy as np
 import torch
-from hydra.core.config_store import ConfigStore
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac import Block, Spec
+from nasjac.cli.experiment import experiment
 from nasjac.facts import columns
 from nasjac.meanfield import expected_norms
 from nasjac.meanfield.kernels import kernel
@@ -35,6 +32,7 @@ from nasjac.networks.population import sample
 from nasjac.paths import count_paths, energy_shares, log_pruning_damage, path_lengths
 from nasjac.pruning import CRITERIA, keep_set
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
+from nasjac.tables import write_csv
 
 Array = NDArray[np.float64]
 Keep = NDArray[np.bool_]
@@ -58,17 +56,6 @@ class Options:
     lengths_ratio: float = 0.5
     draws: int = 200
     seed: int = 0
-
-
-HYDRA = {
-    "run": {"dir": "."},
-    "output_subdir": None,
-    "job": {"name": "pruning", "chdir": False},
-    "help": {"header": __doc__, "footer": "", "template": "${hydra.help.header}\nOptions and their defaults:\n\n$CONFIG"},
-}
-QUIET = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-ConfigStore.instance().store(name="options", node=Options)
-ConfigStore.instance().store(name="pruning", node={"defaults": ["options", "_self_", *QUIET], "hydra": HYDRA})
 
 
 class Estimate(NamedTuple):
@@ -301,11 +288,8 @@ def draw_lengths(axes: Axes, rows: list[dict[str, Any]], options: Options) -> No
     axes.set(xlabel="branches on the path", ylabel="share of the paths' energy (or number)", ylim=(0, None))
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: round(v, 5) if isinstance(v, float) else v for key, v in row.items()} for row in rows)
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 5) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def largest(rows: list[dict[str, Any]], value: str, closed: str) -> float:
@@ -330,17 +314,15 @@ def summary(rows: list[dict[str, Any]], lengths: list[dict[str, Any]], chi: Arra
     }
 
 
-@hydra.main(version_base="1.3", config_path=None, config_name="pruning")
-def main(options: Options) -> None:
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+@experiment(Options, __doc__)
+def main(options: Options, out: Path) -> dict[str, Any]:
     chi = branch_energies(options)
     chains = Chains(options, chi)
     rows, lengths = list(pruned_rows(options, chi, chains)), list(length_rows(options, chi, chains))
-    write(out / "table.csv", rows)
-    write(out / "lengths.csv", lengths)
+    write_csv(out / "table.csv", map(rounded, rows))
+    write_csv(out / "lengths.csv", map(rounded, lengths))
     draw(out / "figure.png", rows, lengths, options)
-    print(json.dumps(summary(rows, lengths, chi)))
+    return summary(rows, lengths, chi)
 
 
 if __name__ == "__main__":

@@ -9,24 +9,21 @@ last line is one JSON object.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
 import numpy as np
 import torch
-from hydra.core.config_store import ConfigStore
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
 from nasjac.activations import ACTIVATIONS
+from nasjac.cli.experiment import experiment
 from nasjac.facts import columns
 from nasjac.jacobian import sphere
 from nasjac.meanfield import Columns, expected_norms
@@ -38,6 +35,7 @@ from nasjac.networks.draws import Draws
 from nasjac.networks.population import sample
 from nasjac.placement import PLACEMENTS
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
+from nasjac.tables import write_csv
 
 Array = NDArray[np.float64]
 FEATURES = 32  # of the random inputs, of norm √FEATURES: what a norm does depends on the size of h_0, here K_0 = 1
@@ -60,17 +58,6 @@ class Options:
     block_depth: int = 16
     block_draws: int = 32
     seed: int = 0
-
-
-HYDRA = {
-    "run": {"dir": "."},
-    "output_subdir": None,
-    "job": {"name": "placement", "chdir": False},
-    "help": {"header": __doc__, "footer": "", "template": "${hydra.help.header}\nOptions and their defaults:\n\n$CONFIG"},
-}
-QUIET = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-ConfigStore.instance().store(name="options", node=Options)
-ConfigStore.instance().store(name="placement", node={"defaults": ["options", "_self_", *QUIET], "hydra": HYDRA})
 
 
 class Estimate(NamedTuple):
@@ -314,13 +301,6 @@ def draw_group(axes: Axes, group: list[Curve], options: Options, column: int, te
     axes.set_title(f"{group[0].activation}; {text}", fontsize=10, loc="left")
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def summary(
     found: list[Curve], fits: list[dict[str, Any]], cases: list[dict[str, Any]], options: Options
 ) -> dict[str, Any]:
@@ -345,18 +325,16 @@ def summary(
     }
 
 
-@hydra.main(version_base="1.3", config_path=None, config_name="placement")
-def main(options: Options) -> None:
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+@experiment(Options, __doc__)
+def main(options: Options, out: Path) -> dict[str, Any]:
     found = [curve for width in options.widths for curve in curves(options, width)]
     fits, cases = [fit_row(curve, options) for curve in found], [contraction_row(case, options) for case in CASES]
-    write(out / "table.csv", fits)
-    write(out / "curves.csv", [row for curve in found for row in curve_rows(curve, options)])
-    write(out / "contraction.csv", cases)
-    write(out / "layernorm.csv", list(layernorm_rows(options)))
+    write_csv(out / "table.csv", fits)
+    write_csv(out / "curves.csv", [row for curve in found for row in curve_rows(curve, options)])
+    write_csv(out / "contraction.csv", cases)
+    write_csv(out / "layernorm.csv", list(layernorm_rows(options)))
     draw(out / "figure.png", found, options)
-    print(json.dumps(summary(found, fits, cases, options)))
+    return summary(found, fits, cases, options)
 
 
 if __name__ == "__main__":

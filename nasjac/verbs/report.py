@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from nasjac.reporting.validated import Pick, by_protocol
 from nasjac.reporting.wording import COST, sentences, trials
 from nasjac.store import Store
 from nasjac.store.database import check_known
+from nasjac.tables import write_csv
 
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
 
@@ -57,7 +57,7 @@ def report(
         files["report.html"].write_text(shown, encoding="utf-8")
         content = json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
         files["summary.json"].write_text(content, encoding="utf-8")
-        _write_csv(files["leaderboard.csv"], evidence.rows)
+        write_csv(files["leaderboard.csv"], evidence.rows)
     except OSError as error:
         raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
     text = "\n".join([*sentences(found), f"Report: {files['report.html']}"])
@@ -181,14 +181,6 @@ def _shown(evidence: Evidence, top: int) -> list[Mapping[str, Any]]:
     """The first rows of the leaderboard, and the recommended architecture's wherever it stands, with their ranks."""
     ranked = [{"rank": rank, **row} for rank, row in enumerate(evidence.rows, start=1)]
     return [row for row in ranked if row["rank"] <= top or row["key"] == evidence.study.recommended_key]
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        if rows:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
 
 
 def folder_name(study: str) -> str:
