@@ -40,15 +40,15 @@ class Law:
     """The laws of all blocks, gates as [L, B, 1]. Rows stand in `order`: those of one activation are side by side."""
 
     def __init__(self, columns: Columns) -> None:
-        self.columns, self.eps = columns, columns.norm_eps
+        self.eps = columns.norm_eps
         self.order = np.argsort(np.asarray(columns.activation), kind="stable")
         self.inverse = np.argsort(self.order)
         names, starts, counts = np.unique(np.asarray(columns.activation)[self.order], return_index=True, return_counts=True)
         self.slices = [(str(n), slice(s, s + c)) for n, s, c in zip(names, starts, counts, strict=True)]
         gain = self.rows(columns.weight_gain) ** 2
-        self.two = self.rows(columns.two_matrix)
-        self.inner_gain, self.outer_gain = np.where(self.two, gain, 1.0), gain
-        self.inner_bias = np.where(self.two, self.rows(columns.inner_bias), 0.0)
+        two = self.rows(columns.two_matrix)
+        self.inner_gain, self.outer_gain = np.where(two, gain, 1.0), gain
+        self.inner_bias = np.where(two, self.rows(columns.inner_bias), 0.0)
         self.outer_bias = self.rows(columns.outer_bias)
         self.on_input, self.on_branch = self.rows(columns.on_input), self.rows(columns.on_branch)
         self.on_sum = self.rows(columns.on_sum)

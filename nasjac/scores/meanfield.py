@@ -120,7 +120,8 @@ def _measure(specs: list[Spec], inputs: _Inputs) -> list[Measurement]:
     chains = columns(specs)
     width = np.array([spec.width for spec in specs], dtype=np.float64)
     terms = _over_sizes(chains, width, inputs)
-    apart = decorrelation(chains.take(np.repeat(np.arange(len(specs)), NODES)), np.tile(inputs.cosines, len(specs)))
+    repeated, size = chains.take(np.repeat(np.arange(len(specs)), NODES)), math.exp(inputs.log_size)
+    apart = decorrelation(repeated, np.tile(inputs.cosines, len(specs)), size)
     with np.errstate(divide="ignore"):
         log_decorrelation = np.log(apart[:, -1].reshape(-1, NODES).mean(axis=1))
     log_mean, mean_log = (profile["forward"][:, -1] for profile in (terms.log_mean, terms.mean_log))
