@@ -125,7 +125,7 @@ class Spec:
 def check_choice(name: str, value: object, choices: Any) -> None:
     """ValueError that names the field, the choices and the value, unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
+        raise ValueError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {value!r}")
 
 
 def _check_number(name: str, value: object, low: float, high: float = math.inf, open_low: bool = False) -> None:

@@ -210,6 +210,23 @@ def test_inputs_decorrelate_by_the_nonlinearity_alone() -> None:
     assert decorrelation(chain(1, skip=0.0), 0.3)[0, 1] == pytest.approx(1 - kernel, rel=1e-12)
 
 
+@pytest.mark.parametrize("activation", NAMES)
+def test_decorrelation_of_random_gates_is_the_average_over_patterns(activation: str) -> None:
+    """Of 1 − c, up to its curvature in one block: within 5% of the enumeration."""
+    for on_input in (False, True):
+        columns = chain(6, activation=[activation], scale=0.9, skip=0.6, keep=np.full((1, 6), 0.8), on_input=on_input)
+        every, p = patterns(columns)
+        expected = p @ decorrelation(every, 0.2)
+        np.testing.assert_allclose(decorrelation(columns, 0.2)[0], expected, rtol=0.05)
+
+
+@pytest.mark.parametrize("activation", NAMES)
+def test_decorrelation_survives_streams_of_any_size(activation: str) -> None:
+    for gain, skip in ((0.3, 0.0), (1.8, 1.0)):
+        apart = decorrelation(chain(1000, activation=[activation], weight_gain=gain, skip=skip), 0.2)
+        assert np.isfinite(apart).all() and (apart >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -217,7 +234,7 @@ def test_inputs_decorrelate_by_the_nonlinearity_alone() -> None:
         ({"skip": 1.2}, "`skip` must hold numbers in \\[0, 1\\], got 1.2"),
         ({"keep": np.full((1, 4), -0.1)}, "`keep` must hold numbers in \\[0, 1\\], got -0.1"),
         ({"scale": -1.0}, "`scale` must hold finite numbers at least 0"),
-        ({"weight_gain": 0.0}, "`weight_gain` must hold finite numbers greater than 0"),
+        ({"weight_gain": 0.0}, "`weight_gain` must hold numbers in \\[1e-09, 1e\\+09\\], got 0.0"),
         ({"strength": math.nan}, "`strength` must hold finite numbers"),
         ({"scale": 0.0, "skip": 0.5}, "`scale` must be greater than 0 where the identity path may be cut"),
         ({"skip": np.ones((1, 3))}, "`skip` must have a shape that fits \\[1, 4\\], got \\[1, 3\\]"),

@@ -65,8 +65,28 @@ def test_closed_terms_are_those_that_sampling_finds() -> None:
 
 def random_specs(count: int) -> list[Spec]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study, space = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5)), ResidualMlpSpace(depth_max=24)
+    study, space = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5)), ResidualMlpSpace()
     return [space(study.ask()).canonical for _ in range(count)]
+
+
+def test_streams_of_any_size_are_measured() -> None:
+    """Deep chains without skips shrink the stream below the square root of the least double."""
+    specs = [Spec(32, (Block(skip=0.0, scale=1 / 8),) * 64, weight_gain=0.7), Spec(32, (Block(),) * 300, weight_gain=1.8)]
+    for closed in nasjac.measure(specs, inputs(), Meanfield()):
+        value = closed.terms["log_decorrelation"].value
+        assert closed.status == "ok" and value is not None and -20 < value < -2
+
+
+def test_terms_of_an_ensemble_are_those_that_sampling_finds() -> None:
+    ensembles = [
+        Spec(64, (Block(skip=0.6, scale=0.9),) * 6, activation=a, placement=p)
+        for a, p in (("relu", "none"), ("gelu", "pre"))
+    ]
+    closed, sampled = (nasjac.measure(ensembles, inputs(), score) for score in (Meanfield(), Apjn(draws=32, patterns=48)))
+    for one, other in zip(closed, sampled, strict=True):
+        for name, slack in (("mean_log", 0.1), ("log_rank", 0.15), ("log_decorrelation", 0.05), ("sd_log_patterns", 0.1)):
+            value, found = one.terms[name].value, other.terms[name]
+            assert value == pytest.approx(found.value, abs=4 * (found.standard_error or 0) + slack), name
 
 
 def cost(measurement: Measurement) -> float:
@@ -156,6 +176,8 @@ def test_theory_as_json(run: Run) -> None:  # noqa: F811
     assert post["exact"] is False and post["s_annealed"] is None and "above 0 at every density" in post["s_annealed_reason"]
     assert asked("prune_ratio=1")["forward_log_norm"] == [0.0]
     deep = asked("depth=10000")
+    assert asked("activation=linear", "depth=3")["exact"] is True and asked("activation=erf")["exact"] is False
+    assert asked("depth=20000")["paths"] is None
     assert deep["log_norm"] == pytest.approx(10_000 * math.log(1.5)) and deep["paths"] == 2**10_000
     code, out, _ = run("theory", "-m", "placement=none,pre", "depth=4", "format=json", "out=null", "quiet=true")
     assert code == 0 and len(out.splitlines()) == 2
@@ -167,6 +189,8 @@ def test_theory_as_json(run: Run) -> None:  # noqa: F811
         (["depht=3"], ["depht", "depth", "weight_gain"]),
         (["placement=preln"], ["`placement`", "preln", "sandwich"]),
         (["depth=3.5"], ["`depth`", "whole number", "3.5"]),
+        (["depth=-1"], ["`depth`", "at least 0", "-1"]),
+        (["weight_gain=1e-90"], ["`weight_gain`", "1e-09", "1e-90"]),
         (["weight_gain=big"], ["`weight_gain`", "number", "big"]),
         (["skip_density=1.5"], ["1.5", "[0, 1]"]),
         (["stream_variance=0"], ["`stream_variance`", "greater than 0"]),
@@ -183,7 +207,14 @@ def test_what_is_wrong_is_one_sentence(run: Run, words: list[str], parts: list[s
 
 def test_a_space_of_ones_own_needs_no_typical_choices() -> None:
     def space(trial: Any) -> Spec:
-        return Spec(16, (Block(scale=trial.suggest_float("scale", 0.5, 1.0)),) * trial.suggest_int("depth", 2, 5))
+        block = Block(scale=trial.suggest_float("scale", 0.5, 1.0))
+        norm = "pre" if trial.suggest_categorical("normed", [False, True]) else "none"
+        gain = trial.suggest_categorical("gain", [1.0, 1.1])
+        width, depth = trial.suggest_categorical("width", [16, 32]), trial.suggest_int("depth", 2, 5)
+        return Spec(width, (block,) * depth, placement=norm, weight_gain=gain)
 
     assert spec_of(space, {"depth": 3}) == Spec(16, (Block(scale=0.5),) * 3)
+    assert spec_of(space, {"normed": True, "width": 20}) == Spec(20, (Block(scale=0.5),) * 2, placement="pre")
     assert np.exp(theory(spec_of(space, {})).summary["log_norm"]) == pytest.approx((1 + 0.125) ** 2)
+    with pytest.raises(ValueError, match=r"`gain` must be one of 1\.0, 1\.1, got 0\.7"):
+        spec_of(space, {"gain": 0.7})

@@ -119,7 +119,7 @@ def run_theory(config: DictConfig, choices: Choices) -> int:
             key = store.resolve_key(str(config.key))
             spec = Spec.from_json(json.dumps(store.architectures([key])[key].spec))
     found = theory(spec, config.stream_variance, config.out)
-    console.result(json.dumps(found.summary) if config.format == "json" else theory_text(found))
+    console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else theory_text(found))
     return 0
 
 

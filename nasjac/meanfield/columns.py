@@ -69,8 +69,8 @@ class Columns:
         self._check("skip", low=0.0, high=1.0)
         for name in ("scale", "strength", "inner_bias", "outer_bias", "norm_eps"):
             self._check(name, low=0.0)
-        for name in ("weight_gain", "norm_gain"):
-            self._check(name, low=0.0, open_low=True)
+        self._check("weight_gain", low=1e-9, high=1e9)  # its fourth power times any stream stays a double
+        self._check("norm_gain", low=0.0, open_low=True)
         cut = (self.keep > 0) & ((self.skip < 1) | (np.asarray(self.strength) == 0))
         if (self.scale[cut] == 0).any():
             raise ValueError("`scale` must be greater than 0 where the identity path may be cut, got 0")

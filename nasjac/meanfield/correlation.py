@@ -5,6 +5,8 @@ Source: Poole et al. 2016 for the correlation map; Yang & Schoenholz 2017 for re
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -17,7 +19,8 @@ from nasjac.meanfield.moments import MOMENTS, Array
 def decorrelation(columns: Columns, correlation: ArrayLike, stream_variance: ArrayLike = 1.0) -> Array:
     """[B, L + 1] 1 − c of the streams of two inputs of equal size whose streams h_0 have correlation `correlation` [B].
 
-    Carried as 1 − c, which keeps its digits where c approaches 1. Random gates enter by their means.
+    Carried as 1 − c, which keeps its digits where c approaches 1. Over random gates it is the mean of 1 − c, each block
+    taken at the mean before it.
     """
     start = np.broadcast_to(np.asarray(correlation, dtype=np.float64), (len(columns),))
     if not (np.abs(start) <= 1).all():
@@ -30,13 +33,15 @@ def decorrelation(columns: Columns, correlation: ArrayLike, stream_variance: Arr
         q = along.q[block]
         distance, second = np.zeros_like(q), np.ones_like(q)
         for name, members in rows.items():
-            own = q[members]
-            gap = (own - inner[members]) * apart[-1][members]  # of the pre-activations; their bias is the same
-            at_most = half_distance(name, own, own, np.minimum(gap, 2 * own), np.zeros_like(own))
-            distance[members], second[members] = at_most.second, MOMENTS[name](own).second
+            # beyond e^±200 every activation is at a limit, where the ratio taken here no longer depends on the size
+            own = np.clip(q[members], math.exp(-200), math.exp(200))
+            share = (q[members] - inner[members]) / q[members] * apart[-1][members]  # both inputs see the same bias
+            apart_there = half_distance(name, own, own, own * np.minimum(share, 2), np.zeros_like(own))
+            distance[members], second[members] = apart_there.second, MOMENTS[name](own).second
         branch = gain * distance / (gain * second + columns.outer_bias)
-        identity = np.asarray(columns.strength)[:, block] ** 2 * columns.skip[:, block]
-        weight = along.variance[block]
-        after = (identity * apart[-1] + weight * branch) / (identity + weight)
-        apart.append(columns.keep[:, block] * after + (1 - columns.keep[:, block]) * apart[-1])
+        identity, weight = np.asarray(columns.strength)[:, block] ** 2, along.variance[block]
+        with np.errstate(divide="ignore", invalid="ignore"):  # neither path: such a block has no gate that is open
+            joined = np.where(identity + weight > 0, (identity * apart[-1] + weight * branch) / (identity + weight), branch)
+        keep, skip = columns.keep[:, block], columns.skip[:, block]
+        apart.append(keep * (skip * joined + (1 - skip) * branch) + (1 - keep) * apart[-1])
     return np.stack(apart, axis=1)

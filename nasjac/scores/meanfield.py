@@ -1,6 +1,7 @@
-"""The closed form as a score: the terms of a measurement without a network, in microseconds an architecture.
+"""The closed form as a score: the terms of a measurement without a network and without a sample.
 
-Means are exact or for N → ∞ (`Columns.exact`), spread and rank leading order in 1/N; `model_error` says which.
+Means are exact or for N → ∞ (`Columns.exact`), as `model_error` says. Spread and rank are exact where `fluctuations` is,
+and elsewhere leading order in 1/N without the stream's own fluctuations; decorrelation is for N → ∞.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def _unsupported(spec: Spec, reason: str) -> Measurement:
 
 
 def _whole(found: dict[str, Measurement], spec: Spec, group: list[Spec]) -> Measurement:
-    return with_members(found[spec.key], group, found) if spec.is_ensemble else found[spec.key]
+    if not spec.is_ensemble:
+        return found[spec.key]
+    whole = with_members(found[spec.key], group, found)
+    return replace(whole, seconds=whole.seconds + sum(inner.seconds for _, inner in whole.patterns))
 
 
 class _Inputs(NamedTuple):
@@ -175,7 +179,10 @@ def _over_sizes(chains: Columns, width: Array, inputs: _Inputs) -> _Terms:
 
 
 def _dead(chains: Columns, width: Array) -> Array:
-    """[B] probability that some relu layer without a skip is dead, 2^-N each; other terms are of living ones."""
+    """[B] probability that some relu layer without a skip is dead, 2^-N each. `log_mean` counts such networks in.
+
+    E log 𝒥 is strictly −∞ then; what stands for it is the log-normal law's, which they do not move at usual widths.
+    """
     cuts = np.zeros(len(chains))
     for block in range(chains.depth):  # not one sum: its rounding would depend on the padding
         cuts += chains.keep[:, block] * (1 - chains.skip[:, block])

@@ -20,10 +20,12 @@ from nasjac.spaces import Space
 from nasjac.spec import Spec, check_choice
 from nasjac.tables import as_text as as_table
 from nasjac.tables import cell
-from nasjac.theory import uncovered
+from nasjac.theory import COVERED, uncovered
 
 #: densities at which 𝒥(s) is drawn
 DENSITIES = 41
+#: Python writes whole numbers of at most 4,300 digits
+MOST_LOG2_PATHS = 14_000
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,7 @@ class Given:
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """A whole number; the range is the search's and does not bind."""
-        value = self._value(name, low)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"`{name}` must be a whole number, got {value!r}")
-        return value
+        return _whole(name, self._value(name, low))
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
         """A number; the range is the search's and does not bind."""
@@ -56,16 +55,22 @@ class Given:
         return float(value)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices; where they are numbers, any whole number."""
+        """One of the choices, or of what a closed form covers beyond what is searched; of whole numbers, any."""
         value = self._value(name, choices[0])
-        if all(isinstance(choice, int) for choice in choices):
-            return self.suggest_int(name, 0, 0)
-        check_choice(name, value, choices)
+        if all(isinstance(choice, int) and not isinstance(choice, bool) for choice in choices):
+            return _whole(name, value)
+        check_choice(name, value, dict.fromkeys((*choices, *COVERED.get(name, ()))))
         return value
 
     def _value(self, name: str, otherwise: Any) -> Any:
         self.asked.append(name)
         return self._choices.get(name, self._typical.get(name, otherwise))
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"`{name}` must be a whole number of at least 0, got {value!r}")
+    return value
 
 
 def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
@@ -129,14 +134,18 @@ def _norms(spec: Spec, stream_variance: float) -> dict[str, Any]:
 def _paths(spec: Spec, stream_variance: float) -> dict[str, Any]:
     share = block_energies(columns([spec]), stream_variance).share[0]
     lengths, [known] = path_lengths(share), facts([spec])
-    ways = count_paths([block.skip > 0 for block in spec.blocks], [True] * len(spec.blocks))
-    expected = 2.0**known.log2_paths if known.log2_paths < 1024 else None
+    paths: float | None
+    if spec.is_ensemble:  # their expected number
+        paths = 2.0**known.log2_paths if known.log2_paths < 1024 else None
+    else:  # exact, as far as Python prints a whole number
+        ways = count_paths([block.skip > 0 for block in spec.blocks], [True] * len(spec.blocks))
+        paths = ways if known.log2_paths < MOST_LOG2_PATHS else None
     return {
         "effective_depth": lengths.effective_depth,
         "nonlinear_effective_depth": known.nonlinear_effective_depth,
         "path_length_variance": lengths.variance,
         "path_entropy": lengths.entropy,
-        "paths": expected if spec.is_ensemble else ways,  # their expected number over skip patterns; None past 1e308
+        "paths": paths,
         "log2_paths": known.log2_paths,
         "path_length_probability": lengths.probability.tolist(),
     }
@@ -163,7 +172,8 @@ def as_text(found: Theory, points: int = 9) -> str:
     profile = [[f"h_{layer}", *(summary[name][layer] for name in names)] for layer in layers]
     parts = [as_table(("closed form", "value"), rows).rstrip(), as_table(("layer", *names), profile).rstrip()]
     reasons = {name: summary[f"{name}_reason"] for name in ("s_annealed", "s_quenched")}
-    parts += [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
+    missing = [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
+    parts += ["\n".join(missing)] if missing else []
     parts += [f"Figures: {', '.join(map(str, found.files.values()))}"] if found.files else []
     return "\n\n".join(parts)
 
