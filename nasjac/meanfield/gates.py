@@ -46,17 +46,17 @@ class _Outcome(NamedTuple):
 
     probability: Array  # [B, 1]
     log_factor: Array  # [B, G]
-    nodes: NDArray[np.intp]  # [B, G, STENCIL] flat, into the next grid
-    weight: Array  # [B, G, STENCIL]
+    nodes: NDArray[np.intp]  # [STENCIL, B, G] flat, into the next grid
+    weight: Array  # [STENCIL, B, G]
 
     def push(self, measure: Array) -> Array:
         """A measure on the nodes [B, G] carried to the next grid."""
-        values = ((self.probability * measure)[..., None] * self.weight).ravel()
+        values = (self.probability * measure * self.weight).ravel()
         return np.bincount(self.nodes.ravel(), values, measure.size).reshape(measure.shape).astype(np.float64, copy=False)
 
     def pull(self, function: Array) -> Array:
         """A function on the next grid as a function on the nodes [B, G]."""
-        return np.asarray(self.probability * (function.ravel()[self.nodes] * self.weight).sum(-1))
+        return np.asarray(self.probability * (function.ravel()[self.nodes] * self.weight).sum(0))
 
 
 def gate_averages(columns: Columns, stream_variance: Array) -> GateAverages:
@@ -161,13 +161,17 @@ class _Grid:
         spacing = (self.high[layer] - self.low[layer]) / (self.nodes - 1)
         position = np.divide(points - self.low[layer], spacing, out=np.zeros_like(points), where=spacing > 0)
         first = np.clip(np.floor(position) - STENCIL // 2 + 1, 0, self.nodes - STENCIL).astype(np.intp)
-        offsets = np.arange(STENCIL)
-        distance = (position - first)[..., None] - offsets
-        ones = np.ones_like(distance[..., :1])
-        before = np.concatenate([ones, np.cumprod(distance[..., :-1], axis=-1)], axis=-1)
-        behind = np.concatenate([np.cumprod(distance[..., :0:-1], axis=-1)[..., ::-1], ones], axis=-1)
-        rows = np.arange(len(points))[:, None, None] * self.nodes
-        return rows + first[..., None] + offsets, before * behind / DENOMINATORS
+        distance = position - first
+        weight = np.empty((STENCIL, *points.shape))
+        weight[0] = 1.0
+        for node in range(1, STENCIL):  # the product over the nodes before each node, then over those behind it
+            np.multiply(weight[node - 1], distance - (node - 1), out=weight[node])
+        behind = np.ones_like(distance)
+        for node in reversed(range(STENCIL)):
+            weight[node] *= behind / DENOMINATORS[node]
+            behind *= distance - node
+        start = first + np.arange(len(points))[:, None] * self.nodes
+        return start + np.arange(STENCIL)[:, None, None], weight
 
 
 #: ∏_{m ≠ j} (j − m) of Lagrange's polynomials on 0 ... STENCIL − 1
