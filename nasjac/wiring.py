@@ -14,6 +14,11 @@ def skip_pattern(density: float, depth: int, seed: int) -> NDArray[np.bool_]:
     >>> skip_pattern(1.0, 3, seed=0).tolist(), skip_pattern(0.0, 3, seed=0).tolist()
     ([True, True, True], [False, False, False])
     """
+    check_density(density)
+    return np.random.default_rng(seed).random(depth) < density
+
+
+def check_density(density: float) -> None:
+    """ValueError unless `density` is a probability."""
     if not 0 <= density <= 1:
         raise ValueError(f"`skip_density` must be a number in [0, 1], got {density!r}")
-    return np.random.default_rng(seed).random(depth) < density

@@ -192,7 +192,7 @@ def test_theory_as_json(run: Run) -> None:  # noqa: F811
         (["depth=-1"], ["`depth`", "at least 0", "-1"]),
         (["weight_gain=1e-90"], ["`weight_gain`", "1e-09", "1e-90"]),
         (["weight_gain=big"], ["`weight_gain`", "number", "big"]),
-        (["skip_density=1.5"], ["1.5", "[0, 1]"]),
+        (["skip_density=1.5"], ["`skip_density`", "1.5", "[0, 1]"]),
         (["stream_variance=0"], ["`stream_variance`", "greater than 0"]),
         (["3f2a", "depth=3"], ["`key`", "depth"]),
         (["3f2a"], ["database", "nasjac.db"]),

@@ -13,7 +13,7 @@ from nasjac.facts import branch_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.pruning import CRITERIA, keep_set
 from nasjac.spec import BRANCHES, NORMS, Block, Spec, check_choice
-from nasjac.wiring import skip_pattern
+from nasjac.wiring import check_density, skip_pattern
 
 if TYPE_CHECKING:
     from nasjac.spaces import Trial
@@ -103,6 +103,7 @@ class ResidualMlpSpace:
         depth = trial.suggest_int("depth", self.depth_min, self.depth_max)
         width = trial.suggest_categorical("width", self.widths)
         density = trial.suggest_float("skip_density", self.skip_density_min, self.skip_density_max)
+        check_density(density)  # a trial whose choices are given may be outside the search's range
         seed = trial.suggest_int("wiring_seed", 0, self.wiring_seeds - 1)
         ratio = trial.suggest_float("prune_ratio", self.prune_ratio_min, self.prune_ratio_max)
         criterion = trial.suggest_categorical("prune_criterion", self.prune_criteria)
