@@ -39,9 +39,8 @@ def linear_attention_norm(tokens: int, depth: int, gain: float, causal: bool = F
 def softmax_branch_energy(tokens: int, gain: float, logit_variance: float, correlation: float = 0.0) -> float:
     """Energy ‖J_F‖_F²/(nT) of a softmax attention branch at Gaussian logits, to leading order: (gain/T) e^v (1 + 2v).
 
-    v is `logit_variance` = σ_q² σ_k² times 1 - `correlation` of the tokens; gain = σ_v² σ_o². It holds for T ≫ e^v (at
-    T = 32 within 4% for v <= 0.5, 30% too high at v = 1), any number of heads. Uniform attention, v = 0, is a quarter
-    too low at v = 0.1 already.
+    v is `logit_variance` = σ_q² σ_k² times 1 - `correlation` of the tokens; gain = σ_v² σ_o². It holds for T ≫ e^v and
+    any number of heads; beyond, it is too high.
     """
     for name, value, low, high in (
         ("tokens", tokens, 1, math.inf),
