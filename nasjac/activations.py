@@ -12,21 +12,22 @@ from torch.nn import functional as F
 
 
 class Activation(NamedTuple):
-    """phi and phi'."""
+    """phi(x), and phi'(x) from x and phi(x)."""
 
     function: Callable[[Tensor], Tensor]
-    derivative: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor, Tensor], Tensor]
 
 
-def _gelu_derivative(x: Tensor) -> Tensor:
+def _gelu_derivative(x: Tensor, _: Tensor) -> Tensor:
     """Phi(x) + x phi(x), Phi the normal distribution function (the erf form, not the tanh approximation)."""
-    return 0.5 * torch.erfc(x * -math.sqrt(0.5)) + x * torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    density = torch.exp(-0.5 * x * x).mul_(1 / math.sqrt(2 * math.pi))
+    return torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5).addcmul_(x, density)
 
 
 ACTIVATIONS = {
-    "relu": Activation(torch.relu, lambda x: (x > 0).to(x.dtype)),
+    "relu": Activation(torch.relu, lambda x, y: y.sign()),
     "gelu": Activation(F.gelu, _gelu_derivative),
-    "tanh": Activation(torch.tanh, lambda x: 1 - torch.tanh(x) ** 2),
-    "erf": Activation(torch.erf, lambda x: torch.exp(-x * x) * (2 / math.sqrt(math.pi))),
-    "linear": Activation(lambda x: x, torch.ones_like),
+    "tanh": Activation(torch.tanh, lambda x, y: 1 - y * y),
+    "erf": Activation(torch.erf, lambda x, y: torch.exp(-x * x) * (2 / math.sqrt(math.pi))),
+    "linear": Activation(lambda x: x, lambda x, y: torch.ones_like(x)),
 }

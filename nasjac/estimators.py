@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,10 +27,12 @@ NAMES = ("trainability_cost", "log_mean", "mean_log", "sd_log", "log_rank", "log
 
 
 class Samples(Protocol):
-    """What `nasjac.networks.tile.Samples` offers; shapes there."""
+    """What `nasjac.networks.samples.Samples` offers; shapes there."""
 
     @property
     def forward(self) -> Array: ...
+    @property
+    def forward_angle(self) -> Array: ...
     @property
     def backward(self) -> Array: ...
     @property
@@ -39,6 +41,27 @@ class Samples(Protocol):
     def round_trip_angle(self) -> Array: ...
     @property
     def decorrelation(self) -> Array: ...
+
+
+class Terms(NamedTuple):
+    """`values` and `errors` of the terms `NAMES`, [7] each; `left_out` [D, 7]: the values without one draw at a time.
+
+    What the samples do not determine is NaN: `sd_log_patterns` of a single pattern; rank and cost without round trips.
+    """
+
+    values: Array
+    errors: Array
+    left_out: Array
+
+    def draw_error(self, term: str) -> float:
+        """The standard error over draws alone: an ensemble's patterns are what they are."""
+        return float(np.sqrt(_jackknife_variance(self.left_out[:, NAMES.index(term)])))
+
+    def excess(self, other: Terms, term: str) -> tuple[float, float]:
+        """How much larger a term is here than there, over the same draws, and the paired difference's standard error."""
+        index = NAMES.index(term)
+        difference = self.left_out[:, index] - other.left_out[:, index]
+        return float(self.values[index] - other.values[index]), float(np.sqrt(_jackknife_variance(difference)))
 
 
 def log_bias(probes: int, rank: Array, width: int) -> Array:
@@ -54,26 +77,29 @@ def log_bias(probes: int, rank: Array, width: int) -> Array:
     return np.where(np.isfinite(shape), bias, 0.0)
 
 
-def terms(patterns: Sequence[Samples], width: int) -> tuple[Array, Array]:
-    """Values and standard errors of the terms `NAMES`, [7] each, from the samples of each skip pattern.
+def terms(patterns: Sequence[Samples], width: int) -> Terms:
+    """The terms from the samples of each skip pattern, which must be finite.
 
-    The samples must be finite; NaN marks what they do not determine (`sd_log_patterns` of a single pattern).
     The error of an ensemble adds the jackknife over its patterns.
     """
     ends = [np.concatenate([s.forward[..., -1], s.backward[..., 0]], axis=-1) for s in patterns]
     shift = max(float(end.max()) for end in ends)
-    moments = np.stack([_moments(s, end, shift) for s, end in zip(patterns, ends, strict=True)])
+    moments_of, values_of = (_moments, _values) if patterns[0].round_trip.size else (_forward_moments, _forward_values)
+    moments = np.stack([moments_of(s, end, shift) for s, end in zip(patterns, ends, strict=True)])
 
     count, draws = moments.shape[:2]
     means = moments.mean(axis=1)
-    values = _values(means, draws, shift, width)
     without_draw = (draws * means - moments.swapaxes(0, 1)) / (draws - 1)  # [D, S, M]
-    variance = _jackknife_variance(_values(without_draw, draws - 1, shift, width))
+    left_out = values_of(without_draw, draws - 1, shift, width)
+    variance = _jackknife_variance(left_out)
     if count > 1:
         without_pattern = np.stack([np.delete(means, pattern, axis=0) for pattern in range(count)])  # [S, S-1, M]
-        variance = variance + _jackknife_variance(_values(without_pattern, draws, shift, width))
+        variance = variance + _jackknife_variance(values_of(without_pattern, draws, shift, width))
     spread, spread_variance = _pattern_spread(moments[:, :, 1])
-    return np.append(values, spread), np.sqrt(np.append(variance, spread_variance))
+    values = np.append(values_of(means, draws, shift, width), spread)
+    return Terms(
+        values, np.sqrt(np.append(variance, spread_variance)), np.column_stack([left_out, np.full(draws, math.nan)])
+    )
 
 
 def _moments(samples: Samples, ends: Array, shift: float) -> Array:
@@ -83,11 +109,7 @@ def _moments(samples: Samples, ends: Array, shift: float) -> Array:
     weights = np.exp(samples.round_trip.sum(axis=-1) - 4 * logs)
     return np.column_stack(
         [
-            np.exp(ends - shift).mean(axis=(1, 2)),
-            logs.mean(axis=1),
-            one,
-            other,
-            one * other,
+            *_norm_moments(ends, logs, one, other, shift),
             _log_mean_exp(samples.round_trip).mean(axis=1),
             weights.mean(axis=1),
             (weights * samples.round_trip_angle).mean(axis=1),
@@ -96,17 +118,49 @@ def _moments(samples: Samples, ends: Array, shift: float) -> Array:
     )
 
 
+def _forward_moments(samples: Samples, ends: Array, shift: float) -> Array:
+    """[D, M] the same from tangents alone, `ends` [D, I, P]; the rank is that of the bias, from the tangents' angle."""
+    logs = _log_mean_exp(ends)
+    products = np.exp(ends.sum(axis=-1) - 2 * logs)
+    return np.column_stack(
+        [
+            *_norm_moments(ends, logs, ends[..., 0], ends[..., 1], shift),
+            products.mean(axis=1),
+            (products * samples.forward_angle[..., -1]).mean(axis=1),
+            samples.decorrelation,
+        ]
+    )
+
+
+def _norm_moments(ends: Array, logs: Array, one: Array, other: Array, shift: float) -> list[Array]:
+    """The moments of the norm and its spread; `one` and `other` are log energies of independent probes [D, I]."""
+    return [np.exp(ends - shift).mean(axis=(1, 2)), logs.mean(axis=1), one, other, one * other]
+
+
 def _values(means: Array, draws: int, shift: float, width: int) -> Array:
     """[..., 6] all terms but the last, from means [..., S, M] over `draws` draws (for the covariance's bias)."""
     average = means.mean(axis=-2)
-    log_mean = shift + np.log(average[..., 0])
     mean_log, log_rank = _unbiased_logs(average[..., 1], average[..., 8], average[..., 9] / average[..., 10], width)
+    log_mean, sd_log, log_decorrelation = _norm_values(means, average, draws, shift)
+    cost = trainability_cost(mean_log, sd_log, log_rank, log_decorrelation)
+    return np.stack([cost, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
+
+
+def _forward_values(means: Array, draws: int, shift: float, width: int) -> Array:
+    """[..., 6] the same without rank and cost."""
+    average = means.mean(axis=-2)
+    mean_log = average[..., 1] - log_bias(2, average[..., 8] / average[..., 9], width)
+    log_mean, sd_log, log_decorrelation = _norm_values(means, average, draws, shift)
+    unknown = np.full_like(mean_log, math.nan)
+    return np.stack([unknown, log_mean, mean_log, sd_log, unknown, log_decorrelation], axis=-1)
+
+
+def _norm_values(means: Array, average: Array, draws: int, shift: float) -> tuple[Array, Array, Array]:
+    """log_mean, sd_log and log_decorrelation [...] from means [..., S, M] and their average over patterns [..., M]."""
     covariance = (means[..., 6:8] - means[..., 2:4] * means[..., 4:6]).mean(axis=(-2, -1)) * draws / (draws - 1)
     sd_log = np.sqrt(np.maximum(covariance, 0.0))  # the unbiased estimate of a variance may fall below zero
     with np.errstate(divide="ignore"):  # identical outputs of all inputs: log 0
-        log_decorrelation = np.log(average[..., 11])
-    cost = trainability_cost(mean_log, sd_log, log_rank, log_decorrelation)
-    return np.stack([cost, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
+        return shift + np.log(average[..., 0]), sd_log, np.log(average[..., -1])
 
 
 def _unbiased_logs(log_energy: Array, log_fourth: Array, fourth_rank: Array, width: int) -> tuple[Array, Array]:

@@ -63,6 +63,9 @@ class Measurement:
     `model_error` is the error in log E 𝒥 that a closed form states for itself, in nats (0: exact at this width); None for
     a sampled score, whose errors are the terms' standard errors.
 
+    `precision_reached` says whether the standard error that was asked for was reached, None if none was; `raced` that
+    sampling stopped early because the architecture was certain to be dominated.
+
     For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
     back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
     """
@@ -76,4 +79,6 @@ class Measurement:
     seconds: float = 0.0
     kept_key: str | None = None
     model_error: float | None = None
+    precision_reached: bool | None = None
+    raced: bool = False
     patterns: tuple[tuple[str, Measurement], ...] = ()

@@ -30,7 +30,8 @@ def quadrature(name: str, q: float, power: int, slope: bool) -> float:
     weight = np.concatenate([(high - low) / 2 * weights for low, high in itertools.pairwise(edges)])
     x = np.concatenate([-half[::-1], half])
     weight = np.concatenate([weight[::-1], weight]) * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
-    function = ACTIVATIONS[name].derivative if slope else ACTIVATIONS[name].function
+    phi, derivative = ACTIVATIONS[name]
+    function = (lambda x: derivative(x, phi(x))) if slope else phi
     return float(weight @ function(torch.from_numpy(math.sqrt(q) * x)).numpy() ** power)
 
 

@@ -14,8 +14,8 @@ from nasjac.jacobian import exact
 from nasjac.networks import build
 from nasjac.networks.draws import Draws
 from nasjac.networks.mlp import ResidualMLP
-from nasjac.networks.population import sample
-from nasjac.networks.tile import TILE, Samples
+from nasjac.networks.population import MAX_ROWS, sample
+from nasjac.networks.samples import Samples
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import BRANCHES, NORMS, Block, Spec
 
@@ -123,9 +123,9 @@ def _through(module: ResidualMLP, h: torch.Tensor) -> torch.Tensor:
 
 
 def test_values_do_not_depend_on_company_or_order(device: torch.device) -> None:
-    """Bit for bit, in float32, over more than two tiles."""
+    """Bit for bit, in float32, over more than two tiles and both ways round."""
     rng = random.Random(3)
-    specs = [random_spec(rng) for _ in range(2 * TILE + 5)]
+    specs = [random_spec(rng) for _ in range(2 * MAX_ROWS["cpu"] + 5)]
     together = samples_of(specs, draws(device, torch.float32), inputs())
     turned = samples_of(specs[::-1], draws(device, torch.float32), inputs())[::-1]
     for spec, one, other in zip(specs, together, turned, strict=True):

@@ -74,7 +74,7 @@ def test_overflow_is_said_with_its_layer_and_touches_no_one_else(device: torch.d
 
 def test_an_ensemble_is_measured_with_its_patterns(device: torch.device) -> None:
     ensemble = Spec(16, (Block(skip=0.5),) * 6)
-    score = Apjn(patterns=4)
+    score = Apjn(patterns=4, rel_error=None)
     [measurement] = nasjac.measure([ensemble], inputs(), score, device)
     patterns = members(ensemble, score.patterns, score.seed)
     assert [Spec.from_json(text).key for text, _ in measurement.patterns] == list(dict.fromkeys(m.key for m in patterns))

@@ -236,7 +236,7 @@ def block_by_itself(case: PostNorm, options: Options) -> tuple[Estimate, Estimat
         inner, outer = normal(n, n) / math.sqrt(n), normal(n, n) / math.sqrt(n)
         before = x @ inner + math.sqrt(case.inner_bias) * normal(1, n)
         x = x + function(before) @ outer + math.sqrt(case.outer_bias) * normal(1, n)
-        tangent = tangent + (derivative(before) * (tangent @ inner)) @ outer
+        tangent = tangent + (derivative(before, function(before)) * (tangent @ inner)) @ outer
         if not number:
             block = jackknife(np.mean, (tangent.square().mean(-1) / start)[:, 0].double().numpy())
             norm = jackknife(np.mean, layernorm_energy(x[:, 0].double().numpy(), eps=0.0) / n)

@@ -16,28 +16,33 @@ CACHE_BYTES = 2**30
 
 
 class Draws:
-    """Standard normal tensors and input samples, drawn on the CPU in float64 so that every device and dtype sees the same.
+    """Standard normal tensors and input samples, drawn on the CPU in float32 so that every device and dtype sees the same.
 
     `seed`   the score's seed
     `draws`  the draw numbers this object serves, e.g. range(16); they are the leading dimension of what it returns
 
-    Several threads may use one object.
+    The most recent tensors are kept in memory, `CACHE_BYTES` of them. Several threads may use one object.
     """
 
-    def __init__(self, seed: int, draws: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
-        self.seed, self.draws, self.dtype, self.device = seed, draws, dtype, device
-        self._cache: OrderedDict[tuple[str, tuple[int, ...]], Tensor] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
+    def __init__(
+        self, seed: int, draws: Sequence[int], dtype: torch.dtype, device: torch.device, cache: _Cache | None = None
+    ) -> None:
+        self.seed, self.draws, self.dtype, self.device = seed, tuple(draws), dtype, device
+        self._cache = cache or _Cache()
+
+    def at(self, draws: Sequence[int]) -> Draws:
+        """Other draws of the same seed, dtype, device and memory."""
+        return Draws(self.seed, draws, self.dtype, self.device, self._cache)
 
     def normal(self, role: str, *shape: int) -> Tensor:
-        """[D, *shape] standard normal numbers for `role`, e.g. "outer 3"; the most recent ones are kept in memory."""
-        name = (role, shape)
-        with self._lock:
-            if name not in self._cache:
-                self._keep(name, torch.stack([self._drawn(draw, role, shape) for draw in self.draws]))
-            self._cache.move_to_end(name)
-            return self._cache[name]
+        """[D, *shape] standard normal numbers for `role`, e.g. "outer 3"."""
+        name = (self.draws, role, shape)
+        with self._cache.lock:
+            found = self._cache.get(name)
+            if found is None:
+                drawn = torch.stack([self._drawn(draw, role, shape) for draw in self.draws])
+                found = self._cache.keep(name, drawn.to(self.device, self.dtype))
+            return found
 
     def probes(self, role: str, *shape: int) -> Tensor:
         """[D, *shape] vectors uniform on the sphere of radius √(last dimension), so that E v vᵀ = I."""
@@ -49,15 +54,30 @@ class Draws:
         rows = torch.stack([shuffle[:count] for shuffle in shuffles])
         return inputs[rows.to(inputs.device)].to(self.device, self.dtype)
 
-    def _keep(self, name: tuple[str, tuple[int, ...]], values: Tensor) -> None:
-        self._cache[name] = values.to(self.device, self.dtype)
-        self._bytes += self._cache[name].nbytes
-        while self._bytes > CACHE_BYTES and len(self._cache) > 1:
-            self._bytes -= self._cache.popitem(last=False)[1].nbytes
-
     def _drawn(self, draw: int, role: str, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator(draw, role, shape), dtype=torch.float64)
+        return torch.randn(shape, generator=self._generator(draw, role, shape))
 
     def _generator(self, draw: int, role: str, shape: tuple[int, ...]) -> torch.Generator:
         digest = hashlib.blake2b(f"{self.seed}/{draw}/{role}/{shape}".encode(), digest_size=8).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+class _Cache:
+    """The most recent tensors by name; its `lock` is held by whoever uses it."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self._tensors: OrderedDict[object, Tensor] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, name: object) -> Tensor | None:
+        if name in self._tensors:
+            self._tensors.move_to_end(name)
+        return self._tensors.get(name)
+
+    def keep(self, name: object, values: Tensor) -> Tensor:
+        self._tensors[name] = values
+        self._bytes += values.nbytes
+        while self._bytes > CACHE_BYTES and len(self._tensors) > 1:
+            self._bytes -= self._tensors.popitem(last=False)[1].nbytes
+        return values

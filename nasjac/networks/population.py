@@ -1,42 +1,127 @@
-"""Jacobian samples of many residual MLPs at once, whatever their depth, placement, norm and activation.
+"""Jacobian samples of many residual MLPs at once, whatever their depth, placement, norm, activation, skips and pruning.
 
 Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one width. Those
-are sorted by depth and cut into tiles of a fixed number of rows, the last one padded: every product has the same shape,
-so an architecture's values do not depend on its company.
+are sorted by depth and cut into tiles of rows; finished rows leave. The number of rows of every product is a multiple of
+four rows' vectors, and products of so many rows round alike, so an architecture's values do not depend on its company
+(`tests/test_population.py`: bit for bit).
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from nasjac.networks.draws import Draws
-from nasjac.networks.tile import INPUTS, TILE, Samples, Tile
+from nasjac.networks.memory import free, is_out_of_memory
+from nasjac.networks.samples import INDEPENDENT, Plan, Samples
+from nasjac.networks.tile import Tile
 from nasjac.spec import Spec
 from nasjac.workers import workers
 
+#: most rows of a tile: on a CPU its vectors should stay in the cache
+MAX_ROWS = {"cpu": 32, "cuda": 4096}
 
-def sample(specs: Sequence[Spec], inputs: Tensor, draws: Draws) -> list[Samples]:
+
+@dataclass
+class Tally:
+    """How the work was cut: tiles by their number of architectures, and how often one was halved for want of memory."""
+
+    tiles: Counter[int] = field(default_factory=Counter)
+    halvings: int = 0
+
+    @property
+    def mean_rows(self) -> float | None:
+        """Mean number of architectures that an architecture shared its products with, itself included."""
+        count = sum(rows * tiles for rows, tiles in self.tiles.items())
+        return sum(rows**2 * tiles for rows, tiles in self.tiles.items()) / count if count else None
+
+
+def sample(
+    specs: Sequence[Spec], inputs: Tensor, draws: Draws, plan: Plan = INDEPENDENT, products: str | None = None
+) -> list[Samples]:
     """The samples of each spec, in order; `inputs` [n, features] are standardized data.
 
-    Specs must be concrete and canonical.
+    Specs must be concrete and canonical. MemoryError: one of them alone is too large.
     """
-    tiles, chosen = list(_tiles(specs)), draws.samples(inputs, INPUTS)
-    with workers(draws.device) as pool:
-        run = pool.map(lambda tile: Tile([specs[position] for position in tile], draws).run(chosen), tiles)
-        pairs = (zip(tile, samples, strict=True) for tile, samples in zip(tiles, run, strict=True))
-        found = dict(itertools.chain.from_iterable(pairs))
-    return [found[position] for position in range(len(specs))]
+    found = dict(sampled(specs, inputs, draws, plan, products))
+    whole = [samples for position in range(len(specs)) if (samples := found[position]) is not None]
+    if len(whole) < len(specs):
+        raise MemoryError("there is no memory for one of the architectures, even alone")
+    return whole
 
 
-def _tiles(specs: Sequence[Spec]) -> Iterator[list[int]]:
-    """Positions of the specs that are evaluated together: of one width and similar depth, the costliest first."""
-    depths = [len(spec.blocks) for spec in specs]
+def sampled(
+    specs: Sequence[Spec],
+    inputs: Tensor,
+    draws: Draws,
+    plan: Plan = INDEPENDENT,
+    products: str | None = None,
+    max_memory: float | None = None,
+    tally: Tally | None = None,
+) -> Iterator[tuple[int, Samples | None]]:
+    """(position, samples) of each spec, tile by tile; None where even one architecture alone is out of memory.
+
+    `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products
+    `max_memory`  bytes that the tiles in work may take together, half of what is free unless given; a tile that is out of
+                  memory nevertheless is halved
+    `tally`       is told how the work was cut
+    """
+    tally = tally or Tally()
+    chosen = draws.samples(inputs, plan.inputs)
+    narrow = torch.bfloat16 if products == "bf16" else None
+
+    def run(tile: list[int]) -> list[tuple[int, Samples | None]]:
+        try:
+            found = Tile([specs[position] for position in tile], draws, plan, narrow).run(chosen)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            tally.tiles[len(tile)] += 1
+            return list(zip(tile, found, strict=True))
+        if len(tile) == 1:
+            return [(tile[0], None)]
+        tally.halvings += 1
+        half = len(tile) // 2
+        return run(tile[:half]) + run(tile[half:])
+
+    with workers(draws.device) as pool, _precision(products):
+        memory = free(draws.device) / 2 if max_memory is None else max_memory
+        tiles = list(_tiles(specs, draws, plan, memory, pool._max_workers))
+        yield from itertools.chain.from_iterable(pool.map(run, tiles))
+
+
+def _tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, memory: float, workers: int) -> Iterator[list[int]]:
+    """Positions of the specs that are evaluated together: of one width, the deepest first; every worker gets its share."""
     for width in sorted({spec.width for spec in specs}, reverse=True):
         order = [position for position, spec in enumerate(specs) if spec.width == width]
-        order.sort(key=lambda position: -depths[position])
-        for start in range(0, len(order), TILE):
-            # rows of one activation side by side: they are one slice
-            yield sorted(order[start : start + TILE], key=lambda position: specs[position].activation)
+        order.sort(key=lambda position: -len(specs[position].blocks))
+        while order:
+            fitting = int(memory / workers / _bytes(len(specs[order[0]].blocks), width, draws, plan))
+            rows = max(1, min(MAX_ROWS[draws.device.type], fitting, -(-len(order) // workers)))
+            yield order[:rows]
+            del order[:rows]
+
+
+def _bytes(depth: int, width: int, draws: Draws, plan: Plan) -> int:
+    """What a row takes at most: the vectors in work, and for the way back unit vectors and slopes of every block."""
+    vectors = max(1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips)
+    kept = 4 * depth if plan.goes_back else 0
+    return len(draws.draws) * plan.inputs * width * draws.dtype.itemsize * (8 * vectors + kept)
+
+
+@contextmanager
+def _precision(products: str | None) -> Iterator[None]:
+    """Within the block a GPU's float32 products are rounded to TF32, if that is asked for."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = products == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

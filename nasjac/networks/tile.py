@@ -1,78 +1,51 @@
-"""Jacobian samples of one tile: a fixed number of residual MLPs of one width, evaluated together.
+"""Jacobian samples of one tile: residual MLPs of one width, evaluated together.
 
 Every factor of a block's Jacobian is a weight matrix or symmetric: the derivative of an activation is diagonal, and that
 of a norm is (1/σ)(C − x̂ x̂ᵀ / N), C the centering (the identity for RMSNorm). So what carries tangents forward carries
 cotangents back, factors in reverse order and matrices transposed; no autograd graph is kept.
 
-Letters: D draws, R rows (architectures of a tile), I inputs of a draw, P probes of an input, N width, L blocks.
-V counts the vectors of an input that pass through a product together: its stream and tangents, or its cotangents.
+Vectors are brought back to norm √N from block to block: each carries the factor that does so, and that factor is applied
+where the block's gates are. Rows that are finished leave; those that begin on the way back join.
+
+Letters: D draws, R rows (architectures of a tile, the deepest first), A active rows of a block, I inputs of a draw,
+P tangents and Q cotangents of an input, N width, L blocks. V counts the vectors of an input that pass through a product
+together: its stream and tangents, or its cotangents.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.networks.draws import Draws
-from nasjac.placement import PLACEMENTS
-from nasjac.spec import NORM_EPS, Spec
-
-TILE = 16
-INPUTS = 2
-PROBES = 2
-HOMOGENEOUS = ("relu", "linear")
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Jacobian samples of one architecture of L blocks; energies per unit, natural logarithms, −inf for a zero Jacobian.
-
-    `forward`        [D, I, P, L+1]  log ‖J_{0→l} u‖² / N, u uniform on the sphere of radius √N
-    `forward_angle`  [D, I, L+1]     squared cosine between the two J_{0→l} u
-    `backward`       [D, I, P, L+1]  log ‖J_{l→L}ᵀ v‖² / N, v likewise
-    `backward_angle` [D, I, L+1]     squared cosine between the two J_{l→L}ᵀ v
-    `round_trip`     [D, I, P]       log ‖JᵀJ u‖² / N, J = J_{0→L}
-    `round_trip_angle` [D, I]        squared cosine between the two JᵀJ u
-    `decorrelation`  [D]             1 − cosine between the two outputs h_L
-    """
-
-    forward: Array
-    forward_angle: Array
-    backward: Array
-    backward_angle: Array
-    round_trip: Array
-    round_trip_angle: Array
-    decorrelation: Array
+from nasjac.networks.routes import NormRoute, Route, Routes
+from nasjac.networks.samples import Array, Plan, Samples
+from nasjac.spec import Spec
 
 
 class _Norm(NamedTuple):
-    """A norm at some rows, linearized: which rows, their centering gate, x̂ [D, r, I, 1, N] and 1/σ [D, r, I, 1, 1]."""
+    """A norm linearized at the rows of its route: x̂ [D, r, I, 1, N] and 1/σ [D, r, I, 1, 1]."""
 
-    rows: Tensor
-    centering: Tensor
+    at: NormRoute
     unit: Tensor
     inverse: Tensor
 
     def transpose_apply(self, vectors: Tensor) -> Tensor:
-        """Cotangents [D, R, I, V, N] through the norm's (symmetric) Jacobian at its rows."""
-        chosen = vectors.index_select(1, self.rows)
-        chosen = (chosen - self.centering * chosen.mean(-1, keepdim=True)) * self.inverse
-        chosen -= self.unit * (chosen * self.unit).mean(-1, keepdim=True)
-        return vectors.index_copy(1, self.rows, chosen)
+        """Cotangents [D, A, I, V, N] through the norm's (symmetric) Jacobian, at its rows in place."""
+        chosen = self.at.route.take(vectors)
+        chosen = (chosen - self.at.centering * chosen.mean(-1, keepdim=True)).mul_(self.inverse)
+        chosen.addcmul_(self.unit, (chosen * self.unit).mean(-1, keepdim=True), value=-1)
+        return self.at.route.put(vectors, chosen)
 
 
 class _Block(NamedTuple):
-    """One block of a tile, linearized: its norms, and phi' [D, R, I, 1, N]."""
+    """One block of a tile, linearized: its norms, and the inner gain times phi' [D, A, I, 1, N]."""
 
     on_input: _Norm | None
     slope: Tensor
@@ -81,196 +54,229 @@ class _Block(NamedTuple):
 
 
 class Tile:
-    """One tile of architectures and the two passes over it."""
+    """One tile of architectures, the deepest first, and the two passes over it.
 
-    def __init__(self, specs: Sequence[Spec], draws: Draws) -> None:
-        padding = [Spec(width=specs[0].width, blocks=(), activation=specs[-1].activation)] * (TILE - len(specs))
-        self.count, self.specs, self.draws, self.width = len(specs), [*specs, *padding], draws, specs[0].width
-        self.depths = [len(spec.blocks) for spec in self.specs]
-        self.skip = self._gates([[block.skip for block in spec.blocks] for spec in self.specs], finished=1.0)
-        self.scale = self._gates([[block.scale for block in spec.blocks] for spec in self.specs], finished=0.0)
-        self.gain = self._column([spec.weight_gain / math.sqrt(self.width) for spec in self.specs])
-        self.centering = self._column([float(spec.norm == "layernorm") for spec in self.specs])
-        names = [spec.activation for spec in self.specs]
-        self.activations = [(name, names.index(name), names.count(name)) for name in dict.fromkeys(names)]
-        self.one_matrix = self._rows([spec.branch == "one_matrix" for spec in self.specs])
-        self.homogeneous = self._rows([s.placement == "none" and s.activation in HOMOGENEOUS for s in self.specs])
+    `products` is the dtype of the matrix products, where it is not that of the draws.
+    """
+
+    def __init__(self, specs: Sequence[Spec], draws: Draws, plan: Plan, products: torch.dtype | None = None) -> None:
+        self.draws, self.plan, self.width = draws, plan, specs[0].width
+        self.routes, self._products = Routes(specs, draws.dtype, draws.device), products
 
     @torch.inference_mode()
     def run(self, samples: Tensor) -> list[Samples]:
         """The samples of each architecture for inputs [D, I, features]."""
-        forward, angles, states, outputs = self._forward(self._start(samples))
-        backward, back_angles, trip_angle = self._backward(states, outputs[..., 1:, :])
-        return [
-            self._samples(row, depth, forward, angles, backward, back_angles, trip_angle, outputs)
-            for row, depth in enumerate(self.depths[: self.count])
-        ]
+        energies, angles, states, outputs = self._forward(self._start(samples))
+        back = self._backward(states, outputs[..., 1:, :]) if self.plan.goes_back else _nothing(energies)
+        whole = [_numpy(x) for x in (energies, angles, *back, _decorrelation(outputs[..., 0, :]))]
+        return [self._samples(row, depth, *whole) for row, depth in enumerate(self.routes.depths)]
 
     def _start(self, samples: Tensor) -> Tensor:
         """[D, R, I, 1 + P, N]: the embedded inputs h_0 and the tangent probes, the same for every row."""
         features = samples.shape[-1]
         embedded = torch.bmm(samples, self.draws.normal("embedding", self.width, features).mT) / math.sqrt(features)
-        start = torch.cat([embedded[..., None, :], self.draws.probes("tangent", INPUTS, PROBES, self.width)], dim=-2)
-        return start[:, None].expand(-1, TILE, -1, -1, -1).contiguous()
+        probes = self.draws.probes("tangent", self.plan.inputs, self.plan.tangents, self.width)
+        start = torch.cat([embedded[..., None, :], probes], dim=-2)
+        return start[:, None].expand(-1, self.routes.rows, -1, -1, -1).contiguous()
 
-    def _forward(self, stream: Tensor) -> tuple[Tensor, Tensor, list[_Block], Tensor]:
-        """Forward energies [L+1, D, R, I, P] and angles [L+1, D, R, I], the blocks' states, and each row's own output."""
-        total, angle = _renormalize(stream[..., 1:, :])
-        energies, angles, states, outputs = [total], [angle], [], stream.clone()
-        for number in range(len(self.skip)):
-            on_input, entering = self._norm(stream, number, "on_input")
-            slope, hidden = self._activate(self._inner(entering, number))
-            branch = self._product(hidden, f"outer {number}", transpose=True)
-            on_branch, branch = self._norm(branch, number, "on_branch")
-            stream = torch.addcmul(self.skip[number] * stream, self.scale[number], branch)
-            on_sum, stream = self._norm(stream, number, "on_sum")
-            growth, angle = _renormalize(stream[..., 1:, :])
-            total = total + growth
-            self._rescale(stream)
-            energies.append(total)
-            angles.append(angle)
-            states.append(_Block(on_input, slope, on_branch, on_sum))
-            done = self._rows([depth == number + 1 for depth in self.depths])
-            outputs.index_copy_(1, done, stream.index_select(1, done))
-        return torch.stack(energies), torch.stack(angles), states, outputs
+    def _forward(self, vectors: Tensor) -> tuple[Tensor, Tensor, list[_Block], Tensor]:
+        """Energies [L+1, D, R, I, 1 + P], angles [L+1, D, R, I], the blocks' states, and each row's own output."""
+        routes, pair = self.routes, self.plan.tangents > 1
+        # whose size is brought back to 1 after each block: tangents', and streams' that do not matter
+        carried = torch.cat(
+            [routes.homogeneous, torch.ones_like(routes.homogeneous).expand(-1, -1, self.plan.tangents)], -1
+        )
+        energies = vectors.new_zeros(routes.blocks + 1, *vectors.shape[:-1], dtype=torch.float64)
+        angles = energies.new_zeros(*energies.shape[:-1] if pair else (*energies.shape[:-2], 0))
+        states, outputs = [], vectors.clone()
+        energies[0], factor = _growth(vectors, carried)
+        if pair:
+            angles[0] = _angle(vectors[..., 1:, :], factor[..., 1:])
+        for number in range(routes.blocks):
+            active = slice(routes.active(number))
+            state, vectors = self._block(vectors[:, active], factor[:, active], number)
+            growth, factor = _growth(vectors, carried[active])
+            energies[number + 1, :, active] = torch.where(carried[active], energies[number, :, active] + growth, growth)
+            if pair:
+                angles[number + 1, :, active] = _angle(vectors[..., 1:, :], factor[..., 1:])
+            if self.plan.goes_back:
+                states.append(state)
+            done = slice(routes.reaching(number + 2), routes.reaching(number + 1))
+            outputs[:, done] = vectors[:, done] * factor[:, done, ..., None]
+        return energies, angles, states, outputs
 
-    def _backward(self, states: list[_Block], tangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Backward energies [L+1, D, R, I, 2P], angles [L+1, D, R, I], and the round trips' angle at the input [D, R, I].
+    def _backward(self, states: list[_Block], tangents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Energies [L+1, D, R, I, V], angles [L+1, D, R, I], and at the input the round trips' angle and the Gram matrix.
 
-        The first P cotangents are random, the last P are the outputs' tangents, which the way back makes round trips.
+        The first Q cotangents are random, the rest are the outputs' tangents, which the way back makes round trips.
         """
-        probes = self.draws.probes("cotangent", INPUTS, PROBES, self.width)[:, None].expand(-1, TILE, -1, -1, -1)
-        starts = torch.cat([probes, tangents], dim=-2)
-        vectors, total = torch.zeros_like(starts), starts.new_zeros(starts.shape[:-1], dtype=torch.float64)
-        energies, angles = [], []
-        for layer in reversed(range(len(states) + 1)):
-            begin = self._rows([depth == layer for depth in self.depths])
-            vectors = vectors.index_copy(1, begin, starts.index_select(1, begin))
-            total = total.index_fill(1, begin, 0.0)
-            growth, angle = _renormalize(vectors)
-            total = total + growth
-            energies.append(total)
-            angles.append(angle)
-            if layer > 0:
-                vectors = self._pull_back(vectors, states[layer - 1], layer - 1)
-        return torch.stack(energies[::-1]), torch.stack(angles[::-1]), _angle(vectors[..., PROBES:, :])
+        routes, starts = self.routes, self._cotangents(tangents)
+        energies = starts.new_zeros(routes.blocks + 1, *starts.shape[:-1], dtype=torch.float64)
+        pair = self.plan.cotangents > 1
+        angles = energies.new_zeros(*energies.shape[:-1] if pair else (*energies.shape[:-2], 0))
+        vectors, total = torch.zeros_like(starts[:, :0]), energies[0, :, :0]
+        for layer in reversed(range(routes.blocks + 1)):
+            active = routes.active(layer - 1) if layer else routes.rows
+            vectors, total = (_joined(x, active) for x in (vectors, total))
+            begin = slice(routes.reaching(layer + 1), routes.reaching(layer))
+            vectors[:, begin], total[:, begin] = starts[:, begin], 0.0
+            growth, factor = _growth(vectors)
+            energies[layer, :, :active] = total = total + growth
+            if pair:
+                angles[layer, :, :active] = _angle(vectors, factor)
+            if layer:
+                vectors = self._pull_back(vectors, factor, states[layer - 1], layer - 1)
+        trips = _angle(vectors[..., self.plan.cotangents :, :], factor[..., self.plan.cotangents :])
+        return energies, angles, trips, _cosines(vectors[..., 0, :] if self.plan.common else vectors[:, :, :0, 0])
 
-    def _pull_back(self, vectors: Tensor, state: _Block, number: int) -> Tensor:
-        """Cotangents [D, R, I, V, N] at a block's output brought to its input."""
+    def _cotangents(self, tangents: Tensor) -> Tensor:
+        """[D, R, I, V, N] what starts on the way back."""
+        plan = self.plan
+        shape = (1 if plan.common else plan.inputs, plan.cotangents, self.width)
+        probes = self.draws.probes("cotangent", *shape)[:, None].expand(-1, self.routes.rows, plan.inputs, -1, -1)
+        return torch.cat([probes, tangents], dim=-2) if plan.round_trips else probes.contiguous()
+
+    def _block(self, vectors: Tensor, factor: Tensor, number: int) -> tuple[_Block, Tensor]:
+        """Streams and tangents [D, A, I, V, N], times their factors [D, A, I, V], through one block; its state."""
+        routes, at, active = self.routes, self.routes.at(number), vectors.shape[1]
+        on_input, entering = _norm(vectors, at.on_input, keep=True)
+        gain = routes.inner_gain[:active]
+        hidden = self._inner(entering, number, at.inner, transpose=True, keep=entering is vectors)
+        hidden = hidden.mul_(gain) if at.inner else hidden
+        slope = _activate(hidden, at.activations)
+        branch = self._product(hidden, f"outer {number}", transpose=True)
+        on_branch, branch = _norm(branch, at.on_branch)
+        branch.mul_((routes.scale[number, :active] * factor)[..., None])
+        branch.addcmul_(vectors, (routes.skip[number, :active] * factor)[..., None])
+        on_sum, branch = _norm(branch, at.on_sum)
+        return _Block(on_input, slope.mul_(gain) if at.inner else slope, on_branch, on_sum), branch
+
+    def _pull_back(self, vectors: Tensor, factor: Tensor, state: _Block, number: int) -> Tensor:
+        """Cotangents [D, A, I, V, N] at a block's output, times their factors, brought to its input."""
+        routes, at, active = self.routes, self.routes.at(number), vectors.shape[1]
         outer = state.on_sum.transpose_apply(vectors) if state.on_sum else vectors
-        branch = self.scale[number] * outer
+        branch = outer * (routes.scale[number, :active] * factor)[..., None]
         branch = state.on_branch.transpose_apply(branch) if state.on_branch else branch
         branch = self._product(branch, f"outer {number}", transpose=False).mul_(state.slope)
-        branch = self._inner(branch, number, transpose=False)
+        branch = self._inner(branch, number, at.inner, transpose=False)
         branch = state.on_input.transpose_apply(branch) if state.on_input else branch
-        return torch.addcmul(branch, self.skip[number], outer)
+        return branch.addcmul_(outer, (routes.skip[number, :active] * factor)[..., None])
+
+    def _inner(self, vectors: Tensor, number: int, route: Route | None, transpose: bool, keep: bool = False) -> Tensor:
+        """The first matrix at the rows whose branch has two; the others pass. In place unless `vectors` are to be kept."""
+        if route is None:
+            return vectors.clone() if keep else vectors
+        product = self._product(route.take(vectors), f"inner {number}", transpose)
+        return product if route.rows is None else route.put(vectors.clone() if keep else vectors, product)
 
     def _product(self, vectors: Tensor, role: str, transpose: bool) -> Tensor:
-        """vectors [D, R, I, V, N] times the shared weights of `role` (or their transposes), times each row's gain / √N."""
+        """Vectors [D, A, I, V, N] times the shared weights of `role` [D, N, N], or their transposes."""
         weights = self.draws.normal(role, self.width, self.width)
         flat = vectors.reshape(len(weights), -1, self.width)
-        return torch.bmm(flat, weights.mT if transpose else weights).view(vectors.shape).mul_(self.gain)
+        if self._products is not None:
+            flat, weights = flat.to(self._products), weights.to(self._products)
+        return torch.bmm(flat, weights.mT if transpose else weights).to(vectors.dtype).view(vectors.shape)
 
-    def _inner(self, vectors: Tensor, number: int, transpose: bool = True) -> Tensor:
-        """The first matrix of two-matrix branches; rows whose branch has one matrix pass unchanged."""
-        if len(self.one_matrix) == TILE:
-            return vectors.clone()
-        product = self._product(vectors, f"inner {number}", transpose)
-        return product.index_copy_(1, self.one_matrix, vectors.index_select(1, self.one_matrix))
-
-    def _activate(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """phi' and, in place, phi of the stream and phi' times the tangents."""
-        slope = torch.empty_like(vectors[..., :1, :])
-        for name, start, count in self.activations:
-            rows = vectors.narrow(1, start, count)
-            function, derivative = ACTIVATIONS[name]
-            slope.narrow(1, start, count).copy_(derivative(rows[..., :1, :]))
-            rows[..., :1, :] = function(rows[..., :1, :])
-        vectors[..., 1:, :] *= slope
-        return slope, vectors
-
-    def _norm(self, vectors: Tensor, number: int, position: str) -> tuple[_Norm | None, Tensor]:
-        """The norm at `position` for the rows that have one and are not finished: its linearization, and the result."""
-        chosen = [
-            depth > number and getattr(PLACEMENTS[spec.placement], position)
-            for spec, depth in zip(self.specs, self.depths, strict=True)
-        ]
-        if not any(chosen):
-            return None, vectors
-        rows = self._rows(chosen)
-        centering = self.centering.index_select(0, rows)
-        values = vectors.index_select(1, rows)
-        values = values - centering * values.mean(-1, keepdim=True)
-        inverse = torch.rsqrt(values[..., :1, :].square().mean(-1, keepdim=True) + NORM_EPS)
-        values *= inverse
-        unit = values[..., :1, :].contiguous()
-        values[..., 1:, :] -= unit * (values[..., 1:, :] * unit).mean(-1, keepdim=True)
-        return _Norm(rows, centering, unit, inverse), vectors.index_copy(1, rows, values)
-
-    def _rescale(self, stream: Tensor) -> None:
-        """Streams of positively homogeneous networks back to unit size, in place: their Jacobian does not depend on it."""
-        if len(self.homogeneous):
-            rows = stream[..., :1, :].index_select(1, self.homogeneous)
-            size = rows.square().mean(-1, keepdim=True).sqrt()
-            rows = torch.where(size > 0, rows / size, rows)
-            stream[..., :1, :] = stream[..., :1, :].index_copy(1, self.homogeneous, rows)
-
-    def _samples(
-        self,
-        row: int,
-        depth: int,
-        forward: Tensor,
-        angles: Tensor,
-        backward: Tensor,
-        back_angles: Tensor,
-        trip_angle: Tensor,
-        outputs: Tensor,
-    ) -> Samples:
+    def _samples(self, row: int, depth: int, *whole: Array) -> Samples:
         """What belongs to one row, up to its own depth, layers last."""
-        energies = _numpy(forward[: depth + 1, :, row].movedim(0, -1))
-        back = _numpy(backward[: depth + 1, :, row].movedim(0, -1))
-        first, second = outputs[:, row, :, 0].to(torch.float64).unbind(1)
-        first, second = (x / x.norm(dim=-1, keepdim=True) for x in (first, second))
+        energies, angles, back, back_angles, trip_angle, gram, decorrelation = whole
+        layers = slice(depth + 1)
+        forward = _layers_last(energies[layers, :, row])
+        backward = _layers_last(back[layers, :, row])
+        trips = backward[:, :, self.plan.cotangents :, 0]
         return Samples(
-            forward=energies,
-            forward_angle=_numpy(angles[: depth + 1, :, row].movedim(0, -1)),
-            backward=back[:, :, :PROBES],
-            backward_angle=_numpy(back_angles[: depth + 1, :, row].movedim(0, -1)),
-            round_trip=back[:, :, PROBES:, 0] + energies[..., -1],
-            round_trip_angle=_numpy(trip_angle[:, row]),
-            decorrelation=_numpy(0.5 * (first - second).square().sum(-1)),
+            stream=forward[:, :, 0].copy(),
+            forward=forward[:, :, 1:].copy(),
+            forward_angle=_layers_last(angles[layers, :, row]),
+            backward=backward[:, :, : self.plan.cotangents].copy(),
+            backward_angle=_layers_last(back_angles[layers, :, row]),
+            round_trip=trips + forward[:, :, 1 : 1 + trips.shape[2], -1],
+            round_trip_angle=trip_angle[:, row].copy(),
+            decorrelation=decorrelation[:, row].copy(),
+            cotangent_gram=gram[:, row].copy(),
         )
 
-    def _gates(self, values: list[list[float]], finished: float) -> Tensor:
-        """[L, R, 1, 1, 1] from one list of blocks a row; blocks that a row lacks get `finished`."""
-        depth = max(self.depths)
-        gates = [[row[number] if number < len(row) else finished for row in values] for number in range(depth)]
-        return torch.tensor(gates, dtype=self.draws.dtype, device=self.draws.device).reshape(-1, TILE, 1, 1, 1)
 
-    def _column(self, values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=self.draws.dtype, device=self.draws.device).reshape(TILE, 1, 1, 1)
+def _norm(vectors: Tensor, at: NormRoute | None, keep: bool = False) -> tuple[_Norm | None, Tensor]:
+    """The norm at the rows of its route: its linearization, and the result. In place unless `vectors` are to be kept."""
+    if at is None:
+        return None, vectors
+    values = at.route.take(vectors)
+    values = values - at.centering * values.mean(-1, keepdim=True)
+    inverse = torch.rsqrt(values[..., :1, :].square().mean(-1, keepdim=True) + at.epsilon)
+    values *= inverse
+    unit, tangents = values[..., :1, :], values[..., 1:, :]
+    tangents.addcmul_(unit, (tangents * unit).mean(-1, keepdim=True), value=-1)
+    state = _Norm(at, unit.clone(), inverse)
+    if at.route.rows is None:
+        return state, values
+    return state, at.route.put(vectors.clone() if keep else vectors, values)
 
-    def _rows(self, chosen: list[bool]) -> Tensor:
-        rows = [row for row, yes in enumerate(chosen) if yes]
-        return torch.tensor(rows, dtype=torch.long, device=self.draws.device)
+
+def _activate(vectors: Tensor, routes: Sequence[tuple[str, Route]]) -> Tensor:
+    """phi' [D, A, I, 1, N]; and, in place, phi of the streams and phi' times the tangents."""
+    streams = vectors[..., :1, :]
+    slope = torch.empty_like(streams)
+    for name, route in routes:
+        chosen = route.take(streams)
+        values = ACTIVATIONS[name].function(chosen)
+        slope = route.put(slope, ACTIVATIONS[name].derivative(chosen, values))
+        if route.put(streams, values) is values:
+            streams.copy_(values)
+    vectors[..., 1:, :] *= slope
+    return slope
 
 
-def _renormalize(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Log energies per unit [..., V] in float64 and the first two vectors' angle; vectors [..., V, N] brought to norm √N.
+def _growth(vectors: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Log energies per unit [..., V] of vectors [..., V, N], float64, and the factors [..., V] that bring them to norm √N.
 
-    In place. A zero vector has energy −inf and stays zero.
+    A zero vector has energy −inf and factor 1, and so does one that is not `carried`.
     """
-    size = vectors.square().mean(-1)
-    angle = _angle(vectors)
-    vectors *= torch.where(size > 0, size, torch.ones_like(size)).rsqrt()[..., None]
-    return size.to(torch.float64).log(), angle
+    size = torch.linalg.vector_norm(vectors, dim=-1).square_().div_(vectors.shape[-1])
+    rescaled = size > 0 if carried is None else (size > 0) & carried
+    return size.to(torch.float64).log(), torch.where(rescaled, size.rsqrt(), torch.ones_like(size))
 
 
-def _angle(vectors: Tensor) -> Tensor:
-    """Squared cosine between the first two of vectors [..., V, N], in float64 [...]; NaN if one of them is zero."""
-    first, second = vectors[..., 0, :], vectors[..., 1, :]
-    sizes = first.square().sum(-1) * second.square().sum(-1)
-    return ((first * second).sum(-1).square() / sizes).to(torch.float64)
+def _angle(vectors: Tensor, factor: Tensor) -> Tensor:
+    """Squared cosine [...] between the first two of vectors [..., V, N], in float64; [..., 0] if they are fewer."""
+    if vectors.shape[-2] < 2:
+        return factor.new_zeros(*factor.shape[:-2], 0)
+    dot = (vectors[..., 0, :] * vectors[..., 1, :]).mean(-1)
+    cosine: Tensor = dot * factor[..., 0] * factor[..., 1]
+    return cosine.to(torch.float64).square()
+
+
+def _cosines(vectors: Tensor) -> Tensor:
+    """[..., I, I] cosines between vectors [..., I, N]."""
+    unit = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    cosines: Tensor = (unit[..., :, None, :] * unit[..., None, :, :]).sum(-1)
+    return cosines
+
+
+def _decorrelation(outputs: Tensor) -> Tensor:
+    """1 − cosine between outputs [..., I, N] of two inputs, mean over pairs [...], in float64."""
+    wide = outputs.to(torch.float64)
+    unit = wide / torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    spread: Tensor = (unit - unit.mean(-2, keepdim=True)).square().sum((-2, -1))
+    spread /= unit.shape[-2] - 1
+    return spread
+
+
+def _joined(values: Tensor, rows: int) -> Tensor:
+    """Values [D, A, ...] with zeros for the rows that join."""
+    if values.shape[1] == rows:
+        return values
+    return torch.cat([values, values.new_zeros(values.shape[0], rows - values.shape[1], *values.shape[2:])], dim=1)
+
+
+def _nothing(energies: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `_backward` gives where nothing goes back."""
+    draws, rows = energies.shape[1:3]
+    return energies[..., :0], energies[..., :0, 0], energies[0, ..., :0, 0], energies.new_zeros(draws, rows, 0, 0)
+
+
+def _layers_last(values: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
 
 
 def _numpy(values: Tensor) -> Array:

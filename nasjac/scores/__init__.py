@@ -17,8 +17,11 @@ from nasjac.spec import Spec
 class Score(Protocol):
     """A frozen dataclass of options that can be called.
 
-    `name` labels its rows; its options are part of a study's identity. A call returns one Measurement a spec, in order;
-    what it says of a spec depends on that spec, the inputs and the options alone, never on the other specs of the call.
+    `name` labels its rows; its options are part of a study's identity, but for those that it lists in an attribute
+    `incidental`. A call returns one Measurement a spec, in order; what it says of a spec depends on that spec, the inputs
+    and the options alone, never on the other specs of the call. A score that samples may take `rivals`, one a spec or
+    None, and stop early where a spec is certain to have a larger objective than its rival. An attribute `provenance`, a
+    mapping, goes to the notes of the run.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""The averaged partial Jacobian norm by sampling: terms, cost and layer profile.
+"""The averaged partial Jacobian norm by sampling, to a stated precision: terms, cost and layer profile.
 
 Source: Doshi, He & Gromov 2023 (arXiv:2111.12143) for the norm; Hutchinson 1990 for the probes.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,95 +19,238 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.ensemble import members, with_members
-from nasjac.estimators import NAMES, profile, terms
-from nasjac.measurement import Estimate, Layer, Measurement
+from nasjac.estimators import NAMES, Terms, profile, terms
+from nasjac.measurement import Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.networks.tile import Array, Samples
+from nasjac.networks.population import Tally, sampled
+from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples
 from nasjac.spec import Spec, check_choice
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+#: precision -> dtype of everything but the matrix products, and theirs
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}
+PLANS = {"independent": INDEPENDENT, "forward": FORWARD}
+#: paired standard errors beyond which a candidate is certain to be dominated
+RACING_ERRORS = 4.0
 
 
 @dataclass(frozen=True)
 class Apjn:
     """Options of the sampled score.
 
-    `draws`     draws of the weights, at least 16; each carries 2 inputs × 2 probes in both directions
-    `patterns`  skip patterns that an ensemble is averaged over, at least 3
-    `seed`      of weights, inputs, probes and patterns
-    `dtype`     float32 or float64
+    `draws`      draws of the weights in a round, at least 16; each carries 2 inputs × 2 probes in both directions
+    `rel_error`  rounds go on until the objective's standard error over draws (in nats: relative to e^cost) is at most this
+                 (null: one round)
+    `max_draws`  and there may be so many draws
+    `patterns`   skip patterns that an ensemble is averaged over, at least 3
+    `seed`       of weights, inputs, probes and patterns
+    `dtype`      float32 or float64; tf32 (GPUs alone) and bf16 round the matrix products' factors
+    `plan`       independent: all terms, the objective is trainability_cost; forward: norm and spread alone, for half the
+                 time, the objective is mean_log
+    `max_memory` GiB that the sampling in work may take (null: half of what is free); no value depends on it
     """
 
     draws: int = 16
+    rel_error: float | None = 0.25
+    max_draws: int = 64
     patterns: int = 8
     seed: int = 0
     dtype: str = "float32"
+    plan: str = "independent"
+    max_memory: float | None = None
+
+    #: options that no value depends on
+    incidental: ClassVar[tuple[str, ...]] = ("max_memory",)
 
     def __post_init__(self) -> None:
         if self.draws < 16:
             raise ValueError(f"`score.draws` must be at least 16, got {self.draws!r}")
+        for name in ("rel_error", "max_memory"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"`score.{name}` must be greater than 0 and finite, or null, got {value!r}")
         if self.patterns < 3:
             raise ValueError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
         check_choice("score.dtype", self.dtype, DTYPES)
+        check_choice("score.plan", self.plan, PLANS)
 
     @property
     def name(self) -> str:
         """The label of this score's measurements."""
         return "apjn"
 
-    def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
-        """Measure each spec on standardized `inputs` [n, features], n at least 2, drawn from at random."""
+    @property
+    def objective(self) -> str:
+        """The term whose precision is asked for."""
+        return "trainability_cost" if self.plan == "independent" else "mean_log"
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """How the work so far was cut; `mean_group_size` is how many architectures shared a product."""
+        tally = self._tally
+        return {
+            "mean_group_size": tally.mean_rows,
+            "largest_tile": max(tally.tiles, default=None),
+            "tiles_halved": tally.halvings,
+        }
+
+    def __call__(
+        self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None] | None = None
+    ) -> list[Measurement]:
+        """Measure each spec on standardized `inputs` [n, features], n at least 2, drawn from at random.
+
+        A spec with a rival stops early if its objective is above the rival's by more than 4 standard errors of the paired
+        difference (the same draws), and is then `raced`. Without rivals a measurement depends on nothing but its own spec.
+        """
+        if self.dtype == "tf32" and device.type != "cuda":
+            raise ValueError(f"`score.dtype` tf32 must be computed on a GPU, got device {device}")
         started = time.perf_counter()
+        bank = _Bank(self, inputs, device)
         groups = [members(spec, self.patterns, self.seed) for spec in specs]
-        samples = self._sample({member.key: member for group in groups for member in group}, inputs, device)
-        measured = [self._whole(spec, group, samples) for spec, group in zip(specs, groups, strict=True)]
-        seconds = (time.perf_counter() - started) / max(1, len(samples))
-        return [_timed(measurement, seconds) for measurement in measured]
+        found: dict[int, Measurement] = {}
+        draws = 0
+        while waiting := [index for index in range(len(specs)) if index not in found]:
+            draws += self.draws
+            bank.reach(draws, [member for index in waiting for member in groups[index]])
+            candidates = {index: _Candidate(self, specs[index], groups[index], bank, draws) for index in waiting}
+            found |= {index: candidate.measurement() for index, candidate in candidates.items() if candidate.is_done}
+            racing = {index: rival for index in waiting if rivals and index not in found and (rival := rivals[index])}
+            found |= {
+                index: candidates[index].measurement(raced=True) for index in self._lost(candidates, racing, bank, draws)
+            }
+        seconds = (time.perf_counter() - started) / max(1, len(bank.samples))
+        return [_timed(found[index], seconds) for index in range(len(specs))]
 
-    def _sample(self, specs: dict[str, Spec], inputs: Tensor, device: torch.device) -> dict[str, Samples]:
-        samples = sample(list(specs.values()), inputs, self._draws(device)) if specs else []
-        return dict(zip(specs, samples, strict=True))
-
-    def _draws(self, device: torch.device) -> Draws:
-        if device not in self._banks:
-            self._banks[device] = Draws(self.seed, range(self.draws), DTYPES[self.dtype], device)
-        return self._banks[device]
+    def _lost(self, candidates: Mapping[int, _Candidate], racing: Mapping[int, Spec], bank: _Bank, draws: int) -> list[int]:
+        """The candidates that are certain to be worse than their rivals, both over the first `draws` draws."""
+        groups = {rival.key: members(rival, self.patterns, self.seed) for rival in racing.values()}
+        bank.reach(draws, [member for group in groups.values() for member in group])
+        rivals = {key: _Candidate(self, group[0], group, bank, draws).terms for key, group in groups.items()}
+        lost = []
+        for index, rival in racing.items():
+            own, other = candidates[index].terms, rivals[rival.key]
+            if own is not None and other is not None:
+                excess, error = own.excess(other, self.objective)
+                lost += [index] if excess > RACING_ERRORS * error else []
+        return lost
 
     @cached_property
     def _banks(self) -> dict[torch.device, Draws]:
         """The draws made so far, kept from call to call."""
         return {}
 
-    def _whole(self, spec: Spec, group: Sequence[Spec], samples: dict[str, Samples]) -> Measurement:
-        """The measurement of a spec, with those of its patterns if it is an ensemble."""
-        measurement = self._measurement(spec, [samples[member.key] for member in group])
-        if not spec.is_ensemble:
-            return measurement
-        inner = {member.key: self._measurement(member, [samples[member.key]]) for member in group}
-        return with_members(measurement, group, inner)
+    @cached_property
+    def _tally(self) -> Tally:
+        return Tally()
 
-    def _measurement(self, spec: Spec, samples: Sequence[Samples]) -> Measurement:
-        failure = next((reason for item in samples if (reason := _failure(item))), None)
-        dead_D = np.mean([_is_dead(item).mean(axis=1) for item in samples], axis=0)
-        dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
-        if failure is None and dead.value:
-            failure = f"{dead.value:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
-        estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": dead}
-        if failure is None:
-            values, errors = terms(samples, spec.width)
-            estimates |= {name: _estimate(v, e) for name, v, e in zip(NAMES, values, errors, strict=True)}
-            missing = [name for name in NAMES[:-1] if estimates[name].value is None]
-            failure = f"{missing[-1]} is not finite" if missing else None
+    def bank(self, device: torch.device, draws: Sequence[int]) -> Draws:
+        """The random numbers of some draws."""
+        if device not in self._banks:
+            self._banks[device] = Draws(self.seed, range(self.draws), DTYPES[self.dtype], device)
+        return self._banks[device].at(draws)
+
+
+class _Bank:
+    """The samples of one call of the score, a round of draws at a time; None for an architecture that is out of memory."""
+
+    def __init__(self, score: Apjn, inputs: Tensor, device: torch.device) -> None:
+        self.score, self.inputs, self.device = score, inputs, device
+        self.samples: dict[str, Samples | None] = {}
+        self._drawn: Counter[str] = Counter()
+
+    def reach(self, draws: int, specs: Sequence[Spec]) -> None:
+        """Sample until each of these has that many draws."""
+        score, unique = self.score, {spec.key: spec for spec in specs}
+        memory = None if score.max_memory is None else score.max_memory * 2**30
+        for start in range(0, draws, score.draws):
+            behind = [spec for key, spec in unique.items() if self._drawn[key] == start]
+            numbers = score.bank(self.device, range(start, start + score.draws))
+            run = sampled(behind, self.inputs, numbers, PLANS[score.plan], score.dtype, memory, score._tally)
+            for position, samples in run if behind else ():
+                key = behind[position].key
+                before = self.samples.get(key)
+                self.samples[key] = before.then(samples) if before is not None and samples is not None else samples
+                self._drawn[key] = start + score.draws
+
+
+class _Candidate:
+    """One architecture over the first `draws` draws: its terms, or why it has none."""
+
+    def __init__(self, score: Apjn, spec: Spec, group: Sequence[Spec], bank: _Bank, draws: int) -> None:
+        self.score, self.spec, self.group, self.draws = score, spec, group, draws
+        held = {member.key: bank.samples[member.key] for member in group}
+        self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
+        self.result = _result([self.samples[member.key] for member in group], spec.width, score.objective)
+        self.terms = self.result.terms if self.result.status == "ok" else None
+        self.precise = self._precise(self.result)
+
+    def _precise(self, result: _Result) -> bool | None:
+        """Whether the objective is as precise as was asked for; None if nothing was, or there is none."""
+        if self.score.rel_error is None or result.status != "ok" or result.terms is None:
+            return None
+        return result.terms.draw_error(self.score.objective) <= self.score.rel_error
+
+    @property
+    def is_done(self) -> bool:
+        """Whether another round is of no use, or not allowed."""
+        return self.precise is not False or self.draws + self.score.draws > self.score.max_draws
+
+    def measurement(self, raced: bool = False) -> Measurement:
+        """The measurement, with those of its patterns if it is an ensemble."""
+        whole = self._measurement(self.spec.key, self.result, [self.samples[member.key] for member in self.group], raced)
+        if not self.spec.is_ensemble:
+            return whole
+        inner = {}
+        for key, samples in self.samples.items():
+            result = _result([samples], self.spec.width, self.score.objective)
+            inner[key] = self._measurement(key, result, [samples], raced)
+        return with_members(whole, self.group, inner)
+
+    def _measurement(self, key: str, result: _Result, samples: Sequence[Samples | None], raced: bool) -> Measurement:
+        estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": result.dead}
+        if result.terms is not None:
+            values = zip(NAMES, result.terms.values, result.terms.errors, strict=True)
+            estimates |= {name: _estimate(value, error) for name, value, error in values}
+        single = samples[0] if len(samples) == 1 and result.status == "ok" else None
         return Measurement(
-            key=spec.key,
-            status="ok" if failure is None else "diverged",
-            reason=failure,
+            key=key,
+            status=result.status,
+            reason=result.reason,
             terms=estimates,
-            profile=_profile(samples[0], spec.width) if len(samples) == 1 and failure is None else (),
+            profile=_profile(single, self.spec.width) if single is not None else (),
             draws=self.draws,
-            kept_key=spec.key,
+            kept_key=key,
+            precision_reached=self._precise(result),
+            raced=raced,
         )
+
+
+class _Result(NamedTuple):
+    """What samples say: a status with its reason, the share of zero Jacobians, and terms where all is finite."""
+
+    status: Status
+    reason: str | None
+    dead: Estimate
+    terms: Terms | None
+
+
+def _result(samples: Sequence[Samples | None], width: int, objective: str) -> _Result:
+    """Of the samples of each pattern of an architecture."""
+    unknown = Estimate(None, None)
+    held = [item for item in samples if item is not None]
+    if len(held) < len(samples):
+        return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None)
+    failure = next((reason for item in held if (reason := _failure(item))), None)
+    dead_D = np.mean([_is_dead(item).mean(axis=1) for item in held], axis=0)
+    dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
+    if failure is None and dead.value:
+        failure = f"{dead.value:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
+    if failure is not None:
+        return _Result("diverged", failure, dead, None)
+    found = terms(held, width)
+    known = NAMES[:-1] if objective == "trainability_cost" else ("log_mean", "mean_log", "sd_log", "log_decorrelation")
+    missing = [name for name in known if not np.isfinite(found.values[NAMES.index(name)])]
+    failure = f"{missing[-1]} is not finite" if missing else None
+    return _Result("diverged" if missing else "ok", failure, dead, found)
 
 
 def _is_dead(samples: Samples) -> NDArray[np.bool_]:
@@ -116,7 +260,10 @@ def _is_dead(samples: Samples) -> NDArray[np.bool_]:
 
 
 def _failure(samples: Samples) -> str | None:
-    """Where the Jacobian first stops being finite, or None."""
+    """Where activations or Jacobian first stop being finite, or None."""
+    bad = np.isnan(samples.stream) | np.isposinf(samples.stream)
+    if bad.any():
+        return f"the activations are not finite at layer {np.flatnonzero(bad.any(axis=(0, 1)))[0]}"
     for name, energies in (("forward", samples.forward), ("backward", samples.backward)):
         bad = np.isnan(energies) | np.isposinf(energies)
         if bad.any():
@@ -139,6 +286,7 @@ def _profile(samples: Samples, width: int) -> tuple[Layer, ...]:
     return tuple(
         Layer(f"h_{number}", direction, *(_finite(value) for value in row))
         for direction, energies, angles in directions
+        if energies.size
         for number, row in enumerate(zip(*profile(energies, angles, width), strict=True))
     )
 

@@ -68,6 +68,8 @@ def measurement_columns(item: Measurement, score: str, score_id: str, created: s
         "reason": item.reason,
         "kept_key": item.kept_key,
         "model_error": item.model_error,
+        "precision_reached": item.precision_reached,
+        "raced": item.raced,
         "draws": item.draws,
         "seconds": item.seconds,
         "created": created,
@@ -109,6 +111,8 @@ def read_measurement(
     reason: str | None,
     kept_key: str | None,
     model_error: float | None,
+    precision_reached: int | None,
+    raced: int,
     draws: int,
     seconds: float,
     profile: str,
@@ -117,7 +121,10 @@ def read_measurement(
     """The measurement that `measurement_columns` took apart; `estimates` are value, standard error of each term."""
     terms = {term: Estimate(*pair) for *pair, term in zip(estimates[::2], estimates[1::2], TERMS, strict=True)}
     layers = tuple(Layer(*values) for values in zip(*json.loads(profile, parse_int=float).values(), strict=True))
-    return Measurement(key, status, reason, terms, layers, draws, seconds, kept_key, model_error)
+    precise = None if precision_reached is None else bool(precision_reached)
+    return Measurement(
+        key, status, reason, terms, layers, draws, seconds, kept_key, model_error, precise, raced=bool(raced)
+    )
 
 
 def _finite(value: Any) -> Any:

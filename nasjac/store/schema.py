@@ -177,8 +177,13 @@ _VERSION_2 = """
 ALTER TABLE measurement ADD COLUMN model_error REAL; -- error in log_mean that a closed form states, 0: exact; NULL: sampled
 """
 
+_VERSION_3 = """
+ALTER TABLE measurement ADD COLUMN precision_reached INTEGER; -- 1 if as precise as was asked for; NULL: nothing was
+ALTER TABLE measurement ADD COLUMN raced INTEGER NOT NULL DEFAULT 0; -- 1 if sampling stopped early: certain to be dominated
+"""
+
 #: version n of the schema is what the first n scripts make
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -165,7 +165,8 @@ class Store:
 
         Every term is there, NULL as None. `profile` False leaves the profiles empty, which is ten times as fast.
         """
-        names = ["architecture_key", "status", "reason", "kept_key", "model_error", "draws", "seconds"]
+        names = ["architecture_key", "status", "reason", "kept_key", "model_error", "precision_reached", "raced"]
+        names += ["draws", "seconds"]
         names += ["profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
         sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "

@@ -95,6 +95,9 @@ def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
     why = f" ({row['reason']})" if row["reason"] else ""
     error = row["model_error"]
     how = f"{row['draws']} draws" if error is None else f"closed form ± {tables.cell(error)}" if error else "exact"
+    how += (
+        ", stopped by racing" if row["raced"] else ", less precise than asked for" if row["precision_reached"] == 0 else ""
+    )
     took = f"{how}, {tables.cell(row['seconds'])} s, {row['created']}"
     yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
     terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}

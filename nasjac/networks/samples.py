@@ -1,0 +1,76 @@
+"""What is sampled of a network, and what the samples of one architecture are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Plan(NamedTuple):
+    """What each draw of the weights carries.
+
+    `inputs`       I, samples of the data
+    `tangents`     P, random vectors of an input carried forward through every layer
+    `cotangents`   Q, random vectors carried back through every layer: for each input its own, or one for all if `common`
+    `round_trips`  whether the tangents at the output are carried back too
+    """
+
+    inputs: int
+    tangents: int
+    cotangents: int
+    round_trips: bool = False
+    common: bool = False
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether anything is carried back."""
+        return self.cotangents > 0 or self.round_trips
+
+
+#: the norm both ways, its spread and the effective rank
+INDEPENDENT = Plan(inputs=2, tangents=2, cotangents=2, round_trips=True)
+#: the norm from h_0 to each layer and its spread; nothing is kept for a way back
+FORWARD = Plan(inputs=2, tangents=2, cotangents=0)
+#: what varies across inputs: one cotangent, common to many inputs
+BATCHED = Plan(inputs=32, tangents=0, cotangents=1, common=True)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Jacobian samples of one architecture of L blocks; energies per unit, natural logarithms, −inf for a zero Jacobian.
+
+    `stream`         [D, I, L+1]     log ‖h_l‖² / N
+    `forward`        [D, I, P, L+1]  log ‖J_{0→l} u‖² / N, u uniform on the sphere of radius √N
+    `forward_angle`  [D, I, L+1]     squared cosine between the first two J_{0→l} u
+    `backward`       [D, I, Q, L+1]  log ‖J_{l→L}ᵀ v‖² / N, v likewise
+    `backward_angle` [D, I, L+1]     squared cosine between the first two J_{l→L}ᵀ v
+    `round_trip`     [D, I, P]       log ‖JᵀJ u‖² / N, J = J_{0→L}
+    `round_trip_angle` [D, I]        squared cosine between the first two JᵀJ u
+    `decorrelation`  [D]             1 − cosine between the outputs h_L of two inputs, mean over pairs
+    `cotangent_gram` [D, I, I]       cosines between the inputs' Jᵀ v, v the first cotangent
+
+    What the plan does not sample has a zero dimension (P, Q, or I of the angles and the Gram matrix).
+    """
+
+    stream: Array
+    forward: Array
+    forward_angle: Array
+    backward: Array
+    backward_angle: Array
+    round_trip: Array
+    round_trip_angle: Array
+    decorrelation: Array
+    cotangent_gram: Array
+
+    def then(self, other: Samples) -> Samples:
+        """These draws and the other ones of the same architecture."""
+        return Samples(*(np.concatenate([getattr(s, item.name) for s in (self, other)]) for item in fields(Samples)))
+
+    def first(self, draws: int) -> Samples:
+        """The first `draws` draws."""
+        return Samples(*(getattr(self, item.name)[:draws] for item in fields(Samples)))

@@ -1,0 +1,53 @@
+"""racing: which architecture of a study each candidate must not be certainly worse than."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from nasjac.facts import Facts
+from nasjac.objectives import OBJECTIVES, directions
+from nasjac.scores import Score
+from nasjac.spec import Spec
+from nasjac.store import Store
+from nasjac.store.rows import TrialRow
+from nasjac.study import Proposal
+
+COST = "trainability_cost"
+
+
+def check(score: Score, objectives: Sequence[str]) -> None:
+    """ValueError unless the score can race and its objective is among those of the search."""
+    if "rivals" not in inspect.signature(score.__call__).parameters:
+        raise ValueError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
+    if COST not in objectives or getattr(score, "objective", COST) != COST:
+        raise ValueError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
+
+
+def rivals(
+    store: Store, proposals: Sequence[Proposal], told: Collection[TrialRow], objectives: Sequence[str]
+) -> list[Spec | None]:
+    """For each proposal the cheapest architecture so far that is at least as good in every other objective, if any."""
+    rows = [row for row in told if row.objectives]
+    others = [name for name in objectives if name != COST]
+    signs = [1 if way == "maximize" else -1 for way in directions(others)] if others else []
+    costs = np.array([row.objectives[COST] for row in rows])
+    seen = np.array([[sign * row.objectives[name] for sign, name in zip(signs, others, strict=True)] for row in rows])
+    keys: list[str | None] = []
+    for proposal in proposals:
+        own = [
+            sign * float(OBJECTIVES[name].value({}, proposal.facts) or 0) for sign, name in zip(signs, others, strict=True)
+        ]
+        better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
+        keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)
+    stored = store.architectures([key for key in keys if key is not None])
+    return [None if key is None else Spec.from_json(json.dumps(stored[key].spec)) for key in keys]
+
+
+def _known(name: str, facts: Facts) -> float:
+    value = OBJECTIVES[name].value({}, facts)
+    assert value is not None, "all but the cost are facts"
+    return float(value)
