@@ -15,7 +15,8 @@ from nasjac.networks import build
 from nasjac.networks.draws import Draws
 from nasjac.networks.mlp import ResidualMLP
 from nasjac.networks.population import MAX_ROWS, sample
-from nasjac.networks.samples import Samples
+from nasjac.networks.routes import Routes
+from nasjac.networks.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import BRANCHES, NORMS, Block, Spec
 
@@ -168,3 +169,48 @@ def test_draws_depend_on_the_seed_and_the_draw_alone(device: torch.device) -> No
 def test_the_inputs_of_a_draw_are_distinct(device: torch.device) -> None:
     chosen = draws(device, torch.float64, 50).samples(torch.arange(2.0, dtype=torch.float64)[:, None], 2)
     assert torch.equal(chosen[..., 0].sort(dim=1).values, torch.tensor([[0.0, 1.0]] * 50, device=device).double())
+
+
+def test_many_inputs_share_one_cotangent(device: torch.device) -> None:
+    """The batched plan: cosines between the inputs' Jᵀ v for a common v, and the outputs' mean correlation."""
+    spec = Spec(WIDTH, (Block(), Block(skip=0), Block()), placement="pre", activation="gelu").canonical
+    bank = draws(device, torch.float64, 2)
+    [found] = sample([spec], inputs(), bank, BATCHED)
+    assert found.cotangent_gram.shape == (2, 32, 32) and found.forward.shape == (2, 32, 0, 4)
+    for draw in range(2):
+        module = module_of(spec, bank, draw)
+        h = module.embedding(bank.samples(inputs(), 32)[draw]).detach()
+        v = bank.probes("cotangent", 1, 1, WIDTH)[draw, 0, 0]
+        output, pull_back = torch.func.vjp(lambda x, module=module: _through(module, x), h)
+        gradient = pull_back(v.expand_as(output))[0].detach()
+        np.testing.assert_allclose(found.backward[draw, :, 0, 0], gradient.square().mean(-1).log().cpu(), atol=1e-9)
+        unit = torch.nn.functional.normalize(gradient)
+        np.testing.assert_allclose(found.cotangent_gram[draw], (unit @ unit.T).cpu(), atol=1e-9)
+        unit = torch.nn.functional.normalize(output.detach())
+        cosines = (unit @ unit.T).cpu().numpy()[~np.eye(32, dtype=bool)]
+        assert found.decorrelation[draw] == pytest.approx(1 - cosines.mean(), abs=1e-9)
+
+
+def test_forward_is_the_independent_plan_without_its_way_back(device: torch.device) -> None:
+    rng = random.Random(9)
+    specs = [random_spec(rng) for _ in range(7)]
+    for one, other in zip(
+        *(sample(specs, inputs(), draws(device, torch.float64), p) for p in (FORWARD, INDEPENDENT)), strict=True
+    ):
+        for name in ("stream", "forward", "forward_angle", "decorrelation"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert one.backward.size == one.round_trip.size == one.backward_angle.size == 0
+
+
+def test_finished_rows_leave_and_one_matrix_branches_have_one_product() -> None:
+    """Rows active in a block: those that have it, rounded up; rows with an inner product: those with two matrices."""
+    specs = [Spec(WIDTH, (Block(),) * depth, branch=BRANCHES[depth % 2]) for depth in range(12, 0, -1)]
+    routes = Routes(specs, torch.float32, torch.device("cpu"))
+    assert [routes.active(block) for block in range(12)] == [12] * 4 + [8] * 4 + [4] * 4
+    inner = routes.at(0).inner
+    assert inner is not None and inner.kept == 6 and inner.rows is not None and len(inner.rows) == 8
+
+
+def test_the_inputs_are_enough_for_the_plan(device: torch.device) -> None:
+    with pytest.raises(ValueError, match="n at least 32"):
+        sample([Spec(WIDTH, (Block(),))], inputs()[:20], draws(device, torch.float64), BATCHED)

@@ -67,11 +67,16 @@ def sampled(
 ) -> Iterator[tuple[int, Samples | None]]:
     """(position, samples) of each spec, tile by tile; None where even one architecture alone is out of memory.
 
+    ValueError: the inputs' shape, or fewer inputs than the plan takes for a draw.
+
     `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products
     `max_memory`  bytes that the tiles in work may take together, half of what is free unless given; a tile that is out of
                   memory nevertheless is halved
     `tally`       is told how the work was cut
     """
+    if inputs.ndim != 2 or len(inputs) < plan.inputs:
+        shape = list(inputs.shape)
+        raise ValueError(f"`inputs` must be [n, features] with n at least {plan.inputs}, got shape {shape}")
     tally = tally or Tally()
     chosen = draws.samples(inputs, plan.inputs)
     narrow = torch.bfloat16 if products == "bf16" else None
@@ -91,14 +96,15 @@ def sampled(
         half = len(tile) // 2
         return run(tile[:half]) + run(tile[half:])
 
+    cut = list(tiles(specs, draws, plan, max_memory))
     with workers(draws.device) as pool, _precision(products):
-        memory = free(draws.device) / 2 if max_memory is None else max_memory
-        tiles = list(_tiles(specs, draws, plan, memory, pool._max_workers))
-        yield from itertools.chain.from_iterable(pool.map(run, tiles))
+        yield from itertools.chain.from_iterable(pool.map(run, cut))
 
 
-def _tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, memory: float, workers: int) -> Iterator[list[int]]:
+def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
     """Positions of the specs that are evaluated together: of one width, the deepest first; every worker gets its share."""
+    memory = free(draws.device) / 2 if max_memory is None else max_memory
+    workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
     for width in sorted({spec.width for spec in specs}, reverse=True):
         order = [position for position, spec in enumerate(specs) if spec.width == width]
         order.sort(key=lambda position: -len(specs[position].blocks))

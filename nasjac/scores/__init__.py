@@ -38,8 +38,14 @@ def measure(
 ) -> list[Measurement]:
     """Measure architectures at initialization, one Measurement a spec, in order.
 
-    `inputs` [n, features] are standardized data, n at least 2; `score` is Apjn() unless another is given.
+    `inputs` [n, features] are standardized data, n at least 2; `score` is Apjn() unless another is given. ValueError: inputs
+    of another shape or not finite, specs of another kind, a device that is not there.
     """
     if inputs.ndim != 2 or len(inputs) < 2:
         raise ValueError(f"`inputs` must be [n, features] with n at least 2, got shape {list(inputs.shape)}")
+    if not inputs.isfinite().all():
+        raise ValueError(f"`inputs` must be finite, got {int((~inputs.isfinite()).sum())} numbers that are not")
+    strangers = [spec for spec in specs if not isinstance(spec, Spec)]
+    if strangers:
+        raise ValueError(f"`specs` must be a sequence of Spec, got {strangers[0]!r} in it")
     return (score or Apjn())(specs, inputs, torch.device(device))

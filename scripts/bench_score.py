@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""How many architectures a second the population engine scores, beside loops over one model at a time.
+
+    scripts/bench_score.py                              on the CPU, about ten minutes
+    scripts/bench_score.py --device cuda --proposals proposals.jsonl
+
+All in one run, on the same architectures, for the same quantity, E log of the squared Jacobian norm:
+
+    (a) the plain loop: one model at a time, 4 initializations x batch 64 x 8 Gaussian probes one after another
+    (b) a good loop: one model at a time, its probes in one vmap, initializations until the standard error is reached
+    (c) the engine, until the standard error is reached: (i) on one structure in many gains, (ii) on batches that the
+        default sampler proposes in a search (trials 0-64 and 448-512)
+    (d) the time of one synflow-style and of one jacob_cov-style pass
+    (e) the matrix products that the engine must do, and nothing else
+
+The standard error is (a)'s, its root mean square over the architectures, measured by repetition: the spread of its
+independent initializations. Each loop runs with one thread or all, whichever is faster for it. (ii) needs Optuna to
+propose, or a file of proposals that an earlier run with --proposals wrote. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasjac.networks import build
+from nasjac.networks.draws import Draws
+from nasjac.networks.population import sample, tiles
+from nasjac.networks.routes import Routes
+from nasjac.networks.samples import FORWARD, INDEPENDENT, Plan
+from nasjac.scores.apjn import Apjn
+from nasjac.spec import Block, Spec
+from nasjac.workers import workers
+
+T = TypeVar("T")
+
+FEATURES, OUTPUTS = 64, 10
+INITIALIZATIONS, BATCH, PROBES = 4, 64, 8
+BATCHES = (0, 7)  # of 64 proposals: trials 0-64 and 448-512
+ROUND = 16
+MOST_DRAWS = 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--widths", type=int, nargs="+", default=[128, 256])
+    parser.add_argument("--population", type=int, default=64, help="architectures of (i)")
+    parser.add_argument("--looped", type=int, default=32, help="architectures of (ii) that the loops are timed on")
+    parser.add_argument("--proposals", type=Path, help="JSON lines of Specs: read if the file is there, else written")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    inputs = torch.randn(1000, FEATURES, generator=torch.Generator().manual_seed(0)).to(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    print(f"{date.today()}, {name}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    figures = {}
+    for width in options.widths:
+        one = [
+            Spec(width, (Block(),) * 32, placement="pre", activation="gelu", weight_gain=gain)
+            for gain in np.linspace(0.8, 1.2, options.population).tolist()
+        ]
+        found = compared("one structure", one, one[:: max(1, len(one) // 8)], inputs, device)
+        specs = proposed(width, options.proposals)
+        chosen = specs[:: max(1, len(specs) // options.looped)]
+        proposals = compared("proposed", specs, chosen, inputs, device)
+        figures[f"residual_mlp_{width}"] = found | {f"proposed_{name}": value for name, value in proposals.items()}
+    print(json.dumps(figures))
+
+
+def compared(
+    title: str, specs: Sequence[Spec], looped: Sequence[Spec], inputs: Tensor, device: torch.device
+) -> dict[str, float]:
+    """Times and ratios on one population; the loops run on the part `looped` of it, and the engine on both."""
+    width = specs[0].width
+    plain = [timed(lambda spec=spec: plain_loop(spec, inputs)) for spec in at_its_best(plain_loop, looped, inputs)]
+    logs = [np.array(value) for value, _ in plain]
+    error = math.sqrt(np.mean([values.var(ddof=1) for values in logs]) / INITIALIZATIONS)
+    loop = float(np.mean([seconds for _, seconds in plain]))
+
+    def good(spec: Spec, inputs: Tensor) -> list[float]:
+        return good_loop(spec, inputs, error)
+
+    good_seconds = float(
+        np.mean([timed(lambda spec=spec: good(spec, inputs))[1] for spec in at_its_best(good, looped, inputs)])
+    )
+    passes = {
+        style.__name__: float(np.mean([timed(lambda spec=spec: style(spec, inputs))[1] for spec in looped]))
+        for style in (synflow, jacob_cov)
+    }
+    torch.set_num_threads(os.cpu_count() or 1)
+
+    score = Apjn(plan="forward", rel_error=error, max_draws=MOST_DRAWS)
+    batches = [specs[start : start + 64] for start in range(0, len(specs), 64)]
+    run_all = lambda which: [m for batch in batches for m in which(batch, inputs, device)]  # noqa: E731
+    cold = timed(lambda: run_all(score))[1] / len(specs)
+    measured, seconds = min((timed(lambda: run_all(score)) for _ in range(3)), key=lambda pair: pair[1])
+    engine = seconds / len(specs)
+    # the engine's error by repetition: other seeds, the same architectures
+    again = [replace(score, seed=seed)(looped, inputs, device) for seed in range(1, 9)]
+    values = np.array([[m.terms["mean_log"].value for m in row] for row in again], dtype=float)
+    own = float(np.sqrt(np.nanmean(np.nanvar(values, axis=0, ddof=1))))
+    # the loops' architectures alone: what they cost the engine relative to all
+    cost = lambda specs: float(np.mean([products(spec) for spec in specs]))  # noqa: E731
+    same = engine * cost(looped) / cost(specs)
+    full = Apjn()
+    run_all(full)
+    full_seconds = min(timed(lambda: run_all(full))[1] for _ in range(2)) / len(specs)
+    shares = {plan: share(batches[-1], inputs, device, plan) for plan in (FORWARD, INDEPENDENT)}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sample(list(specs) * 4, inputs, Draws(0, range(ROUND), torch.float32, device), FORWARD)
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+    print(f"\nwidth {width}, {title}: {len(specs)} architectures, the loops on {len(looped)} of them")
+    draws = np.mean([m.draws for m in measured])
+    rows = [
+        ("(a) plain loop", loop, f"standard error {error:.4f}"),
+        ("(b) good loop", good_seconds, ""),
+        (
+            "(c) engine",
+            engine,
+            f"standard error {own:.4f} by repetition, {draws:.0f} draws; first call {1e3 * cold:.1f} ms",
+        ),
+        ("    all terms of the default score", full_seconds, ""),
+        ("(d) synflow-style pass", passes["synflow"], ""),
+        ("    jacob_cov-style pass", passes["jacob_cov"], ""),
+    ]
+    for label, value, remark in rows:
+        print(f"  {label:36} {1e3 * value:9.2f} ms an architecture  {remark}")
+    print(f"  (e) products alone take {shares[FORWARD]:.0%} of the engine's time ({shares[INDEPENDENT]:.0%} of all terms')")
+    print(f"  a population four times as large: {growth / 1024:.0f} MiB more at the peak")
+    return {
+        "ratio_to_loop": loop / same,
+        "ratio_to_good_loop": good_seconds / same,
+        "share_of_products": shares[FORWARD],
+        "architectures_per_second": 1 / engine,
+        "standard_error": own,
+        "standard_error_of_loop": error,
+        "all_terms_per_second": 1 / full_seconds,
+        "all_terms_share_of_products": shares[INDEPENDENT],
+        "mean_draws": float(draws),
+        "ratio_to_synflow": passes["synflow"] / same,
+    }
+
+
+def plain_loop(spec: Spec, inputs: Tensor) -> list[float]:
+    """(a): E log of the squared norm over inputs, one figure an initialization."""
+    found = []
+    for _ in range(INITIALIZATIONS):
+        module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
+        start = module.embedding(inputs[torch.randperm(len(inputs))[:BATCH].to(inputs.device)]).requires_grad_()
+        output = through(module, start)
+        energy = torch.zeros(BATCH, device=inputs.device)
+        for probe in range(PROBES):
+            [gradient] = torch.autograd.grad(output, start, torch.randn_like(output), retain_graph=probe < PROBES - 1)
+            energy += gradient.square().sum(-1) / spec.width
+        found.append(float((energy / PROBES).log().mean()))
+    return found
+
+
+def good_loop(spec: Spec, inputs: Tensor, error: float, batch: int = 16, probes: int = 4) -> list[float]:
+    """(b): the same, initializations until the standard error over them is reached."""
+    found: list[float] = []
+    while len(found) < ROUND or (np.std(found, ddof=1) / math.sqrt(len(found)) > error and len(found) < MOST_DRAWS):
+        module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
+        start = module.embedding(inputs[torch.randperm(len(inputs))[:batch].to(inputs.device)])
+        output, pull_back = torch.func.vjp(lambda h, module=module: through(module, h), start)
+        [gradients] = torch.vmap(pull_back)(torch.randn(probes, *output.shape, device=inputs.device))
+        found.append(float(gradients.square().mean(0).sum(-1).div(spec.width).log().mean()))
+    return found
+
+
+def synflow(spec: Spec, inputs: Tensor) -> float:
+    """(d): weights' saliency, one forward and one backward pass."""
+    module = build(spec, FEATURES, OUTPUTS).to(inputs.device)
+    module(inputs[:BATCH]).sum().backward()
+    return float(sum((p.grad * p).abs().sum() for p in module.parameters() if p.grad is not None))
+
+
+def jacob_cov(spec: Spec, inputs: Tensor) -> float:
+    """(d): the correlation of the inputs' gradients, one forward and one backward pass."""
+    module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
+    x = inputs[:BATCH].clone().requires_grad_()
+    [gradient] = torch.autograd.grad(module(x).sum(), x)
+    eigenvalues = torch.linalg.eigvalsh(torch.corrcoef(gradient).nan_to_num()).clamp_min(0) + 1e-5
+    return float(-(eigenvalues.log() + 1 / eigenvalues).sum())
+
+
+def through(module: torch.nn.Module, h: Tensor) -> Tensor:
+    """The stream from after the embedding to before the readout."""
+    for block in module.blocks:  # type: ignore[union-attr]
+        h = block(h)
+    return h
+
+
+def share(specs: Sequence[Spec], inputs: Tensor, device: torch.device, plan: Plan) -> float:
+    """(e): the time of the bare products of one round over that of the round."""
+    draws = Draws(0, range(ROUND), torch.float32, device)
+    sample(specs, inputs, draws, plan)
+    whole, bare = [], []
+    for _ in range(5):
+        whole.append(timed(lambda: sample(specs, inputs, draws, plan))[1])
+        bare.append(timed(lambda: only_products(specs, draws, plan))[1])
+    return min(bare) / min(whole)
+
+
+@torch.inference_mode()
+def only_products(specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
+    """The products of one round in the engine's shapes, with its weights, in its threads."""
+    ahead, back = 1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips
+
+    def run(tile: list[int]) -> None:
+        width = specs[tile[0]].width
+        routes = Routes([specs[position] for position in tile], draws.dtype, draws.device)
+        vectors = torch.ones(len(draws.draws), routes.rows * plan.inputs * max(ahead, back), width, device=draws.device)
+        for count, order, transpose in ((ahead, range(routes.blocks), True), (back, reversed(range(routes.blocks)), False)):
+            for number in order if count else ():
+                inner = routes.at(number).inner
+                active = routes.active(number)
+                two = 0 if inner is None else active if inner.rows is None else len(inner.rows)
+                for role, rows in (("inner", two), ("outer", active)):
+                    weights = draws.normal(f"{role} {number}", width, width) if rows else vectors[:, :0]
+                    torch.bmm(
+                        vectors[:, : rows * plan.inputs * count], weights.mT if transpose else weights
+                    ) if rows else None
+
+    cut = list(tiles(specs, draws, plan))
+    with workers(draws.device) as pool:
+        list(pool.map(run, cut))
+    if draws.device.type == "cuda":
+        torch.cuda.synchronize(draws.device)
+
+
+def products(spec: Spec) -> int:
+    """Matrix products of a vector's way through the network."""
+    return len(spec.blocks) * (2 if spec.branch == "two_matrix" else 1)
+
+
+def proposed(width: int, file: Path | None) -> list[Spec]:
+    """Two batches of a default search among networks of this width, as its sampler proposes them."""
+    path = None if file is None else file.with_name(f"{file.stem}_{width}{file.suffix}")
+    if path is not None and path.exists():
+        return [Spec.from_json(line) for line in path.read_text().splitlines()]
+    specs = [spec for number, batch in enumerate(search(width)) if number in BATCHES for spec in batch]
+    if path is not None:
+        path.write_text("".join(f"{spec.to_json()}\n" for spec in specs))
+    return specs
+
+
+def search(width: int) -> Iterator[list[Spec]]:
+    """Batch by batch what a default search proposes."""
+    from nasjac.objectives import Budget, directions
+    from nasjac.samplers.nsga2 import NSGAII
+    from nasjac.spaces.residual_mlp import ResidualMlpSpace
+    from nasjac.study import Study
+    from nasjac.verbs.search import SearchOptions, objective_values
+
+    inputs = torch.randn(1000, FEATURES, generator=torch.Generator().manual_seed(0))
+    names, score = SearchOptions().objectives, Apjn()
+    study = Study(ResidualMlpSpace(widths=(width,)), NSGAII, Budget(), directions(names), seed=0)
+    for number in range(max(BATCHES) + 1):
+        proposals = study.ask(number, 64)
+        measured = score([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))
+        for proposal, measurement in zip(proposals, measured, strict=True):
+            study.tell(proposal, objective_values(names, measurement, proposal.facts)[0])
+        yield [proposal.spec.canonical for proposal in proposals if proposal.spec.canonical.blocks]
+
+
+def at_its_best(loop: Callable[[Spec, Tensor], object], specs: Sequence[Spec], inputs: Tensor) -> Sequence[Spec]:
+    """The specs, once torch has as many threads as `loop` is fastest with."""
+    times = {}
+    for threads in {1, os.cpu_count() or 1}:
+        torch.set_num_threads(threads)
+        loop(specs[0], inputs)
+        times[threads] = min(timed(lambda: loop(specs[len(specs) // 2], inputs))[1] for _ in range(2))
+    torch.set_num_threads(min(times, key=times.__getitem__))
+    return specs
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What it gives, and its seconds."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    value = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return value, time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
