@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +56,13 @@ ROUND = 16
 MOST_DRAWS = 1024
 
 
+TITLES = {
+    "": "(i) one structure, the space's typical one, depth 32, gains 0.8 to 1.2",
+    "pre_ln_": "(i) one structure, pre-LN gelu, depth 32, gains 0.8 to 1.2",
+    "proposed_": "(ii) proposed at trials 0-64 and 448-512",
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
@@ -69,15 +77,17 @@ def main() -> None:
     print(f"{date.today()}, {name}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     figures = {}
     for width in options.widths:
-        one = [
-            Spec(width, (Block(),) * 32, placement="pre", activation="gelu", weight_gain=gain)
-            for gain in np.linspace(0.8, 1.2, options.population).tolist()
-        ]
-        found = compared("one structure", one, one[:: max(1, len(one) // 8)], inputs, device)
-        specs = proposed(width, options.proposals)
-        chosen = specs[:: max(1, len(specs) // options.looped)]
-        proposals = compared("proposed", specs, chosen, inputs, device)
-        figures[f"residual_mlp_{width}"] = found | {f"proposed_{name}": value for name, value in proposals.items()}
+        found: dict[str, float] = {}
+        populations = {
+            "": one_structure(width, options.population),
+            "pre_ln_": one_structure(width, options.population, placement="pre", activation="gelu"),
+            "proposed_": proposed(width, options.proposals),
+        }
+        for prefix, specs in populations.items():
+            looped = specs[:: max(1, len(specs) // (options.looped if prefix == "proposed_" else 8))]
+            result = compared(TITLES[prefix], specs, looped, inputs, device)
+            found |= {f"{prefix}{name}": value for name, value in result.items()}
+        figures[f"residual_mlp_{width}"] = found
     print(json.dumps(figures))
 
 
@@ -86,21 +96,16 @@ def compared(
 ) -> dict[str, float]:
     """Times and ratios on one population; the loops run on the part `looped` of it, and the engine on both."""
     width = specs[0].width
-    plain = [timed(lambda spec=spec: plain_loop(spec, inputs)) for spec in at_its_best(plain_loop, looped, inputs)]
+    plain = [timed(partial(plain_loop, spec, inputs)) for spec in at_its_best(plain_loop, looped, inputs)]
     logs = [np.array(value) for value, _ in plain]
     error = math.sqrt(np.mean([values.var(ddof=1) for values in logs]) / INITIALIZATIONS)
     loop = float(np.mean([seconds for _, seconds in plain]))
 
-    def good(spec: Spec, inputs: Tensor) -> list[float]:
-        return good_loop(spec, inputs, error)
-
+    good = partial(good_loop, error=error)
     good_seconds = float(
-        np.mean([timed(lambda spec=spec: good(spec, inputs))[1] for spec in at_its_best(good, looped, inputs)])
+        np.mean([timed(partial(good_loop, spec, inputs, error))[1] for spec in at_its_best(good, looped, inputs)])
     )
-    passes = {
-        style.__name__: float(np.mean([timed(lambda spec=spec: style(spec, inputs))[1] for spec in looped]))
-        for style in (synflow, jacob_cov)
-    }
+    passes = [np.mean([timed(partial(style, spec, inputs))[1] for spec in looped]) for style in (synflow, jacob_cov)]
     torch.set_num_threads(os.cpu_count() or 1)
 
     score = Apjn(plan="forward", rel_error=error, max_draws=MOST_DRAWS)
@@ -135,8 +140,8 @@ def compared(
             f"standard error {own:.4f} by repetition, {draws:.0f} draws; first call {1e3 * cold:.1f} ms",
         ),
         ("    all terms of the default score", full_seconds, ""),
-        ("(d) synflow-style pass", passes["synflow"], ""),
-        ("    jacob_cov-style pass", passes["jacob_cov"], ""),
+        ("(d) synflow-style pass", float(passes[0]), ""),
+        ("    jacob_cov-style pass", float(passes[1]), ""),
     ]
     for label, value, remark in rows:
         print(f"  {label:36} {1e3 * value:9.2f} ms an architecture  {remark}")
@@ -152,8 +157,14 @@ def compared(
         "all_terms_per_second": 1 / full_seconds,
         "all_terms_share_of_products": shares[INDEPENDENT],
         "mean_draws": float(draws),
-        "ratio_to_synflow": passes["synflow"] / same,
+        "ratio_to_synflow": float(passes[0]) / same,
     }
+
+
+def one_structure(width: int, count: int, depth: int = 32, **choices: str) -> list[Spec]:
+    """A residual MLP without anything special but its `choices`, in `count` gains."""
+    gains = np.linspace(0.8, 1.2, count).tolist()
+    return [Spec(width, (Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
 
 
 def plain_loop(spec: Spec, inputs: Tensor) -> list[float]:
@@ -187,7 +198,7 @@ def synflow(spec: Spec, inputs: Tensor) -> float:
     """(d): weights' saliency, one forward and one backward pass."""
     module = build(spec, FEATURES, OUTPUTS).to(inputs.device)
     module(inputs[:BATCH]).sum().backward()
-    return float(sum((p.grad * p).abs().sum() for p in module.parameters() if p.grad is not None))
+    return float(sum((p.grad * p).abs().sum().item() for p in module.parameters() if p.grad is not None))
 
 
 def jacob_cov(spec: Spec, inputs: Tensor) -> float:
@@ -279,7 +290,7 @@ def search(width: int) -> Iterator[list[Spec]]:
         yield [proposal.spec.canonical for proposal in proposals if proposal.spec.canonical.blocks]
 
 
-def at_its_best(loop: Callable[[Spec, Tensor], object], specs: Sequence[Spec], inputs: Tensor) -> Sequence[Spec]:
+def at_its_best(loop: Callable[..., object], specs: Sequence[Spec], inputs: Tensor) -> Sequence[Spec]:
     """The specs, once torch has as many threads as `loop` is fastest with."""
     times = {}
     for threads in {1, os.cpu_count() or 1}:

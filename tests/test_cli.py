@@ -350,3 +350,32 @@ def test_what_is_wrong_shows_before_a_study_is_made(run: Run, words: list[str], 
     if Path("nasjac.db").exists():
         with Store("nasjac.db", read_only=True) as store:
             assert store.studies() == []
+
+
+def test_racing_stops_what_is_dominated_and_goes_on_as_unbroken(run: Run) -> None:
+    """Raced measurements say so, belong to their study alone, and are dominated by what was known when they stopped."""
+    nothing = [f"validation.{name}=0" for name in ("top", "random", "matched")]
+    precise = ["search.racing=true", "score.rel_error=0.02", "score.max_draws=64"]
+    for budget in (24, 64):
+        assert run("search", "study=broken", f"budget.trials={budget}", *precise, *SMALL, *nothing)[0] == 0
+    assert run("search", "study=k", "budget.trials=64", *precise, *SMALL, *nothing)[0] == 0
+    assert run("search", "study=free", "budget.trials=24", *precise[1:], *SMALL, *nothing)[0] == 0
+    names = [column[0] for column in trials("broken")]
+    assert trials("broken") == trials("k") and len(names) == 64
+    with Store("nasjac.db", read_only=True) as store:
+        ids = {study: store.study(study).score_id for study in ("k", "free")}
+        found = store.measurements(None, ids["k"])
+        raced = {key for key, measurement in found.items() if measurement.raced}
+        assert raced and all(found[key].draws < 64 and found[key].precision_reached is False for key in raced)
+        assert ids["k"] != ids["free"] and not any(m.raced for m in store.measurements(None, ids["free"]).values())
+        rows = store.trials("k")
+    cost, depth = "trainability_cost", "nonlinear_effective_depth"
+    for row in rows:
+        if row.architecture_key in raced and row.objectives:
+            before = [other.objectives for other in rows if other.batch < row.batch and other.objectives]
+            assert any(o[depth] >= row.objectives[depth] and o[cost] < row.objectives[cost] for o in before)
+
+
+def test_racing_wants_a_score_that_samples(run: Run) -> None:
+    code, _, err = run("search", "search.racing=true", "score=meanfield", *SMALL)
+    assert code == 2 and "`search.racing` must be false for a score that does not sample, got true with meanfield" in err

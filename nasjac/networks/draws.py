@@ -34,6 +34,10 @@ class Draws:
         """Other draws of the same seed, dtype, device and memory."""
         return Draws(self.seed, draws, self.dtype, self.device, self._cache)
 
+    def part(self, first: int, count: int) -> Draws:
+        """`count` of these draws, as views of what this object keeps."""
+        return _Part(self, slice(first, first + count))
+
     def normal(self, role: str, *shape: int) -> Tensor:
         """[D, *shape] standard normal numbers for `role`, e.g. "outer 3"."""
         name = (self.draws, role, shape)
@@ -60,6 +64,17 @@ class Draws:
     def _generator(self, draw: int, role: str, shape: tuple[int, ...]) -> torch.Generator:
         digest = hashlib.blake2b(f"{self.seed}/{draw}/{role}/{shape}".encode(), digest_size=8).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+class _Part(Draws):
+    """Some of another object's draws."""
+
+    def __init__(self, whole: Draws, which: slice) -> None:
+        super().__init__(whole.seed, whole.draws[which], whole.dtype, whole.device)
+        self._whole, self._which = whole, which
+
+    def normal(self, role: str, *shape: int) -> Tensor:
+        return self._whole.normal(role, *shape)[self._which]
 
 
 class _Cache:

@@ -19,13 +19,14 @@ from torch import Tensor
 
 from nasjac.networks.draws import Draws
 from nasjac.networks.memory import free, is_out_of_memory
-from nasjac.networks.samples import INDEPENDENT, Plan, Samples
+from nasjac.networks.samples import INDEPENDENT, Plan, Samples, joined
 from nasjac.networks.tile import Tile
 from nasjac.spec import Spec
 from nasjac.workers import workers
 
-#: most rows of a tile: on a CPU its vectors should stay in the cache
+#: most rows of a tile, and rows times draws: on a CPU its vectors should stay in the cache
 MAX_ROWS = {"cpu": 32, "cuda": 4096}
+MAX_NETWORKS = {"cpu": 512, "cuda": 65536}
 
 
 @dataclass
@@ -82,14 +83,17 @@ def sampled(
     narrow = torch.bfloat16 if products == "bf16" else None
 
     def run(tile: list[int]) -> list[tuple[int, Samples | None]]:
+        rows = [specs[position] for position in tile]
+        most = max(1, MAX_NETWORKS[draws.device.type] // len(tile))
+        parts = [(draws.part(first, most), chosen[first : first + most]) for first in range(0, len(draws.draws), most)]
         try:
-            found = Tile([specs[position] for position in tile], draws, plan, narrow).run(chosen)
+            runs = [Tile(rows, part, plan, narrow).run(samples) for part, samples in parts]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         else:
             tally.tiles[len(tile)] += 1
-            return list(zip(tile, found, strict=True))
+            return list(zip(tile, map(joined, zip(*runs, strict=True)), strict=True))
         if len(tile) == 1:
             return [(tile[0], None)]
         tally.halvings += 1
@@ -119,7 +123,8 @@ def _bytes(depth: int, width: int, draws: Draws, plan: Plan) -> int:
     """What a row takes at most: the vectors in work, and for the way back unit vectors and slopes of every block."""
     vectors = max(1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips)
     kept = 4 * depth if plan.goes_back else 0
-    return len(draws.draws) * plan.inputs * width * draws.dtype.itemsize * (8 * vectors + kept)
+    together = min(len(draws.draws), MAX_NETWORKS[draws.device.type])
+    return together * plan.inputs * width * draws.dtype.itemsize * (8 * vectors + kept)
 
 
 @contextmanager

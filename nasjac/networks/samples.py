@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -67,10 +68,13 @@ class Samples:
     decorrelation: Array
     cotangent_gram: Array
 
-    def then(self, other: Samples) -> Samples:
-        """These draws and the other ones of the same architecture."""
-        return Samples(*(np.concatenate([getattr(s, item.name) for s in (self, other)]) for item in fields(Samples)))
-
     def first(self, draws: int) -> Samples:
         """The first `draws` draws."""
         return Samples(*(getattr(self, item.name)[:draws] for item in fields(Samples)))
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """The draws of several samples of one architecture, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Samples(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Samples)))

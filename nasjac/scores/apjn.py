@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -23,7 +23,7 @@ from nasjac.estimators import NAMES, Terms, profile, terms
 from nasjac.measurement import Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import Tally, sampled
-from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples
+from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples, joined
 from nasjac.spec import Spec, check_choice
 
 #: precision -> dtype of everything but the matrix products, and theirs
@@ -37,8 +37,8 @@ RACING_ERRORS = 4.0
 class Apjn:
     """Options of the sampled score.
 
-    `draws`      draws of the weights in a round, at least 16; each carries 2 inputs × 2 probes in both directions
-    `rel_error`  rounds go on until the objective's standard error over draws (in nats: relative to e^cost) is at most this
+    `draws`      draws of the weights in the first round, at least 16; each carries 2 inputs × 2 probes in both directions
+    `rel_error`  further rounds double the draws until the objective's standard error over draws, in nats, is at most this
                  (null: one round)
     `max_draws`  and there may be so many draws
     `patterns`   skip patterns that an ensemble is averaged over, at least 3
@@ -104,12 +104,12 @@ class Apjn:
         if self.dtype == "tf32" and device.type != "cuda":
             raise ValueError(f"`score.dtype` tf32 must be computed on a GPU, got device {device}")
         started = time.perf_counter()
-        bank = _Bank(self, inputs, device)
+        bank = self._bank_of(inputs, device)
         groups = [members(spec, self.patterns, self.seed) for spec in specs]
         found: dict[int, Measurement] = {}
         draws = 0
         while waiting := [index for index in range(len(specs)) if index not in found]:
-            draws += self.draws
+            draws = self._stop(draws)
             bank.reach(draws, [member for index in waiting for member in groups[index]])
             candidates = {index: _Candidate(self, specs[index], groups[index], bank, draws) for index in waiting}
             found |= {index: candidate.measurement() for index, candidate in candidates.items() if candidate.is_done}
@@ -117,7 +117,9 @@ class Apjn:
             found |= {
                 index: candidates[index].measurement(raced=True) for index in self._lost(candidates, racing, bank, draws)
             }
-        seconds = (time.perf_counter() - started) / max(1, len(bank.samples))
+        seconds = (time.perf_counter() - started) / max(1, sum(map(len, groups)))
+        rows = [members(rival, self.patterns, self.seed) for rival in rivals or () if rival is not None]
+        bank.keep({member.key for group in rows for member in group})
         return [_timed(found[index], seconds) for index in range(len(specs))]
 
     def _lost(self, candidates: Mapping[int, _Candidate], racing: Mapping[int, Spec], bank: _Bank, draws: int) -> list[int]:
@@ -133,10 +135,24 @@ class Apjn:
                 lost += [index] if excess > RACING_ERRORS * error else []
         return lost
 
+    def _stop(self, draws: int) -> int:
+        """The draws after the round that begins when there are `draws`."""
+        return min(2 * draws, self.max_draws) if draws else self.draws
+
     @cached_property
     def _banks(self) -> dict[torch.device, Draws]:
         """The draws made so far, kept from call to call."""
         return {}
+
+    def _bank_of(self, inputs: Tensor, device: torch.device) -> _Bank:
+        """What is sampled already on these very inputs: the rivals of the last call."""
+        if not self._sampled or self._sampled[0].inputs is not inputs or self._sampled[0].device != device:
+            self._sampled[:] = [_Bank(self, inputs, device)]
+        return self._sampled[0]
+
+    @cached_property
+    def _sampled(self) -> list[_Bank]:
+        return []
 
     @cached_property
     def _tally(self) -> Tally:
@@ -150,7 +166,7 @@ class Apjn:
 
 
 class _Bank:
-    """The samples of one call of the score, a round of draws at a time; None for an architecture that is out of memory."""
+    """The samples on one set of inputs, a round of draws at a time; None for an architecture that is out of memory."""
 
     def __init__(self, score: Apjn, inputs: Tensor, device: torch.device) -> None:
         self.score, self.inputs, self.device = score, inputs, device
@@ -161,15 +177,23 @@ class _Bank:
         """Sample until each of these has that many draws."""
         score, unique = self.score, {spec.key: spec for spec in specs}
         memory = None if score.max_memory is None else score.max_memory * 2**30
-        for start in range(0, draws, score.draws):
+        start = 0
+        while start < draws:
+            stop = score._stop(start)
             behind = [spec for key, spec in unique.items() if self._drawn[key] == start]
-            numbers = score.bank(self.device, range(start, start + score.draws))
+            numbers = score.bank(self.device, range(start, stop))
             run = sampled(behind, self.inputs, numbers, PLANS[score.plan], score.dtype, memory, score._tally)
             for position, samples in run if behind else ():
                 key = behind[position].key
                 before = self.samples.get(key)
-                self.samples[key] = before.then(samples) if before is not None and samples is not None else samples
-                self._drawn[key] = start + score.draws
+                self.samples[key] = samples if before is None or samples is None else joined([before, samples])
+                self._drawn[key] = stop
+            start = stop
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget the others."""
+        for key in self.samples.keys() - keys:
+            del self.samples[key], self._drawn[key]
 
 
 class _Candidate:
@@ -192,7 +216,7 @@ class _Candidate:
     @property
     def is_done(self) -> bool:
         """Whether another round is of no use, or not allowed."""
-        return self.precise is not False or self.draws + self.score.draws > self.score.max_draws
+        return self.precise is not False or self.draws >= self.score.max_draws
 
     def measurement(self, raced: bool = False) -> Measurement:
         """The measurement, with those of its patterns if it is an ensemble."""

@@ -32,6 +32,8 @@ def rivals(
 ) -> list[Spec | None]:
     """For each proposal the cheapest architecture so far that is at least as good in every other objective, if any."""
     rows = [row for row in told if row.objectives]
+    if not rows:
+        return [None] * len(proposals)
     others = [name for name in objectives if name != COST]
     signs = [1 if way == "maximize" else -1 for way in directions(others)] if others else []
     costs = np.array([row.objectives[COST] for row in rows])
