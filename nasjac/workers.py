@@ -27,7 +27,9 @@ def workers(device: torch.device) -> Iterator[ThreadPoolExecutor]:
     with _TURN:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        pool = ThreadPoolExecutor(threads if device.type == "cpu" else 1)
+        # OpenMP keeps the number by thread: each worker has to be told
+        count = threads if device.type == "cpu" else 1
+        pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
         try:
             yield pool
         finally:
