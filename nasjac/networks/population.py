@@ -1,14 +1,15 @@
 """Jacobian samples of many residual MLPs at once, whatever their depth, placement, norm, activation, skips and pruning.
 
 Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one width. Those
-are sorted by depth and cut into tiles of rows; finished rows leave. The number of rows of every product is a multiple of
-four rows' vectors, and products of so many rows round alike, so an architecture's values do not depend on its company
-(`tests/test_population.py`: bit for bit).
+are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The rows of every product
+are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values do not
+depend on its company (`tests/test_population.py`: bit for bit).
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,17 +107,16 @@ def sampled(
 
 
 def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
-    """Positions of the specs that are evaluated together: of one width, the deepest first; every worker gets its share."""
+    """Positions of the specs that are evaluated together: of one width, dealt out by depth so that tiles cost alike."""
     memory = free(draws.device) / 2 if max_memory is None else max_memory
     workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
     for width in sorted({spec.width for spec in specs}, reverse=True):
         order = [position for position, spec in enumerate(specs) if spec.width == width]
         order.sort(key=lambda position: -len(specs[position].blocks))
-        while order:
-            fitting = int(memory / workers / _bytes(len(specs[order[0]].blocks), width, draws, plan))
-            rows = max(1, min(MAX_ROWS[draws.device.type], fitting, -(-len(order) // workers)))
-            yield order[:rows]
-            del order[:rows]
+        fitting = int(memory / workers / _bytes(len(specs[order[0]].blocks), width, draws, plan))
+        most = max(1, min(MAX_ROWS[draws.device.type], fitting))
+        count = math.ceil(len(order) / most / workers) * workers
+        yield from (tile for first in range(count) if (tile := order[first::count]))
 
 
 def _bytes(depth: int, width: int, draws: Draws, plan: Plan) -> int:

@@ -38,7 +38,7 @@ class Apjn:
     """Options of the sampled score.
 
     `draws`      draws of the weights in the first round, at least 16; each carries 2 inputs × 2 probes in both directions
-    `rel_error`  further rounds add draws until the objective's standard error over draws, in nats, is at most this
+    `rel_error`  further rounds double the draws until the objective's standard error over draws, in nats, is at most this
                  (null: one round)
     `max_draws`  and there may be so many draws
     `patterns`   skip patterns that an ensemble is averaged over, at least 3
@@ -107,15 +107,13 @@ class Apjn:
         bank = self._bank_of(inputs, device)
         groups = [members(spec, self.patterns, self.seed) for spec in specs]
         found: dict[int, Measurement] = {}
-        draws, due = 0, dict[int, float].fromkeys(range(len(specs)), self.draws)
+        draws = 0
         while waiting := [index for index in range(len(specs)) if index not in found]:
             draws = self._stop(draws)
             bank.reach(draws, [member for index in waiting for member in groups[index]])
-            tried = [index for index in waiting if draws >= due[index] or (rivals and rivals[index])]
-            candidates = {index: _Candidate(self, specs[index], groups[index], bank, draws) for index in tried}
-            due |= {index: candidate.due for index, candidate in candidates.items()}
+            candidates = {index: _Candidate(self, specs[index], groups[index], bank, draws) for index in waiting}
             found |= {index: candidate.measurement() for index, candidate in candidates.items() if candidate.is_done}
-            racing = {index: rival for index in tried if rivals and index not in found and (rival := rivals[index])}
+            racing = {index: rival for index in waiting if rivals and index not in found and (rival := rivals[index])}
             found |= {
                 index: candidates[index].measurement(raced=True) for index in self._lost(candidates, racing, bank, draws)
             }
@@ -138,12 +136,8 @@ class Apjn:
         return lost
 
     def _stop(self, draws: int) -> int:
-        """The draws after the round that begins when there are `draws`: 1, 3/2, 2, 3, 4, 6, ... times the first round's."""
-        if not draws:
-            return self.draws
-        ratio = draws // self.draws
-        doubled = draws == ratio * self.draws and ratio & (ratio - 1) == 0
-        return min(draws * 3 // 2 if doubled else draws * 4 // 3, max(self.max_draws, self.draws))
+        """The draws after the round that begins when there are `draws`: late rounds have few candidates, but many draws."""
+        return min(2 * draws, max(self.max_draws, self.draws)) if draws else self.draws
 
     @cached_property
     def _banks(self) -> dict[torch.device, Draws]:
@@ -218,14 +212,6 @@ class _Candidate:
         if self.score.rel_error is None or result.status != "ok" or result.terms is None:
             return None
         return result.terms.draw_error(self.score.objective) <= self.score.rel_error
-
-    @property
-    def due(self) -> float:
-        """From how many draws on it is worth another look: a fifth before the error should be small enough."""
-        score = self.score
-        if self.terms is None or score.rel_error is None:
-            return self.draws
-        return min(0.8 * self.draws * (self.terms.draw_error(score.objective) / score.rel_error) ** 2, score.max_draws)
 
     @property
     def is_done(self) -> bool:
