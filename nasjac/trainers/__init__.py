@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nasjac.trainers.adamw import AdamW
+from nasjac.trainers.population import fit_population
 from nasjac.trainers.run import Progress, Run, Trainer, best, trainer_id
 
 TRAINERS = {"adamw": AdamW}
 
-__all__ = ["TRAINERS", "AdamW", "Progress", "Run", "Trainer", "best", "trainer_id"]
+__all__ = ["TRAINERS", "AdamW", "Progress", "Run", "Trainer", "best", "fit_population", "trainer_id"]

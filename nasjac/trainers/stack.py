@@ -1,10 +1,11 @@
-"""Networks of one architecture as one batched computation: their parameters are the rows of one matrix.
+"""Networks as one batched computation: what training asks of them, and networks that differ in their parameters alone.
 
 Letters: M networks, P parameters of each, B samples, F features.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -15,11 +16,42 @@ from torch.nn import functional as F
 EVALUATION_BATCH = 1024
 
 
-class Stack:
-    """M networks that differ in their parameters alone.
+class Stack(ABC):
+    """M networks.
 
-    `rows_MP`       the parameters, to be changed in place
-    `gradients_MP`  the gradients, filled by `backward`
+    `rows`       the parameters of each network as one vector, to be changed in place
+    `gradients`  the gradients, alike, filled by `backward`
+    """
+
+    rows: Sequence[Tensor]
+    gradients: Sequence[Tensor]
+
+    @abstractmethod
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """[M, B, outputs]; `inputs` are [M, B, F], or [B, F] shared by all networks."""
+
+    @abstractmethod
+    def backward(self, inputs_MBF: Tensor, labels_MB: Tensor) -> Tensor:
+        """Cross-entropy [M], mean over the batch. Its gradient goes to `gradients`."""
+
+    @abstractmethod
+    def state(self, network: int) -> dict[str, Tensor]:
+        """The state_dict of one of the networks, on the CPU."""
+
+    @torch.no_grad()
+    def evaluate(self, inputs_BF: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Accuracy [M] and cross-entropy [M], means over all samples, float64."""
+        hits, loss = torch.zeros(2, len(self.rows), dtype=torch.float64, device=inputs_BF.device)
+        for start in range(0, len(labels_B), EVALUATION_BATCH):
+            inputs, labels = inputs_BF[start:][:EVALUATION_BATCH], labels_B[start:][:EVALUATION_BATCH]
+            outputs = self.outputs(inputs)
+            hits += (outputs.argmax(dim=-1) == labels).sum(dim=1)
+            loss += cross_entropy(outputs, labels.expand(len(outputs), -1)) * len(labels)
+        return hits / len(labels_B), loss / len(labels_B)
+
+
+class Replicas(Stack):
+    """Networks that differ in their parameters alone: any module without BatchNorm.
 
     `modules` are built alike, with equal buffers; each of them starts `copies` networks, side by side.
     """
@@ -30,39 +62,26 @@ class Stack:
             buffers = zip(self.module.buffers(), module.buffers(), strict=True)
             assert all(torch.equal(*pair) for pair in buffers), "buffers must not depend on the generator"
         rows = [torch.cat([parameter.detach().flatten() for parameter in module.parameters()]) for module in modules]
-        self.rows_MP = torch.stack(rows).repeat_interleave(copies, dim=0)
-        self.gradients_MP = torch.zeros_like(self.rows_MP)
-        self._parameters = {name: view.requires_grad_() for name, view in self._views(self.rows_MP).items()}
-        self._gradients = self._views(self.gradients_MP)
+        rows_MP = torch.stack(rows).repeat_interleave(copies, dim=0)
+        gradients_MP = torch.zeros_like(rows_MP)
+        self.rows, self.gradients = list(rows_MP), list(gradients_MP)
+        self._parameters = {name: view.requires_grad_() for name, view in self._views(rows_MP).items()}
+        self._gradients = self._views(gradients_MP)
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """[M, B, outputs]; `inputs` are [M, B, F], or [B, F] shared by all networks."""
         call = vmap(
             lambda parameters, x: functional_call(self.module, parameters, (x,)), (0, 0 if inputs.ndim == 3 else None)
         )
         return call(self._parameters, inputs)  # type: ignore[no-any-return]
 
     def backward(self, inputs_MBF: Tensor, labels_MB: Tensor) -> Tensor:
-        """Cross-entropy [M], mean over the batch. Its gradient goes to `gradients_MP`."""
-        losses = _cross_entropy(self.outputs(inputs_MBF), labels_MB)
+        losses = cross_entropy(self.outputs(inputs_MBF), labels_MB)
         gradients = torch.autograd.grad(losses.sum(), list(self._parameters.values()))
         for view, gradient in zip(self._gradients.values(), gradients, strict=True):
             view.copy_(gradient)
         return losses.detach()
 
-    @torch.no_grad()
-    def evaluate(self, inputs_BF: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Accuracy [M] and cross-entropy [M], means over all samples, float64."""
-        hits, loss = torch.zeros(2, len(self.rows_MP), dtype=torch.float64, device=self.rows_MP.device)
-        for start in range(0, len(labels_B), EVALUATION_BATCH):
-            inputs, labels = inputs_BF[start:][:EVALUATION_BATCH], labels_B[start:][:EVALUATION_BATCH]
-            outputs = self.outputs(inputs)
-            hits += (outputs.argmax(dim=-1) == labels).sum(dim=1)
-            loss += _cross_entropy(outputs, labels.expand(len(outputs), -1)) * len(labels)
-        return hits / len(labels_B), loss / len(labels_B)
-
     def state(self, network: int) -> dict[str, Tensor]:
-        """The state_dict of one of the networks, on the CPU."""
         state = {**self.module.state_dict(), **{name: view[network] for name, view in self._parameters.items()}}
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 
@@ -73,6 +92,7 @@ class Stack:
         return {name: part.view(-1, *shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
-def _cross_entropy(outputs: Tensor, labels_MB: Tensor) -> Tensor:
+def cross_entropy(outputs: Tensor, labels_MB: Tensor) -> Tensor:
+    """Cross-entropy [M] of outputs [M, B, classes], natural logarithm, mean over the batch."""
     losses = F.cross_entropy(outputs.flatten(0, 1), labels_MB.flatten(), reduction="none")
     return losses.view(labels_MB.shape).mean(dim=1)
