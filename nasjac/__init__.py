@@ -4,9 +4,9 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
     0  activations  placement  wiring  pruning  meanfield  paths  jacobian  cost  ranking  front  workers
     1  spec  measurement  estimators
-    2  networks  facts  ensemble
+    2  networks  facts  ensemble  foreign
     3  theory  spaces  samplers  datasets  objectives  store
-    4  scores  trainers  checkpoint  study  reporting  console  tables  interrupts
+    4  scores  trainers  checkpoint  study  prescription  reporting  console  tables  interrupts
     5  verbs
     6  cli
 
@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasjac.foreign import diagnose
     from nasjac.networks import build
     from nasjac.scores import measure
     from nasjac.spec import Block, Spec
@@ -31,11 +32,12 @@ _PUBLIC = {
     "Spec": "nasjac.spec",
     "build": "nasjac.networks",
     "measure": "nasjac.scores",
+    "diagnose": "nasjac.foreign",
     "Store": "nasjac.store",
     "expected_norms": "nasjac.theory",
 }
 
-__all__ = ["Block", "Spec", "Store", "build", "expected_norms", "measure"]
+__all__ = ["Block", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
 
 
 def __getattr__(name: str) -> Any:

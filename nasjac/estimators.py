@@ -55,16 +55,16 @@ class Terms(NamedTuple):
 
     def draw_error(self, term: str) -> float:
         """The standard error over draws alone: an ensemble's patterns are what they are."""
-        return float(np.sqrt(_jackknife_variance(self.left_out[:, NAMES.index(term)])))
+        return float(np.sqrt(jackknife_variance(self.left_out[:, NAMES.index(term)])))
 
     def excess(self, other: Terms, term: str) -> tuple[float, float]:
         """How much larger a term is here than there, over the same draws, and the paired difference's standard error."""
         index = NAMES.index(term)
         difference = self.left_out[:, index] - other.left_out[:, index]
-        return float(self.values[index] - other.values[index]), float(np.sqrt(_jackknife_variance(difference)))
+        return float(self.values[index] - other.values[index]), float(np.sqrt(jackknife_variance(difference)))
 
 
-def log_bias(probes: int, rank: Array, width: int) -> Array:
+def log_bias(probes: int, rank: Array, width: int | Array) -> Array:
     """E log of the mean of `probes` spherical estimates of a squared norm, minus that norm's logarithm; elementwise.
 
     ψ(a) − ln a, with the gamma shape a that has the estimate's relative variance 2 (N/r − 1) / ((N + 2) k). For N → ∞
@@ -91,10 +91,10 @@ def terms(patterns: Sequence[Samples], width: int) -> Terms:
     means = moments.mean(axis=1)
     without_draw = (draws * means - moments.swapaxes(0, 1)) / (draws - 1)  # [D, S, M]
     left_out = values_of(without_draw, draws - 1, shift, width)
-    variance = _jackknife_variance(left_out)
+    variance = jackknife_variance(left_out)
     if count > 1:
         without_pattern = np.stack([np.delete(means, pattern, axis=0) for pattern in range(count)])  # [S, S-1, M]
-        variance = variance + _jackknife_variance(values_of(without_pattern, draws, shift, width))
+        variance = variance + jackknife_variance(values_of(without_pattern, draws, shift, width))
     spread, spread_variance = _pattern_spread(moments[:, :, 1])
     values = np.append(values_of(means, draws, shift, width), spread)
     return Terms(
@@ -177,7 +177,7 @@ def _unbiased_logs(log_energy: Array, log_fourth: Array, fourth_rank: Array, wid
     return mean_log, 2 * mean_log - log_fourth
 
 
-def _jackknife_variance(left_out: Array) -> Array:
+def jackknife_variance(left_out: Array) -> Array:
     """Of a statistic, from its values with one item left out at a time [n, ...]."""
     return np.asarray((len(left_out) - 1) * left_out.var(axis=0))
 
@@ -195,7 +195,7 @@ def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
         return np.float64(math.sqrt(max(0.0, means.var(ddof=1) - noise)))
 
     left_out = np.stack([spread(np.delete(logs_SD, pattern, axis=0)) for pattern in range(patterns)])
-    return float(spread(logs_SD)), float(_jackknife_variance(left_out))
+    return float(spread(logs_SD)), float(jackknife_variance(left_out))
 
 
 def profile(energies: Array, angles: Array, width: int) -> tuple[Array, Array, Array]:
@@ -216,7 +216,7 @@ def profile(energies: Array, angles: Array, width: int) -> tuple[Array, Array, A
         return log - log_bias(probes, product / square, width)
 
     left_out = corrected(*((draws * means[:, None] - moments) / (draws - 1)))
-    return log_mean, corrected(*means), np.sqrt(_jackknife_variance(left_out))
+    return log_mean, corrected(*means), np.sqrt(jackknife_variance(left_out))
 
 
 def _log_mean_exp(logs: Array) -> Array:

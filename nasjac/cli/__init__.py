@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from nasjac.cli.wrong import wrong
 
-HYDRA_VERBS = ("search", "validate", "train", "report", "theory")
+HYDRA_VERBS = ("search", "validate", "train", "report", "theory", "prescribe", "diagnose")
 PLAIN_VERBS = ("query", "show")
 
 HELP = """\
@@ -20,10 +20,12 @@ nasjac: architecture search for residual networks by their Jacobians at initiali
   nasjac report   study=NAME                               tables and figures of a study in reports/NAME/
   nasjac train    KEY dataset=digits out=DIR               train one architecture and keep its checkpoint
   nasjac theory   KEY | space=residual_mlp depth=32 ...    closed forms of one architecture: norms, paths, criticality
+  nasjac prescribe KEY | depth=64 placement=none ...       the smallest changes that bring one to criticality, verified
+  nasjac diagnose model=pkg.module:make input=4x3x32x32    the layer-by-layer Jacobian of any model
   nasjac query    "SELECT ..." | --study NAME --where ...  ask the results database; --schema lists its columns
   nasjac show     KEY                                      all that is known of one architecture
 
-`nasjac VERB --help` lists every option of a verb; search, validate, train, report and theory take name=value (Hydra), e.g.
+`nasjac VERB --help` lists every option of a verb; all but query and show take name=value (Hydra), e.g.
 `nasjac search -m seed=1,2,3 budget.trials=200` runs three searches. Results land in nasjac.db unless database=PATH.
 Shell completion: eval "$(nasjac search -sc install=bash)"
 """

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, KeyValidationError, OmegaConfBaseException
 
 from nasjac.cli.commands import COMMANDS
-from nasjac.cli.config import GROUPS, SCHEMAS, open_node, register
+from nasjac.cli.config import GROUPS, SCHEMAS, ArchitectureConfig, open_node, register
 from nasjac.cli.load import load
 from nasjac.cli.wrong import wrong
 
@@ -72,11 +72,14 @@ def _conf() -> Path:
 
 def _named(verb: str, words: list[str]) -> list[str]:
     """`nasjac train KEY ...` as key=KEY, `nasjac theory depth=32 ...` as choices.depth=32: names that are the space's."""
-    if verb in ("train", "theory"):
+    of_architecture = issubclass(SCHEMAS[verb], ArchitectureConfig)
+    if verb == "train" or of_architecture:
         words = [word if "=" in word or word.startswith("-") else f"key='{word}'" for word in words]
-    if verb == "theory":
+    if of_architecture:
         own = "|".join(entry.name for entry in fields(SCHEMAS[verb]))
         words = [re.sub(rf"^(?!(?:{own})=)(?=\w+=)", "++choices.", word) for word in words]
+    if verb == "diagnose":  # model._target_=... although `model` has no options of its own
+        words = [re.sub(r"^(?=(?:model|input)\.)", "++", word) for word in words]
     return words
 
 

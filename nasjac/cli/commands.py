@@ -7,20 +7,27 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from nasjac.cli.foreign import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, stored_search, validation_of
 from nasjac.cli.runs import Run, recorded
 from nasjac.console import Console
+from nasjac.foreign.diagnose import FIRST
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
+from nasjac.verbs.diagnose import Options, diagnose
+from nasjac.verbs.diagnose import as_text as diagnosis_text
 from nasjac.verbs.draw import draw
+from nasjac.verbs.prescribe import as_text as prescribe_text
+from nasjac.verbs.prescribe import prescription
 from nasjac.verbs.report import folder_name, report
 from nasjac.verbs.search import Search, search
 from nasjac.verbs.theory import as_text as theory_text
@@ -107,20 +114,45 @@ def run_train(config: DictConfig, choices: Choices) -> int:
 
 
 def run_theory(config: DictConfig, choices: Choices) -> int:
-    """the closed forms of one architecture: of a stored one, or of a space's choices."""
+    """the closed forms of one architecture."""
     console, _ = _common(config)
+    found = theory(_architecture(config, choices), config.stream_variance, config.out)
+    console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else theory_text(found))
+    return 0
+
+
+def run_prescribe(config: DictConfig, choices: Choices) -> int:
+    """what brings one architecture to criticality."""
+    console, device = _common(config)
+    spec = _architecture(config, choices)
+    numbers = {name: config[name] for name in ("target", "tolerance", "stream_variance", "seed")}
+    found = prescription(spec, **numbers, out=config.out, device=device)
+    console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else prescribe_text(found))
+    return 0
+
+
+def _architecture(config: DictConfig, choices: Choices) -> Spec:
+    """A stored architecture by its key, or one of a space by its choices."""
     given = OmegaConf.to_container(config.choices, resolve=True)
     assert isinstance(given, dict)
     if config.key is None:
-        spec = spec_of(option("space", choices, config), {str(name): value for name, value in given.items()})
-    elif given:
+        return spec_of(option("space", choices, config), {str(name): value for name, value in given.items()})
+    if given:
         raise ValueError(f"`key` must stand alone, for its architecture is known, got {', '.join(map(str, given))} too")
-    else:
-        with Store(existing(config.database), read_only=True) as store:
-            key = store.resolve_key(str(config.key))
-            spec = Spec.from_json(json.dumps(store.architectures([key])[key].spec))
-    found = theory(spec, config.stream_variance, config.out)
-    console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else theory_text(found))
+    with Store(existing(config.database), read_only=True) as store:
+        key = store.resolve_key(str(config.key))
+        return Spec.from_json(json.dumps(store.architectures([key])[key].spec))
+
+
+def run_diagnose(config: DictConfig, choices: Choices) -> int:
+    """the layer-by-layer Jacobian of models."""
+    console, device = _common(config)
+    models = dict([made(config.model), *map(made, config.compare)])
+    options = Options(**{entry.name: plain(config[entry.name]) for entry in fields(Options)})
+    each = 2 * (FIRST * options.reinitialize if options.reinitialize else options.max_probes)
+    with console.bar("diagnose", each) as advance:
+        done = diagnose(models, batch_of(config.input), options, device, config.out, advance)
+    console.result(json.dumps(done.summary, allow_nan=False) if config.format == "json" else diagnosis_text(done))
     return 0
 
 
@@ -130,6 +162,8 @@ COMMANDS: dict[str, Callable[[DictConfig, Choices], int]] = {
     "report": run_report,
     "train": run_train,
     "theory": run_theory,
+    "prescribe": run_prescribe,
+    "diagnose": run_diagnose,
 }
 
 

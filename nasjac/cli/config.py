@@ -13,6 +13,7 @@ from nasjac.objectives import Budget
 from nasjac.scores import SCORES
 from nasjac.spaces import SPACES
 from nasjac.trainers import TRAINERS
+from nasjac.verbs.diagnose import Options as DiagnoseOptions
 from nasjac.verbs.search import SearchOptions
 from nasjac.verbs.validate import ValidationOptions
 
@@ -80,14 +81,49 @@ class ReportConfig(Common):
 
 
 @dataclass
-class TheoryConfig(Common):
-    """nasjac theory."""
+class ArchitectureConfig(Common):
+    """What the closed forms take: a stored architecture, or a space's choices; and its stream."""
 
     key: str | None = None
     space: Any = None
     choices: dict[str, Any] = field(default_factory=dict)
     stream_variance: float = 1.0
+
+
+@dataclass
+class TheoryConfig(ArchitectureConfig):
+    """nasjac theory."""
+
     out: str | None = "reports/theory"
+
+
+@dataclass
+class PrescribeConfig(ArchitectureConfig):
+    """nasjac prescribe."""
+
+    target: float = 0.0
+    tolerance: float = 1.0
+    seed: int = 0
+    out: str | None = "reports/prescribe"
+
+
+@dataclass
+class DiagnoseConfig(Common):
+    """nasjac diagnose."""
+
+    model: Any = None
+    input: Any = None
+    compare: list[Any] = field(default_factory=list)
+    layers: Any = DiagnoseOptions.layers
+    origin: str | None = DiagnoseOptions.origin
+    output: str | None = DiagnoseOptions.output
+    batchnorm: str = DiagnoseOptions.batchnorm
+    tokens: str = DiagnoseOptions.tokens
+    reinitialize: int = DiagnoseOptions.reinitialize
+    rel_error: float = DiagnoseOptions.rel_error
+    max_probes: int = DiagnoseOptions.max_probes
+    seed: int = DiagnoseOptions.seed
+    out: str = "reports/diagnose"
 
 
 SCHEMAS: dict[str, type[Common]] = {
@@ -96,6 +132,8 @@ SCHEMAS: dict[str, type[Common]] = {
     "train": TrainConfig,
     "report": ReportConfig,
     "theory": TheoryConfig,
+    "prescribe": PrescribeConfig,
+    "diagnose": DiagnoseConfig,
 }
 
 

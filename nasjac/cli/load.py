@@ -11,9 +11,14 @@ from typing import Any
 def load(name: str) -> Any:
     """The object package.module:name, which may lie in the current folder. ValueError if it is not there."""
     module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    import_from_here()
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"an option of your own must be package.module:name, got {name!r}: {error}") from error
+
+
+def import_from_here() -> None:
+    """Let modules in the current folder be imported."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())

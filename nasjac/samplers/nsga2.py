@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 @dataclass
 class _Known:
-    """Of a study's first `settled` trials, all finished: those that completed, by generation, and the choices they share."""
+    """Of a study's first `settled` trials, all finished: the completed ones by generation, and the choices they share."""
 
     settled: int = 0
     completed: defaultdict[int, list[FrozenTrial]] = field(default_factory=lambda: defaultdict(list))

@@ -1,0 +1,115 @@
+"""Which modules a model calls, in order, and where its residual stream is."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasjac.foreign.nested import floating, tensors
+
+#: holders of modules, which are nobody's block
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+#: most names that an error lists
+LISTED = 12
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module: the tensors it was given, and the first floating-point tensor it made."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    output: Tensor | None
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether its first floating-point tensor comes out in the shape in which it came in."""
+        first = next((tensor for tensor in self.inputs if tensor.is_floating_point()), None)
+        return first is not None and self.output is not None and first.shape == self.output.shape
+
+
+def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Call], Any]:
+    """The calls of one forward pass in the order in which they ended, and the model's output.
+
+    ValueError: activations are not finite; the first module where they are not is named.
+    """
+    calls: list[Call] = []
+
+    def watch(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            given = [tensor for _, tensor in tensors((args, kwargs))]
+            made = list(floating(output).values())
+            if not all(tensor.isfinite().all() for tensor in made) and all(_finite(tensor) for tensor in given):
+                raise ValueError(f"activations must be finite, got NaN or infinity from layer `{name or 'model'}` on")
+            calls.append(Call(name, module, tuple(given), next(iter(made), None)))
+
+        return hook
+
+    with ExitStack() as stack, torch.no_grad():
+        for name, module in model.named_modules():
+            handle = module.register_forward_hook(watch(name), with_kwargs=True)
+            stack.callback(handle.remove)
+        return calls, model(*args, **kwargs)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
+
+
+def stream(calls: Sequence[Call]) -> list[str]:
+    """The names of the repeated blocks whose outputs are the residual stream, in the order of their calls.
+
+    Blocks are modules of one class; of all classes that one whose modules most often keep the shape of their input, and
+    of those equally often the outermost. Single layers are no blocks unless there is nothing else: then layers with
+    weights are taken.
+    """
+    inside = {
+        call.name for call in calls if not isinstance(call.module, CONTAINERS) and call.name and call.output is not None
+    }
+    whole = [call for call in calls if call.name in inside]
+    composed = [call for call in whole if next(call.module.children(), None) is not None]
+    weighted = [call for call in whole if next(call.module.parameters(recurse=False), None) is not None]
+    for candidates in (composed, weighted):
+        kinds = Counter(type(call.module) for call in candidates)
+        repeated = [call for call in candidates if kinds[type(call.module)] > 1]
+        if repeated:
+            kept = Counter(type(call.module) for call in repeated if call.keeps_shape)
+            most = max(repeated, key=lambda call: (kept[type(call.module)], _count(call, kept, kinds), -_level(call)))
+            return list(dict.fromkeys(call.name for call in repeated if type(call.module) is type(most.module)))
+    return list(dict.fromkeys(call.name for call in weighted))
+
+
+def _count(call: Call, kept: Counter[type], kinds: Counter[type]) -> int:
+    """How often the class is called, where no class keeps its shape."""
+    return 0 if kept else kinds[type(call.module)]
+
+
+def _level(call: Call) -> int:
+    return call.name.count(".")
+
+
+def chosen(calls: Sequence[Call], layers: str | Sequence[str]) -> list[str]:
+    """The called modules that `layers` names or matches (* and ?). ValueError: one matches nothing; near names follow."""
+    names = list(dict.fromkeys(call.name for call in calls if call.name and call.output is not None))
+    patterns = [layers] if isinstance(layers, str) else list(layers)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, LISTED, 0.4) or names[:LISTED]
+            raise ValueError(
+                f"`layers` must name modules that the model calls, got {pattern!r}; near are {', '.join(near)}"
+            )
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def near(name: str, names: Sequence[str]) -> Sequence[str]:
+    """The names most like one that is not among them; the first ones if none is like it."""
+    return difflib.get_close_matches(name, names, LISTED, 0.4) or names[:LISTED]

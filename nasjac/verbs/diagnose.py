@@ -1,0 +1,174 @@
+"""diagnose: the layer-by-layer Jacobian of any model, as a table, a figure, a file and one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nasjac.foreign.diagnose import Diagnosis
+from nasjac.foreign.diagnose import diagnose as diagnosed
+from nasjac.foreign.example import example
+from nasjac.foreign.nested import mapped
+from nasjac.reporting import profiles
+from nasjac.reporting.verdict import laws, verdict
+from nasjac.tables import as_text as as_table
+
+Factory = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `nasjac.diagnose` takes beside a model and its inputs; `tokens` is auto, true or false."""
+
+    layers: str | tuple[str, ...] | None = None
+    origin: str | None = None
+    output: str | None = None
+    batchnorm: str = "batch"
+    tokens: str = "auto"
+    reinitialize: int = 0
+    rel_error: float = 0.05
+    max_probes: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tokens not in ("auto", "true", "false"):
+            raise ValueError(f"`tokens` must be one of auto, true, false, got {self.tokens!r}")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """As arguments of `nasjac.diagnose`."""
+        tokens = {"auto": None, "true": True, "false": False}[self.tokens]
+        return {**asdict(self), "tokens": tokens}
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """Models by name with their profiles: `summary` for JSON, and the files written."""
+
+    found: Mapping[str, Diagnosis]
+    summary: Mapping[str, Any]
+    files: Sequence[Path]
+
+
+def diagnose(
+    models: Mapping[str, Factory],
+    inputs: str | Callable[[], Any],
+    options: Options,
+    device: torch.device,
+    out: str,
+    advance: Callable[[int, str], None],
+) -> Diagnosed:
+    """Diagnose every model on the same inputs, the first one being the one that is asked for.
+
+    `inputs` is a description (`nasjac.foreign.example.FORMS`) or makes the batch. ValueError: what cannot be done, and
+    why; a factory or a model that fails has its own traceback printed first.
+    """
+    found: dict[str, Diagnosis] = {}
+    for name, make in models.items():
+        torch.manual_seed(options.seed)
+        with _own_traceback(name):
+            module = make()
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
+        batch = example(inputs, module, options.seed) if isinstance(inputs, str) else inputs()
+        batch = mapped(batch, lambda tensor: tensor.to(device))
+        model = partial(_on, make, device) if options.reinitialize else module.to(device)
+        with _own_traceback(name):
+            found[name] = diagnosed(model, batch, advance=partial(_tell, advance, name), **options.given)
+    summaries = [_summary(name, one) for name, one in found.items()]
+    summary = {**summaries[0], "compare": summaries[1:]}
+    return Diagnosed(found, summary, _written(Path(out), found, summary))
+
+
+def _on(make: Factory, device: torch.device) -> nn.Module:
+    return make().to(device)
+
+
+def _tell(advance: Callable[[int, str], None], name: str, done: int, total: int) -> None:
+    advance(done, name)
+
+
+@contextmanager
+def _own_traceback(name: str) -> Iterator[None]:
+    """What fails in somebody else's code is shown as it failed there, and then told in a sentence."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        package = str(Path(__file__).parent.parent)
+        ours = [place for place, frame in enumerate(frames) if frame.filename.startswith(package)]
+        if ours and ours[-1] == len(frames) - 1:
+            raise
+        theirs = error.__traceback__
+        for _ in range(ours[-1] + 1 if ours else 0):
+            theirs = theirs.tb_next if theirs else None
+        traceback.print_exception(type(error), error.with_traceback(theirs), theirs, chain=False, file=sys.stderr)
+        raise ValueError(f"`model` {name} raised {type(error).__name__} (its traceback is above): {error}") from error
+
+
+def _summary(name: str, found: Diagnosis) -> dict[str, Any]:
+    return {
+        "model": name,
+        "verdict": verdict(found),
+        "laws": {what: asdict(law) if law else None for what, law in laws(found).items()},
+        "inputs": found.inputs,
+        "initializations": found.initializations,
+        "probes": dict(found.probes),
+        "precision_reached": found.precision_reached,
+        "seconds": found.seconds,
+        "notes": list(found.notes),
+        "layers": [asdict(layer) for layer in found.layers],
+        "points": [{**asdict(point), "shape": list(point.shape)} for point in found.points],
+    }
+
+
+def _written(out: Path, found: Mapping[str, Diagnosis], summary: Mapping[str, Any]) -> list[Path]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        figures = [out / f"profile.{suffix}" for suffix in ("png", "svg")]
+        profiles.draw(found, figures)
+        (out / "profile.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+    return [out / "profile.json", *figures]
+
+
+def as_text(done: Diagnosed) -> str:
+    """A table for each model, its notes and its verdict; then where the files are."""
+    parts: list[str] = []
+    for name, found in done.found.items():
+        count = len(found.points)
+        forward, backward = found.layers[:count], found.layers[count:]
+        sequence = any(layer.token_log_mean is not None for layer in found.layers)
+        rows = []
+        for point, there, back in zip(found.points, forward, backward, strict=True):
+            row = [point.name, _cell(there.mean_log, there.standard_error), _cell(back.mean_log, back.standard_error)]
+            row += [_cell(at.token_log_mean, at.token_log_mean_error) for at in (there, back)] if sequence else []
+            gradient = _cell(point.weight_gradient, point.weight_gradient_error)
+            rows.append([*row, there.effective_rank, gradient, _cell(point.correlation, None)])
+        tokens = ("forward, between tokens", "backward, between tokens") if sequence else ()
+        columns = ("layer", "forward", "backward", *tokens, "rank", "weight gradient", "correlation")
+        parts.append(f"{name}\n{as_table(columns, rows).rstrip()}")
+        parts += ["\n".join(f"note: {note}" for note in found.notes)] if found.notes else []
+        parts.append(verdict(found))
+    parts.append(
+        "forward: E log of the squared norm of d layer / d input per unit; backward: of d output / d layer. Natural logs."
+    )
+    parts.append(f"Files: {', '.join(map(str, done.files))}")
+    return "\n\n".join(parts)
+
+
+def _cell(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
