@@ -327,6 +327,8 @@ def test_the_law_is_told_from_the_profile() -> None:
     power = law((1.1 * np.log(blocks) + noise).tolist(), errors)
     assert exponential is not None and exponential.kind == "exponential" and exponential.low < 0.3 < exponential.high
     assert power is not None and power.kind == "power law" and power.low < 1.1 < power.high
+    shifted = law((0.9 * np.log(blocks + 4) + noise / 10).tolist(), [0.002] * 12)
+    assert shifted is not None and shifted.offset == pytest.approx(4, rel=0.3) and abs(shifted.rate - 0.9) < 0.15
     assert law([0.1, 0.2, 0.3], [0.0] * 3) is None
 
 

@@ -82,9 +82,8 @@ def _origin(calls: Sequence[Call], args: Any, kwargs: Any, name: str | None) -> 
             return Origin(name, real[name], in_module=False)
         if name in made:
             return Origin(name, made[name], in_module=True)
-        raise ValueError(
-            f"`origin` must be an input ({', '.join(real) or 'none is real'}) or a called module, got {name!r}"
-        )
+        choices = ", ".join([*real, *near(name, list(made))])
+        raise ValueError(f"`origin` must be a real input or a called module, got {name!r}; near are {choices}")
     if len(real) > 1:
         raise ValueError(f"`origin` must say which input is varied, one of {', '.join(real)}, got none")
     if real:

@@ -68,33 +68,24 @@ def _finite(tensor: Tensor) -> bool:
 def stream(calls: Sequence[Call]) -> list[str]:
     """The names of the repeated blocks whose outputs are the residual stream, in the order of their calls.
 
-    Blocks are modules of one class; of all classes that one whose modules most often keep the shape of their input, and
-    of those equally often the outermost. Single layers are no blocks unless there is nothing else: then layers with
-    weights are taken.
+    Blocks are modules of one class that are called more than once and mostly keep the shape of their input: of such
+    classes the outermost. If none does, the one that keeps it most often, or else is called most often. Single layers are
+    no blocks unless there is nothing else: then layers with weights are taken.
     """
-    inside = {
-        call.name for call in calls if not isinstance(call.module, CONTAINERS) and call.name and call.output is not None
-    }
-    whole = [call for call in calls if call.name in inside]
+    whole = [call for call in calls if call.name and call.output is not None and not isinstance(call.module, CONTAINERS)]
     composed = [call for call in whole if next(call.module.children(), None) is not None]
     weighted = [call for call in whole if next(call.module.parameters(recurse=False), None) is not None]
     for candidates in (composed, weighted):
-        kinds = Counter(type(call.module) for call in candidates)
-        repeated = [call for call in candidates if kinds[type(call.module)] > 1]
+        count = Counter(type(call.module) for call in candidates)
+        kept = Counter(type(call.module) for call in candidates if call.keeps_shape)
+        level = {type(call.module): call.name.count(".") for call in candidates}
+        repeated = [kind for kind, number in count.items() if number > 1]
+        steady = [kind for kind in repeated if kept[kind] > 1 and 2 * kept[kind] >= count[kind]]
         if repeated:
-            kept = Counter(type(call.module) for call in repeated if call.keeps_shape)
-            most = max(repeated, key=lambda call: (kept[type(call.module)], _count(call, kept, kinds), -_level(call)))
-            return list(dict.fromkeys(call.name for call in repeated if type(call.module) is type(most.module)))
+            found = min(steady, key=lambda kind: (level[kind], -kept[kind])) if steady else None
+            found = found or max(repeated, key=lambda kind: (kept[kind], count[kind], -level[kind]))
+            return list(dict.fromkeys(call.name for call in candidates if type(call.module) is found))
     return list(dict.fromkeys(call.name for call in weighted))
-
-
-def _count(call: Call, kept: Counter[type], kinds: Counter[type]) -> int:
-    """How often the class is called, where no class keeps its shape."""
-    return 0 if kept else kinds[type(call.module)]
-
-
-def _level(call: Call) -> int:
-    return call.name.count(".")
 
 
 def chosen(calls: Sequence[Call], layers: str | Sequence[str]) -> list[str]:

@@ -6,6 +6,8 @@ expected, gates    log E 𝒥 layer by layer over weights and gates; gates that 
 fluctuations       spread over initializations, effective rank
 correlation        how far two inputs stay apart
 critical, gated    where 𝒥 neither grows nor decays; moments over gate patterns at one constant energy
+sensitivity        how log 𝒥 answers to gains, scales and skip probabilities
+newton             a root inside a bracket
 graphs             random DAGs, DenseNets, zero-padded convolutions
 tokens, grams, attention   transformers, by the Gram matrix of their tokens
 norms              the Jacobian of LayerNorm and RMSNorm

@@ -32,11 +32,15 @@ class Means(NamedTuple):
 
 
 class _Law(NamedTuple):
-    """What is known of one activation, each as a function of q; `variance_slope` is dV/dq, `derivative_fourth` E phi'⁴."""
+    """What is known of one activation, each as a function of q.
+
+    `variance_slope` is dV/dq, `derivative_slope` dS/dq, `derivative_fourth` E phi'⁴.
+    """
 
     moments: Callable[[Array], Moments]
     means: Callable[[Array], Means]
     variance_slope: Callable[[Array], Array]
+    derivative_slope: Callable[[Array], Array]
     derivative_fourth: Callable[[Array], Array]
 
 
@@ -52,9 +56,19 @@ def _gelu_moments(q: Array) -> Moments:
 
 
 def _gelu_slope(q: Array) -> Array:
+    return np.asarray(_gelu_moments(q).second / q + _gelu_curvature(q) / (2 * math.pi))
+
+
+def _gelu_curvature(q: Array) -> Array:
+    """2π q d(V/q)/dq."""
     bounded, root = q / (1 + q), np.sqrt(1 + 2 * q)
-    curvature = bounded / root + 2 * bounded * ((1 - q * bounded) / (1 + 2 * q)) / root
-    return np.asarray(_gelu_moments(q).second / q + curvature / (2 * math.pi))
+    return np.asarray(bounded / root + 2 * bounded * ((1 - q * bounded) / (1 + 2 * q)) / root)
+
+
+def _gelu_derivative_slope(q: Array) -> Array:
+    """S is V/q + q (1 + 2q)^(−3/2) / 2π."""
+    last = (1 - q) / (1 + 2 * q) / (1 + 2 * q) / np.sqrt(1 + 2 * q)
+    return np.asarray((_gelu_curvature(q) / q + last) / (2 * math.pi))
 
 
 def _tanh_moments(q: Array) -> Moments:
@@ -81,6 +95,12 @@ def _tanh_slope(q: Array) -> Array:
     return 3 * derivative_second + 2 * second - 2
 
 
+def _tanh_derivative_slope(q: Array) -> Array:
+    """q S' = ½ E x (phi'²)' = −2 E x tanh(x) sech⁴(x), by Stein's lemma; from the table, and −2 q before it."""
+    tabled = _table("tanh slope")(np.clip(q, SMALL_Q, LARGE_Q))[0]
+    return np.asarray(np.where(q < SMALL_Q, -2.0, tabled / q))
+
+
 def _tabled_fourth(name: str) -> Callable[[Array], Array]:
     return lambda q: _table(f"{name} fourth")(np.clip(q, SMALL_Q, LARGE_Q))[0]
 
@@ -90,27 +110,31 @@ _LAWS: dict[str, _Law] = {
         lambda q: Moments(q, np.ones_like(q)),
         lambda q: Means(np.zeros_like(q), np.ones_like(q)),
         np.ones_like,
+        np.zeros_like,
         np.ones_like,
     ),
     "relu": _Law(
         lambda q: Moments(q / 2, np.full_like(q, 0.5)),
         lambda q: Means(np.sqrt(q / (2 * math.pi)), np.full_like(q, 0.5)),
         lambda q: np.full_like(q, 0.5),
+        np.zeros_like,
         lambda q: np.full_like(q, 0.5),
     ),
     "erf": _Law(
         _erf_moments,
         lambda q: Means(np.zeros_like(q), 2 / np.sqrt(math.pi * (1 + 2 * q))),
         lambda q: 4 / math.pi / ((1 + 2 * q) * np.sqrt(1 + 4 * q)),
+        lambda q: -8 / math.pi / ((1 + 4 * q) * np.sqrt(1 + 4 * q)),
         lambda q: 16 / math.pi**2 / np.sqrt(1 + 8 * q),
     ),
     "gelu": _Law(
         _gelu_moments,
         lambda q: Means(q / np.sqrt(2 * math.pi * (1 + q)), np.full_like(q, 0.5)),
         _gelu_slope,
+        _gelu_derivative_slope,
         _tabled_fourth("gelu"),
     ),
-    "tanh": _Law(_tanh_moments, _tanh_means, _tanh_slope, _tabled_fourth("tanh")),
+    "tanh": _Law(_tanh_moments, _tanh_means, _tanh_slope, _tanh_derivative_slope, _tabled_fourth("tanh")),
 }
 
 #: activation -> V(q) and S(q)
@@ -119,6 +143,8 @@ MOMENTS: dict[str, Callable[[Array], Moments]] = {name: law.moments for name, la
 MEANS: dict[str, Callable[[Array], Means]] = {name: law.means for name, law in _LAWS.items()}
 #: activation -> dV/dq
 VARIANCE_SLOPES: dict[str, Callable[[Array], Array]] = {name: law.variance_slope for name, law in _LAWS.items()}
+#: activation -> dS/dq; beyond [1e-8, 1e8] that of tanh is its series' first term
+DERIVATIVE_SLOPES: dict[str, Callable[[Array], Array]] = {name: law.derivative_slope for name, law in _LAWS.items()}
 #: activation -> E phi'⁴; for gelu and tanh that of the nearest q in [1e-8, 1e8]
 DERIVATIVE_FOURTHS: dict[str, Callable[[Array], Array]] = {name: law.derivative_fourth for name, law in _LAWS.items()}
 
@@ -165,6 +191,7 @@ class _Table:
 def _table(name: str) -> _Table:
     functions: dict[str, Callable[[Array], Array]] = {
         "tanh": lambda q: np.stack(_tanh_even_means(q)),
+        "tanh slope": lambda q: np.stack(_even_means(q, lambda x: -2 * x * np.tanh(x) * np.cosh(x) ** -4.0)),
         "tanh fourth": lambda q: np.stack(_even_means(q, lambda x: np.cosh(x) ** -8.0)),
         "gelu fourth": lambda q: np.stack(_even_means(q, _gelu_even_fourth)),
     }

@@ -44,7 +44,7 @@ def norms(summary: Mapping[str, Any]) -> Figure:
         if typical != mean:
             axes.plot(typical, color=colour, linewidth=1.4, linestyle="--", label="typical over skip patterns")
     axes.set(xlabel="layer l", ylabel=LOG_NORM)
-    return _titled(figure, axes, summary)
+    return titled(figure, axes, summary)
 
 
 def skip_density(summary: Mapping[str, Any], densities: Array, curves: ExpectedNorms) -> Figure:
@@ -61,7 +61,7 @@ def skip_density(summary: Mapping[str, Any], densities: Array, curves: ExpectedN
         if critical is not None:
             axes.plot(critical, 0.0, "o", color=colour, markersize=7, label=f"{name} = {critical:.4g}")
     axes.set(xlabel="skip density s", ylabel=LOG_NORM, xlim=(0, 1))
-    return _titled(figure, axes, summary)
+    return titled(figure, axes, summary)
 
 
 def path_lengths(summary: Mapping[str, Any]) -> Figure:
@@ -77,10 +77,11 @@ def path_lengths(summary: Mapping[str, Any]) -> Figure:
     axes.axvline(depth, color=LINES[0], linewidth=1.6, linestyle="--", label=f"effective depth {depth:.4g}")
     axes.set(xlabel="path length (blocks)", ylabel="energy-weighted probability")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _titled(figure, axes, summary)
+    return titled(figure, axes, summary)
 
 
-def _titled(figure: Figure, axes: Axes, summary: Mapping[str, Any]) -> Figure:
+def titled(figure: Figure, axes: Axes, summary: Mapping[str, Any]) -> Figure:
+    """The figure with the architecture above it: its key, depth, width, placement, activation, and where the norms hold."""
     spec = summary["spec"]
     parts = [f"{len(spec['blocks'])} blocks", f"width {spec['width']}", spec.get("placement", "none")]
     validity = "exact at any width" if summary["exact"] else r"$N \to \infty$"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import Literal, NamedTuple, TypeGuard
 
 import numpy as np
+from scipy import stats
 
 from nasjac.estimators import Array
 from nasjac.foreign.diagnose import Diagnosis
@@ -20,45 +21,61 @@ FAR = math.log(1e3)
 PLATEAU, EDGE = 1.0, 3.0
 
 
+#: how sure a third parameter must be, from how many blocks on, and what rounding leaves of a residual
+SURE, OFFSET_FROM, ROUNDING = 0.99, 6, 1e-6
+
+
 @dataclass(frozen=True)
 class Law:
-    """How 𝒥 changes with the block number l: exponential, 𝒥 ∝ e^(rate l), or a power law, 𝒥 ∝ l^rate.
+    """How 𝒥 changes with the block number l: exponential, 𝒥 ∝ e^(rate l), or a power law, 𝒥 ∝ (l + offset)^rate.
 
     `low`, `high`  95% interval of the rate, from the residuals of the fit and the standard errors of the norms
+    `offset`       as in normed networks, whose stream starts with a size of its own; None of an exponential
     """
 
     kind: Literal["exponential", "power law"]
     rate: float
     low: float
     high: float
+    offset: float | None = None
 
 
 def law(logs: Sequence[float | None], errors: Sequence[float | None]) -> Law | None:
-    """The better of both laws for log 𝒥 after 1, 2, ... blocks, by least squares; None for fewer than four blocks.
+    """The law that log 𝒥 after 1, 2, ... blocks follows, by least squares; None for fewer than four blocks.
 
-    Rows without a logarithm are left out.
+    The better of the exponential and the pure power law, unless a power law with an offset is better beyond chance (F
+    test). Blocks without a logarithm are left out.
     """
     known = [(n, y, e or 0.0) for n, (y, e) in enumerate(zip(logs, errors, strict=True), start=1) if y is not None]
     if len(known) < FEWEST:
         return None
     number, value, error = np.array(known).T
-    (rate, spread, rest), (power, power_spread, power_rest) = (
-        _line(scale, value, error) for scale in (number, np.log(number))
-    )
-    if rest <= power_rest:
-        return Law("exponential", rate, rate - spread, rate + spread)
-    return Law("power law", power, power - power_spread, power + power_spread)
+    best = min((_line(number, value, error), None), (_line(np.log(number), value, error), 0.0), key=lambda fit: fit[0].rest)
+    if len(known) >= OFFSET_FROM:
+        offsets = np.geomspace(0.1, 10 * len(known), 100).tolist()
+        shifted = min(((_line(np.log(number + o), value, error), o) for o in offsets), key=lambda fit: fit[0].rest)
+        noise = (shifted[0].rest + len(known) * ROUNDING**2) / (len(known) - 3)
+        if best[0].rest - shifted[0].rest > stats.f.ppf(SURE, 1, len(known) - 3) * noise:
+            best = shifted
+    line, offset = best
+    kind: Literal["exponential", "power law"] = "exponential" if offset is None else "power law"
+    return Law(kind, line.slope, line.slope - line.half, line.slope + line.half, offset)
 
 
-def _line(x: Array, y: Array, errors: Array) -> tuple[float, float, float]:
-    """Slope, half its 95% interval, and the sum of squared residuals of a straight line."""
-    from scipy.stats import t
+class _Line(NamedTuple):
+    """A straight line: its slope, half the slope's 95% interval, and the sum of squared residuals."""
 
+    slope: float
+    half: float
+    rest: float
+
+
+def _line(x: Array, y: Array, errors: Array) -> _Line:
     centred = x - x.mean()
     slope = float(centred @ y / (centred @ centred))
     rest = float(np.sum((y - y.mean() - slope * centred) ** 2))
     variance = (rest / (len(x) - 2) + float(np.mean(errors**2))) / float(centred @ centred)
-    return slope, float(t.ppf(0.975, len(x) - 2)) * math.sqrt(variance), rest
+    return _Line(slope, float(stats.t.ppf(0.975, len(x) - 2)) * math.sqrt(variance), rest)
 
 
 def laws(found: Diagnosis) -> dict[str, Law | None]:
@@ -86,12 +103,14 @@ def verdict(found: Diagnosis) -> str:
 def _growth(what: str, found: Law | None, blocks: int) -> str:
     if found is None:
         return f"{blocks} blocks are too few for a law of {what}" if what == "𝒥" else ""
+    trend = "grows" if found.low > 0 else "shrinks" if found.high < 0 else "neither grows nor shrinks"
     if found.kind == "exponential":
         factor, low, high = (math.exp(value) for value in (found.rate, found.low, found.high))
-        trend = "grows" if found.rate > 0 else "shrinks"
-        return f"{what} {trend} exponentially, by a factor of {factor:.3g} a block (95%: {low:.3g} to {high:.3g})"
-    trend = "grows" if found.rate > 0 else "shrinks"
-    return f"{what} {trend} as a power of depth, l^{found.rate:.2f} (95%: {found.low:.2f} to {found.high:.2f})"
+        how = f"exponentially, by a factor of {factor:.3g} a block (95%: {low:.3g} to {high:.3g})"
+    else:
+        depth = f"(l + {found.offset:.2g})" if found.offset else "l"
+        how = f"as a power of depth, {depth}^{found.rate:.2f} (95%: {found.low:.2f} to {found.high:.2f})"
+    return f"{what} {trend} {how}" if found.low * found.high > 0 else f"{what} {trend} along the blocks"
 
 
 def _total(total: float | None) -> str:
