@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nasjac.foreign.tangents import LinearTangents, tangent
 from nasjac.foreign.taps import Pass
 from nasjac.jacobian import on_sphere
 
@@ -60,7 +61,7 @@ class Prober:
         """
         start = self.run.origin.tensor
         probe = self._sphere(start)
-        with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+        with torch.no_grad(), forward_ad.dual_level(), LinearTangents(), sdpa_kernel(SDPBackend.MATH):
             dual = forward_ad.make_dual(start, probe)  # type: ignore[no-untyped-call]
             kept, output = self.run(dual, _tangent)
             vectors = [probe, *(tangent for _, tangent in kept), _tangent(output)]
@@ -131,8 +132,8 @@ class Prober:
 
 
 def _tangent(tensor: Tensor) -> Tensor:
-    tangent: Tensor | None = forward_ad.unpack_dual(tensor).tangent  # type: ignore[no-untyped-call]
-    return torch.zeros_like(tensor) if tangent is None else tangent
+    found = tangent(tensor)
+    return torch.zeros_like(tensor) if found is None else found
 
 
 def _pull(layer: Tensor, start: Tensor, probe: Tensor) -> Tensor:
