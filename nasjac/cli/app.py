@@ -78,7 +78,7 @@ def _named(verb: str, words: list[str]) -> list[str]:
     if of_architecture:
         own = "|".join(entry.name for entry in fields(SCHEMAS[verb]))
         words = [re.sub(rf"^(?!(?:{own})=)(?=\w+=)", "++choices.", word) for word in words]
-    if verb == "diagnose":  # model._target_=... although `model` has no options of its own
+    if verb in ("diagnose", "prescribe"):  # model._target_=... although `model` has no options of its own
         words = [re.sub(r"^(?=(?:model|input)\.)", "++", word) for word in words]
     return words
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import count
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -28,6 +29,8 @@ from nasjac.verbs.diagnose import as_text as diagnosis_text
 from nasjac.verbs.draw import draw
 from nasjac.verbs.prescribe import as_text as prescribe_text
 from nasjac.verbs.prescribe import prescription
+from nasjac.verbs.prescribe_model import as_text as prescribe_model_text
+from nasjac.verbs.prescribe_model import prescribe_model
 from nasjac.verbs.report import folder_name, report
 from nasjac.verbs.search import Search, search
 from nasjac.verbs.theory import as_text as theory_text
@@ -122,12 +125,29 @@ def run_theory(config: DictConfig, choices: Choices) -> int:
 
 
 def run_prescribe(config: DictConfig, choices: Choices) -> int:
-    """what brings one architecture to criticality."""
+    """what brings one architecture, or the blocks of a model, to criticality."""
     console, device = _common(config)
+    if config.model is not None:
+        return _prescribe_model(config, console, device)
     spec = _architecture(config, choices)
     numbers = {name: config[name] for name in ("target", "tolerance", "stream_variance", "seed")}
     found = prescription(spec, **numbers, out=config.out, device=device)
     console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else prescribe_text(found))
+    return 0
+
+
+def _prescribe_model(config: DictConfig, console: Console, device: torch.device) -> int:
+    if config.key is not None or config.choices:
+        raise ValueError("`model` must stand alone, without an architecture's key or choices")
+    if config.blocks is None:
+        raise ValueError("`blocks` must name the residual blocks of the model, such as transformer.h, got None")
+    name, make = made(config.model)
+    with console.bar("prescribe", 20) as advance:
+        steps = count(1)
+        tell = lambda _, text: advance(next(steps), text)  # noqa: E731
+        numbers = (config.target, config.tolerance, config.seed)
+        found = prescribe_model(name, make, batch_of(config.input), config.blocks, *numbers, device, config.out, tell)
+    console.result(json.dumps(found, allow_nan=False) if config.format == "json" else prescribe_model_text(found))
     return 0
 
 

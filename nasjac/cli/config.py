@@ -99,8 +99,11 @@ class TheoryConfig(ArchitectureConfig):
 
 @dataclass
 class PrescribeConfig(ArchitectureConfig):
-    """nasjac prescribe."""
+    """nasjac prescribe: of an architecture, or of a `model` with its `input` and its residual `blocks`."""
 
+    model: Any = None
+    input: Any = None
+    blocks: str | None = None
     target: float = 0.0
     tolerance: float = 1.0
     seed: int = 0

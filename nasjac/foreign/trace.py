@@ -88,7 +88,7 @@ def stream(calls: Sequence[Call]) -> list[str]:
     return list(dict.fromkeys(call.name for call in weighted))
 
 
-def chosen(calls: Sequence[Call], layers: str | Sequence[str]) -> list[str]:
+def chosen(calls: Sequence[Call], layers: str | Sequence[str], what: str = "layers") -> list[str]:
     """The called modules that `layers` names or matches (* and ?). ValueError: one matches nothing; near names follow."""
     names = list(dict.fromkeys(call.name for call in calls if call.name and call.output is not None))
     patterns = [layers] if isinstance(layers, str) else list(layers)
@@ -96,7 +96,7 @@ def chosen(calls: Sequence[Call], layers: str | Sequence[str]) -> list[str]:
         if not any(fnmatchcase(name, pattern) for name in names):
             near = difflib.get_close_matches(pattern, names, LISTED, 0.4) or names[:LISTED]
             raise ValueError(
-                f"`layers` must name modules that the model calls, got {pattern!r}; near are {', '.join(near)}"
+                f"`{what}` must name modules that the model calls, got {pattern!r}; near are {', '.join(near)}"
             )
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 

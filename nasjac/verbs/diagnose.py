@@ -75,19 +75,26 @@ def diagnose(
     """
     found: dict[str, Diagnosis] = {}
     for name, make in models.items():
-        torch.manual_seed(options.seed)
-        with _own_traceback(name):
-            module = make()
-        if not isinstance(module, nn.Module):
-            raise ValueError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
-        batch = example(inputs, module, options.seed) if isinstance(inputs, str) else inputs()
-        batch = mapped(batch, lambda tensor: tensor.to(device))
-        model = partial(_on, make, device) if options.reinitialize else module.to(device)
-        with _own_traceback(name):
+        module, batch = built(name, make, inputs, options.seed, device)
+        model = partial(_on, make, device) if options.reinitialize else module
+        with own_traceback(name):
             found[name] = diagnosed(model, batch, advance=partial(_tell, advance, name), **options.given)
-    summaries = [_summary(name, one) for name, one in found.items()]
+    summaries = [summary_of(name, one) for name, one in found.items()]
     summary = {**summaries[0], "compare": summaries[1:]}
     return Diagnosed(found, summary, _written(Path(out), found, summary))
+
+
+def built(
+    name: str, make: Factory, inputs: str | Callable[[], Any], seed: int, device: torch.device
+) -> tuple[nn.Module, Any]:
+    """A model of the user's own and its batch, on the device. ValueError: it fails, or is not a module."""
+    torch.manual_seed(seed)
+    with own_traceback(name):
+        module = make()
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
+    batch = example(inputs, module, seed) if isinstance(inputs, str) else inputs()
+    return module.to(device), mapped(batch, lambda tensor: tensor.to(device))
 
 
 def _on(make: Factory, device: torch.device) -> nn.Module:
@@ -99,7 +106,7 @@ def _tell(advance: Callable[[int, str], None], name: str, done: int, total: int)
 
 
 @contextmanager
-def _own_traceback(name: str) -> Iterator[None]:
+def own_traceback(name: str) -> Iterator[None]:
     """What fails in somebody else's code is shown as it failed there, and then told in a sentence."""
     try:
         yield
@@ -116,7 +123,8 @@ def _own_traceback(name: str) -> Iterator[None]:
         raise ValueError(f"`model` {name} raised {type(error).__name__} (its traceback is above): {error}") from error
 
 
-def _summary(name: str, found: Diagnosis) -> dict[str, Any]:
+def summary_of(name: str, found: Diagnosis) -> dict[str, Any]:
+    """Everything of a diagnosis, for JSON."""
     return {
         "model": name,
         "verdict": verdict(found),
