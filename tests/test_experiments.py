@@ -93,6 +93,18 @@ def test_placement(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "figure.png").stat().st_size > 0
 
 
+def test_foreign_models(tmp_path: Path) -> None:
+    """The DenseNet alone, which needs no other package."""
+    small = ["models=[densenet]", "depths=[4,8]", "pixels=16", "batch=2", "reinitialize=2"]
+    found = run("006_foreign_models", tmp_path, "out=here", *small)
+    rows = found["rows"]
+    assert isinstance(rows, list) and [row["blocks"] for row in rows] == [4, 8]
+    assert all(row["norm_law"] and row["norm_low"] <= row["norm_rate"] <= row["norm_high"] for row in rows)
+    layers = table(tmp_path / "here" / "layers.csv")
+    assert {row["direction"] for row in layers} == {"forward", "backward"} and len(layers) == 2 * (4 + 8 + 4)
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
 def test_every_experiment_is_a_folder_with_its_story() -> None:
     for folder in EXPERIMENTS.iterdir():
         assert (folder / "README.md").read_text().startswith("# ")
