@@ -16,7 +16,12 @@ from nasjac.placement import PLACEMENTS
 NORMS = ("layernorm", "rmsnorm")
 NORM_EPS = 1e-5  # torch's default for LayerNorm
 BRANCHES = ("two_matrix", "one_matrix")
-KINDS = ("residual_mlp",)
+OPS = ("ffn", "attention")
+POSITIONS = ("learned", "rotary")
+LOGIT_SCALES = ("inverse_sqrt", "inverse")
+
+#: kind -> what its blocks may be
+KINDS: dict[str, tuple[str, ...]] = {"residual_mlp": ("ffn",), "transformer_lm": OPS}
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,16 @@ class Block:
     `skip`  1 keeps the identity path, 0 cuts it; between them it is the probability with which the path is kept, which
             makes the Spec an ensemble of networks.
     `scale` factor on the branch output.
+    `op`    what F is: ffn, or attention of tokens to each other
     """
 
     keep: bool = True
     skip: float = 1.0
     scale: float = 1.0
+    op: str = "ffn"
 
     def __post_init__(self) -> None:
+        check_choice("op", self.op, OPS)
         if not isinstance(self.keep, bool):
             raise ValueError(f"`keep` must be true or false, got {self.keep!r}")
         _check_number("skip", self.skip, low=0.0, high=1.0)
@@ -50,13 +58,19 @@ class Block:
 class Spec:
     """An architecture: its blocks, and what they have in common.
 
-    `width`        units of the residual stream (and of the hidden layer of a two-matrix branch)
+    `kind`         one of `KINDS`: residual_mlp; transformer_lm, a causal decoder over token ids
+    `width`        units of the residual stream
     `blocks`       the residual blocks, input side first
     `placement`    where the norm sits, one of `nasjac.placement.PLACEMENTS`
     `norm`         layernorm or rmsnorm
     `activation`   one of `nasjac.activations.ACTIVATIONS`
-    `branch`       two_matrix, F(x) = W2 phi(W1 x), or one_matrix, F(x) = W phi(x)
+    `branch`       two_matrix, F(x) = W2 phi(W1 x), or one_matrix, F(x) = W phi(x), of an MLP
     `weight_gain`  standard deviation of a branch weight is weight_gain / sqrt(fan_in)
+    `ffn_ratio`    hidden units of a two-matrix branch, in widths
+    `heads`        of attention, `width` / `heads` units each, an even number with rotary positions
+    `positions`    of tokens: learned, added to their embedding, or rotary, in queries and keys (Su et al. 2021)
+    `logit_scale`  of attention: inverse_sqrt, 1/√d, or inverse, 1/d, d the units of a head (Yang et al. 2022)
+    `query_gain`   standard deviation of query and key weights is query_gain / sqrt(fan_in)
 
     >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
     True
@@ -70,6 +84,11 @@ class Spec:
     activation: str = "relu"
     branch: str = "two_matrix"
     weight_gain: float = 1.0
+    ffn_ratio: int = 1
+    heads: int = 1
+    positions: str = "learned"
+    logit_scale: str = "inverse_sqrt"
+    query_gain: float = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
@@ -81,17 +100,52 @@ class Spec:
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("branch", self.branch, BRANCHES)
         _check_number("weight_gain", self.weight_gain, low=0.0, open_low=True)
+        for name in ("ffn_ratio", "heads"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}")
+        check_choice("positions", self.positions, POSITIONS)
+        check_choice("logit_scale", self.logit_scale, LOGIT_SCALES)
+        _check_number("query_gain", self.query_gain, low=0.0, open_low=True)
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        """What the fields must be to each other."""
+        others = {block.op for block in self.blocks} - set(KINDS[self.kind])
+        if others:
+            raise ValueError(f"`op` must be one of {', '.join(KINDS[self.kind])} in a {self.kind}, got {others.pop()!r}")
+        even = 2 if self.positions == "rotary" and self.uses_attention else 1
+        if self.width % (self.heads * even):
+            rule = f"a multiple of `heads`{' and even for each head, with rotary positions' if even == 2 else ''}"
+            raise ValueError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
+        if self.branch == "one_matrix" and (self.ffn_ratio != 1 or self.kind != "residual_mlp"):
+            raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in a transformer, got 'one_matrix'")
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether its inputs are sequences of token ids."""
+        return self.kind == "transformer_lm"
+
+    @property
+    def uses_attention(self) -> bool:
+        """Whether some kept block attends."""
+        return any(block.keep and block.op == "attention" for block in self.blocks)
 
     @cached_property
     def canonical(self) -> Spec:
         """The same network without what cannot matter: pruned blocks, and choices that no kept block uses."""
         blocks = tuple(block for block in self.blocks if block.keep)
-        if not blocks:
-            bare = Spec(width=self.width, blocks=(), kind=self.kind)
-            return self if self == bare else bare
-        norm = self.norm if PLACEMENTS[self.placement].uses_norm else NORMS[0]
-        unchanged = len(blocks) == len(self.blocks) and norm == self.norm
-        return self if unchanged else replace(self, blocks=blocks, norm=norm)
+        used = {
+            **dict.fromkeys(("placement", "weight_gain"), bool(blocks)),
+            **dict.fromkeys(("activation", "branch", "ffn_ratio"), any(block.op == "ffn" for block in blocks)),
+            **dict.fromkeys(("heads", "logit_scale", "query_gain"), self.uses_attention),
+            "norm": bool(blocks) and PLACEMENTS[self.placement].uses_norm,
+            "positions": self.kind != "residual_mlp",
+        }
+        plain = {
+            name: DEFAULTS[name] for name, is_used in used.items() if not is_used and getattr(self, name) != DEFAULTS[name]
+        }
+        return replace(self, blocks=blocks, **plain) if plain or len(blocks) < len(self.blocks) else self
 
     @cached_property
     def key(self) -> str:
@@ -137,6 +191,8 @@ def _check_number(name: str, value: object, low: float, high: float = math.inf, 
 
 
 SPEC_FIELDS, BLOCK_FIELDS = fields(Spec), fields(Block)
+#: what a field of a Spec is where nothing is said
+DEFAULTS: dict[str, Any] = {entry.name: entry.default for entry in SPEC_FIELDS}
 
 
 def _non_default(item: Spec | Block, entries: tuple[Field[Any], ...]) -> dict[str, Any]:

@@ -253,7 +253,7 @@ def only_products(specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
         vectors = torch.ones(len(draws.draws), routes.rows * plan.inputs * max(ahead, back), width, device=draws.device)
         for count, order, transpose in ((ahead, range(routes.blocks), True), (back, reversed(range(routes.blocks)), False)):
             for number in order if count else ():
-                inner = routes.at(number).inner
+                inner = routes.at(number).hidden[0].inner
                 active = routes.active(number)
                 two = 0 if inner is None else active if inner.rows is None else len(inner.rows)
                 for role, rows in (("inner", two), ("outer", active)):

@@ -207,7 +207,7 @@ def test_finished_rows_leave_and_one_matrix_branches_have_one_product() -> None:
     specs = [Spec(WIDTH, (Block(),) * depth, branch=BRANCHES[depth % 2]) for depth in range(12, 0, -1)]
     routes = Routes(specs, torch.float32, torch.device("cpu"))
     assert [routes.active(block) for block in range(12)] == [12] * 4 + [8] * 4 + [4] * 4
-    inner = routes.at(0).inner
+    inner = routes.at(0).hidden[0].inner
     assert inner is not None and inner.kept == 6 and inner.rows is not None and len(inner.rows) == 8
 
 

@@ -75,7 +75,7 @@ def test_a_network_of_pruned_blocks_is_the_identity() -> None:
         (lambda: Spec(width=8, blocks=(), weight_gain=float("nan")), ["weight_gain", "finite", "nan"]),
         (lambda: Block(skip=1.5), ["skip", "[0, 1]", "1.5"]),
         (lambda: Block(skip=0, scale=0), ["scale", "greater than 0", "0"]),
-        (lambda: Spec.from_json('{"width": 8, "blocks": [], "heads": 4}'), ["heads", "its fields are"]),
+        (lambda: Spec.from_json('{"width": 8, "blocks": [], "colour": 4}'), ["colour", "its fields are"]),
     ],
 )
 def test_bad_values_are_named(make: object, words: list[str]) -> None:

@@ -6,14 +6,24 @@ import torch
 from torch import nn
 
 from nasjac.networks.mlp import ResidualMLP
+from nasjac.networks.transformer import TransformerLM
 from nasjac.spec import Spec
 
 
-def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None) -> nn.Module:
-    """An ordinary module [batch, inputs] -> [batch, outputs], initialized by the law that scores assume.
+def build(
+    spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None, context: int | None = None
+) -> nn.Module:
+    """An ordinary module, initialized by the law that scores assume; pruned blocks are left out.
 
-    Pruned blocks are left out. ValueError for an ensemble: it stands for many networks.
+    residual_mlp    [batch, inputs] -> [batch, outputs]
+    transformer_lm  ids below `inputs` [batch, T] -> [batch, T, outputs]; T at most `context`, which learned positions need
+
+    ValueError: an ensemble, which stands for many networks; no context.
     """
     if spec.is_ensemble:
         raise ValueError("`skip` must be 0 or 1 in every block of a network to build, got a probability (an ensemble)")
-    return ResidualMLP(spec.canonical, inputs, outputs, generator)
+    if spec.kind == "residual_mlp":
+        return ResidualMLP(spec.canonical, inputs, outputs, generator)
+    if context is None:
+        raise ValueError("`context` must say how many tokens a transformer takes at most, got None")
+    return TransformerLM(spec.canonical, inputs, outputs, context, generator)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.activations import ACTIVATIONS
+from nasjac.networks.layers import linear, norm_of
 from nasjac.placement import PLACEMENTS, residual_block
-from nasjac.spec import NORM_EPS, Block, Spec
+from nasjac.spec import Block, Spec
 
 
 class ResidualMLP(nn.Module):
@@ -22,10 +22,10 @@ class ResidualMLP(nn.Module):
 
     def __init__(self, spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.embedding = _linear(inputs, spec.width, 1.0, generator)
+        self.embedding = linear(inputs, spec.width, 1.0, generator)
         self.blocks = nn.ModuleList(ResidualBlock(spec, block, generator) for block in spec.blocks)
-        self.final_norm = _norm(spec, PLACEMENTS[spec.placement].before_readout)
-        self.readout = _linear(spec.width, outputs, 1.0, generator)
+        self.final_norm = norm_of(spec, PLACEMENTS[spec.placement].before_readout)
+        self.readout = linear(spec.width, outputs, 1.0, generator)
 
     def stream(self, x: Tensor) -> Iterator[Tensor]:
         """h_0 (after the embedding), h_1, ..., h_L (before final norm and readout), each [batch, width]."""
@@ -49,13 +49,13 @@ class ResidualBlock(nn.Module):
     def __init__(self, spec: Spec, block: Block, generator: torch.Generator | None = None) -> None:
         super().__init__()
         placement = PLACEMENTS[spec.placement]
-        self.norm_input = _norm(spec, placement.on_input)
-        self.norm_branch = _norm(spec, placement.on_branch)
-        self.norm_sum = _norm(spec, placement.on_sum)
+        self.norm_input = norm_of(spec, placement.on_input)
+        self.norm_branch = norm_of(spec, placement.on_branch)
+        self.norm_sum = norm_of(spec, placement.on_sum)
         two = spec.branch == "two_matrix"
-        self.inner = _linear(spec.width, spec.width, spec.weight_gain, generator) if two else nn.Identity()
+        self.inner = linear(spec.width, spec.width, spec.weight_gain, generator) if two else nn.Identity()
         self.activation = ACTIVATIONS[spec.activation].function
-        self.outer = _linear(spec.width, spec.width, spec.weight_gain, generator)
+        self.outer = linear(spec.width, spec.width, spec.weight_gain, generator)
         self.register_buffer("skip", torch.tensor(float(block.skip)))
         self.register_buffer("scale", torch.tensor(float(block.scale)))
 
@@ -66,17 +66,3 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         norms = (self.norm_input, self.norm_branch, self.norm_sum)
         return residual_block(x, norms, self.branch, self.skip, self.scale)
-
-
-def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
-    # by way of the meta device: torch's own initialization would use up numbers of the global generator
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
-    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs), generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def _norm(spec: Spec, present: bool) -> nn.Module:
-    if not present:
-        return nn.Identity()
-    return (nn.LayerNorm if spec.norm == "layernorm" else nn.RMSNorm)(spec.width, eps=NORM_EPS)

@@ -1,9 +1,9 @@
-"""Jacobian samples of many residual MLPs at once, whatever their depth, placement, norm, activation, skips and pruning.
+"""Jacobian samples of many residual networks at once, whatever their depth, placement, norm, activation, skips and pruning.
 
-Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one width. Those
-are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The rows of every product
-are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values do not
-depend on its company (`tests/test_population.py`: bit for bit).
+Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one kind and width.
+Those are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The rows of every
+product are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values
+do not depend on its company (`tests/test_population.py`, `tests/test_transformer.py`: bit for bit).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nasjac.networks.tile import Tile
 from nasjac.spec import Spec
 from nasjac.workers import workers
 
-#: most rows of a tile, and rows times draws: on a CPU its vectors should stay in the cache
+#: most rows of a tile, and rows times draws times tokens: on a CPU its vectors should stay in the cache
 MAX_ROWS = {"cpu": 32, "cuda": 4096}
 MAX_NETWORKS = {"cpu": 512, "cuda": 65536}
 
@@ -47,7 +47,7 @@ class Tally:
 def sample(
     specs: Sequence[Spec], inputs: Tensor, draws: Draws, plan: Plan = INDEPENDENT, products: str | None = None
 ) -> list[Samples]:
-    """The samples of each spec, in order; `inputs` [n, features] are standardized data.
+    """The samples of each spec, in order; `inputs` [n, features] are standardized data, or [n, T] token ids.
 
     Specs must be concrete and canonical. MemoryError: one of them alone is too large.
     """
@@ -76,19 +76,19 @@ def sampled(
                   memory nevertheless is halved
     `tally`       is told how the work was cut
     """
-    if inputs.ndim != 2 or len(inputs) < plan.inputs:
-        shape = list(inputs.shape)
-        raise ValueError(f"`inputs` must be [n, features] with n at least {plan.inputs}, got shape {shape}")
+    _check(specs, inputs, plan)
     tally = tally or Tally()
+    vocabulary = None if inputs.is_floating_point() else int(inputs.max()) + 1
+    tokens = 1 if vocabulary is None else inputs.shape[1]
     chosen = draws.samples(inputs, plan.inputs)
     narrow = torch.bfloat16 if products == "bf16" else None
 
     def run(tile: list[int]) -> list[tuple[int, Samples | None]]:
         rows = [specs[position] for position in tile]
-        most = max(1, MAX_NETWORKS[draws.device.type] // len(tile))
+        most = max(1, MAX_NETWORKS[draws.device.type] // (len(tile) * tokens))
         parts = [(draws.part(first, most), chosen[first : first + most]) for first in range(0, len(draws.draws), most)]
         try:
-            runs = [Tile(rows, part, plan, narrow).run(samples) for part, samples in parts]
+            runs = [Tile(rows, part, plan, narrow, vocabulary).run(samples) for part, samples in parts]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -101,30 +101,48 @@ def sampled(
         half = len(tile) // 2
         return run(tile[:half]) + run(tile[half:])
 
-    cut = list(tiles(specs, draws, plan, max_memory))
+    cut = list(tiles(specs, draws, plan, max_memory, tokens))
     with workers(draws.device) as pool, _precision(products):
         yield from itertools.chain.from_iterable(pool.map(run, cut))
 
 
-def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
-    """Positions of the specs that are evaluated together: of one width, dealt out by depth so that tiles cost alike."""
+def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan) -> None:
+    if inputs.ndim != 2 or len(inputs) < plan.inputs:
+        shape = list(inputs.shape)
+        raise ValueError(f"`inputs` must be [n, features] with n at least {plan.inputs}, got shape {shape}")
+    other = next((spec for spec in specs if spec.takes_tokens == inputs.is_floating_point()), None)
+    if other is not None:
+        wanted = "token ids (whole numbers) [n, T]" if other.takes_tokens else "real features [n, features]"
+        raise ValueError(f"`inputs` must be {wanted} for a {other.kind}, got {inputs.dtype}")
+    if any(spec.takes_tokens for spec in specs) and (inputs.shape[1] < 2 or int(inputs.min()) < 0):
+        raise ValueError(f"`inputs` must be at least 2 ids from 0 on, got {list(inputs.shape)} from {int(inputs.min())} on")
+
+
+def tiles(
+    specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None, tokens: int = 1
+) -> Iterator[list[int]]:
+    """Positions of the specs that are evaluated together: of one kind and width, dealt out so that tiles cost alike."""
     memory = free(draws.device) / 2 if max_memory is None else max_memory
     workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
-    for width in sorted({spec.width for spec in specs}, reverse=True):
-        order = [position for position, spec in enumerate(specs) if spec.width == width]
+    for kind, width in sorted({(spec.kind, spec.width) for spec in specs}, reverse=True):
+        order = [position for position, spec in enumerate(specs) if (spec.kind, spec.width) == (kind, width)]
         order.sort(key=lambda position: -len(specs[position].blocks))
-        fitting = int(memory / workers / _bytes(len(specs[order[0]].blocks), width, draws, plan))
-        most = max(1, min(MAX_ROWS[draws.device.type], fitting))
+        fitting = int(memory / workers / _bytes([specs[position] for position in order], tokens, draws, plan))
+        most = max(1, min(MAX_ROWS[draws.device.type], fitting, MAX_NETWORKS[draws.device.type] // tokens))
         count = math.ceil(len(order) / most / workers) * workers
         yield from (tile for first in range(count) if (tile := order[first::count]))
 
 
-def _bytes(depth: int, width: int, draws: Draws, plan: Plan) -> int:
-    """What a row takes at most: the vectors in work, and for the way back unit vectors and slopes of every block."""
+def _bytes(specs: Sequence[Spec], tokens: int, draws: Draws, plan: Plan) -> int:
+    """What a row takes at most: the vectors in work; for the way back each block's unit vectors, slopes and attention."""
+    width, depth = specs[0].width, len(specs[0].blocks)
+    hidden, heads = max(spec.ffn_ratio for spec in specs), max(spec.heads * spec.uses_attention for spec in specs)
     vectors = max(1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips)
-    kept = 4 * depth if plan.goes_back else 0
-    together = min(len(draws.draws), MAX_NETWORKS[draws.device.type])
-    return together * plan.inputs * width * draws.dtype.itemsize * (8 * vectors + kept)
+    attention = heads * tokens / width
+    kept = depth * (3 + hidden + 3 * bool(heads) + attention) if plan.goes_back else 0
+    together = min(len(draws.draws), max(1, MAX_NETWORKS[draws.device.type] // tokens))
+    whole = together * plan.inputs * tokens * width * draws.dtype.itemsize
+    return int(whole * ((7 + hidden + attention) * vectors + kept))
 
 
 @contextmanager

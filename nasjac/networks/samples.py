@@ -54,8 +54,11 @@ class Samples:
     `round_trip_angle` [D, I]        squared cosine between the first two JᵀJ u
     `decorrelation`  [D]             1 − cosine between the outputs h_L of two inputs, mean over pairs
     `cotangent_gram` [D, I, I]       cosines between the inputs' Jᵀ v, v the first cotangent
+    `stream_tokens`  [D, I, 1, L+1]  log of the share of ‖h_l‖² that differs between tokens
+    `forward_tokens`, `backward_tokens`  like `forward` and `backward`, the same share of ‖J u‖² and ‖Jᵀ v‖²
 
-    What the plan does not sample has a zero dimension (P, Q, or I of the angles and the Gram matrix).
+    N counts the units of all tokens. What the plan does not sample, or what needs tokens, has a zero dimension (P, Q, the 1
+    of the stream, or I of the angles and the Gram matrix).
     """
 
     stream: Array
@@ -67,6 +70,9 @@ class Samples:
     round_trip_angle: Array
     decorrelation: Array
     cotangent_gram: Array
+    stream_tokens: Array
+    forward_tokens: Array
+    backward_tokens: Array
 
     def first(self, draws: int) -> Samples:
         """The first `draws` draws."""

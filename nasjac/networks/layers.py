@@ -1,0 +1,26 @@
+"""The layers that all kinds of networks are made of, initialized by the law that scores assume."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from nasjac.spec import NORM_EPS, Spec
+
+
+def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
+    """Weights N(0, gain² / inputs), zero biases."""
+    # by way of the meta device: torch's own initialization would use up numbers of the global generator
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs), generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def norm_of(spec: Spec, present: bool) -> nn.Module:
+    """The spec's norm, or the identity where none is present."""
+    if not present:
+        return nn.Identity()
+    return (nn.LayerNorm if spec.norm == "layernorm" else nn.RMSNorm)(spec.width, eps=NORM_EPS)
