@@ -2,9 +2,9 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  activations  placement  wiring  pruning  meanfield  paths  jacobian  cost  ranking  front  workers
+    0  activations  placement  wiring  pruning  scales  meanfield  paths  jacobian  cost  ranking  front  workers
     1  spec  measurement  estimators
-    2  networks  facts  ensemble  foreign
+    2  networks  facts  ensemble  foreign  dynamics
     3  theory  spaces  samplers  datasets  objectives  store
     4  scores  trainers  checkpoint  study  prescription  reporting  console  tables  interrupts
     5  verbs

@@ -43,6 +43,21 @@ class Samples(Protocol):
     def decorrelation(self) -> Array: ...
 
 
+class TokenSamples(Protocol):
+    """The part of `nasjac.networks.samples.Samples` that tells tokens apart."""
+
+    @property
+    def forward(self) -> Array: ...
+    @property
+    def backward(self) -> Array: ...
+    @property
+    def stream_tokens(self) -> Array: ...
+    @property
+    def forward_tokens(self) -> Array: ...
+    @property
+    def backward_tokens(self) -> Array: ...
+
+
 class Terms(NamedTuple):
     """`values` and `errors` of the terms `NAMES`, [7] each; `left_out` [D, 7]: the values without one draw at a time.
 
@@ -196,6 +211,28 @@ def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
 
     left_out = np.stack([spread(np.delete(logs_SD, pattern, axis=0)) for pattern in range(patterns)])
     return float(spread(logs_SD)), float(jackknife_variance(left_out))
+
+
+def token_terms(patterns: Sequence[TokenSamples]) -> dict[str, tuple[float, float]]:
+    """What tells tokens apart, by term, with standard errors over draws; nothing of samples without tokens.
+
+    `token_mean_log` and `token_mean_log_backward` are E log 𝒥_⊥: of what differs between tokens in h_L forward, in h_0
+    backward, with the bias −1/(kr) of the k probes' logarithm left in (r counts the units of all tokens).
+    `token_log_decorrelation` is E log of the share of ‖h_L‖² that differs between tokens.
+    """
+    if not patterns[0].stream_tokens.size:
+        return {}
+    ends = {
+        "token_mean_log": [s.forward[..., -1] + s.forward_tokens[..., -1] for s in patterns],
+        "token_mean_log_backward": [s.backward[..., 0] + s.backward_tokens[..., 0] for s in patterns],
+        "token_log_decorrelation": [s.stream_tokens[..., -1] for s in patterns],
+    }
+    found = {}
+    for name, logs in ends.items():
+        if logs[0].size:
+            by_draw = np.stack([_log_mean_exp(log).mean(axis=-1) for log in logs]).mean(axis=0)  # [D]
+            found[name] = (float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))
+    return found
 
 
 def profile(energies: Array, angles: Array, width: int) -> tuple[Array, Array, Array]:

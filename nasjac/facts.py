@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasjac.meanfield import Columns, block_energies
+from nasjac.meanfield.decoder import Decoder, sublayer_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import NORM_EPS, Spec
 
@@ -60,26 +61,74 @@ def columns(specs: Sequence[Spec]) -> Columns:
     )
 
 
+def decoder(spec: Spec) -> Decoder:
+    """A transformer as `nasjac.meanfield.decoder` has it, without its pruned blocks."""
+    blocks = [block for block in spec.blocks if block.keep]
+    placement = PLACEMENTS[spec.placement]
+    return Decoder(
+        attention=[block.op == "attention" for block in blocks],
+        skip=[block.skip for block in blocks],
+        scale=[block.scale for block in blocks],
+        activation=spec.activation,
+        on_input=placement.on_input,
+        on_branch=placement.on_branch,
+        on_sum=placement.on_sum,
+        weight_variance=spec.weight_gain**2,
+        query_variance=spec.query_gain**2,
+        logit_factor=1.0 if spec.logit_scale == "inverse_sqrt" else 1 / math.sqrt(spec.width // spec.heads),
+        tokens=spec.context,
+        causal=spec.kind == "transformer_lm",
+    )
+
+
 def branch_energies(spec: Spec) -> NDArray[np.float64]:
-    """[L] expected branch energy chi of each block of one spec."""
+    """[L] expected branch energy chi of each kept block of one spec."""
+    if spec.takes_tokens:
+        return sublayer_energies(decoder(spec))[0]
     energies: NDArray[np.float64] = block_energies(columns([spec])).branch[0]
     return energies
 
 
 def facts(specs: Sequence[Spec]) -> list[Facts]:
     """Facts of each spec, in order."""
-    if not specs:
-        return []
+    found = dict(_chain_facts([(n, spec) for n, spec in enumerate(specs) if not spec.takes_tokens]))
+    found |= {n: _decoder_facts(spec) for n, spec in enumerate(specs) if spec.takes_tokens}
+    return [found[n] for n in range(len(specs))]
+
+
+def _chain_facts(numbered: Sequence[tuple[int, Spec]]) -> Iterator[tuple[int, Facts]]:
+    if not numbered:
+        return
+    numbers, specs = zip(*numbered, strict=True)
     energies = block_energies(columns(specs))
     shares, nonlinear = energies.share, energies.share * energies.nonlinearity
     # fsum is exact, so that the padding by longer specs leaves no trace
-    return [_facts(spec, math.fsum(a), math.fsum(b)) for spec, a, b in zip(specs, shares, nonlinear, strict=True)]
+    for number, spec, share, bent in zip(numbers, specs, shares, nonlinear, strict=True):
+        matrices = 2 if spec.branch == "two_matrix" else 1
+        weights = spec.width**2 * (1 if matrices == 1 else 2 * spec.ffn_ratio)
+        biases = spec.width * (1 if matrices == 1 else 1 + spec.ffn_ratio)
+        depth = sum(block.keep for block in spec.blocks)
+        yield number, _facts(spec, math.fsum(share), math.fsum(bent), depth * (weights + biases), depth * 2 * weights)
 
 
-def _facts(spec: Spec, effective_depth: float, nonlinear_effective_depth: float) -> Facts:
+def _decoder_facts(spec: Spec) -> Facts:
+    _, shares, bends = sublayer_energies(decoder(spec))
+    width, tokens, units = spec.width, spec.context, spec.ffn_ratio * spec.width
+    params = flops = 0
+    for block in (block for block in spec.blocks if block.keep):
+        if block.op == "attention":
+            params += 4 * (width**2 + width)
+            flops += tokens * (8 * width**2 + 4 * tokens * width)
+        else:
+            params += 2 * units * width + units + width
+            flops += tokens * 4 * units * width
+    return _facts(spec, math.fsum(shares), math.fsum(shares * bends), params, flops)
+
+
+def _facts(spec: Spec, effective_depth: float, nonlinear_effective_depth: float, params: int, flops: int) -> Facts:
+    """`params` and `flops` of the branches; those of norms are added."""
     blocks = [block for block in spec.blocks if block.keep]
     skips = math.fsum(block.skip for block in blocks)
-    matrices = 2 if spec.branch == "two_matrix" else 1
     norms = sum(PLACEMENTS[spec.placement][:3])
     norm_params = (2 if spec.norm == "layernorm" else 1) * spec.width
     return Facts(
@@ -87,8 +136,8 @@ def _facts(spec: Spec, effective_depth: float, nonlinear_effective_depth: float)
         skip_density=skips / len(blocks) if blocks else None,
         skip_count=skips,
         branch_scale=math.fsum(block.scale for block in blocks) / len(blocks) if blocks else None,
-        params=len(blocks) * (matrices * (spec.width**2 + spec.width) + norms * norm_params),
-        flops=len(blocks) * matrices * 2 * spec.width**2,
+        params=params + len(blocks) * norms * norm_params,
+        flops=flops,
         log2_paths=math.fsum(math.log2(block.skip + 1) for block in blocks),
         effective_depth=effective_depth,
         nonlinear_effective_depth=nonlinear_effective_depth,

@@ -18,6 +18,9 @@ TERMS = (
     "log_decorrelation",  # log(1 − c), c the correlation of the outputs of two independent inputs
     "dead_fraction",  # share of samples whose Jacobian is exactly zero
     "sd_log_patterns",  # standard deviation of E log 𝒥 over the skip patterns of an ensemble
+    "token_mean_log",  # E log 𝒥_⊥, of what differs between tokens in h_L, forward from h_0
+    "token_mean_log_backward",  # the same of what differs between tokens in h_0, backward from h_L
+    "token_log_decorrelation",  # log of the share of ‖h_L‖² that differs between tokens
 )
 
 

@@ -70,6 +70,7 @@ class Spec:
     `heads`        of attention, `width` / `heads` units each, an even number with rotary positions
     `positions`    of tokens: learned, added to their embedding, or rotary, in queries and keys (Su et al. 2021)
     `logit_scale`  of attention: inverse_sqrt, 1/√d, or inverse, 1/d, d the units of a head (Yang et al. 2022)
+    `context`      tokens of a sequence; 1 of an MLP
     `query_gain`   standard deviation of query and key weights is query_gain / sqrt(fan_in)
 
     >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
@@ -89,6 +90,7 @@ class Spec:
     positions: str = "learned"
     logit_scale: str = "inverse_sqrt"
     query_gain: float = 1.0
+    context: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
@@ -100,7 +102,7 @@ class Spec:
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("branch", self.branch, BRANCHES)
         _check_number("weight_gain", self.weight_gain, low=0.0, open_low=True)
-        for name in ("ffn_ratio", "heads"):
+        for name in ("ffn_ratio", "heads", "context"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}")
@@ -114,12 +116,20 @@ class Spec:
         others = {block.op for block in self.blocks} - set(KINDS[self.kind])
         if others:
             raise ValueError(f"`op` must be one of {', '.join(KINDS[self.kind])} in a {self.kind}, got {others.pop()!r}")
+        if self.takes_tokens != (self.context > 1):
+            rule = "at least 2" if self.takes_tokens else "1"
+            raise ValueError(f"`context` must be {rule} in a {self.kind}, got {self.context}")
         even = 2 if self.positions == "rotary" and self.uses_attention else 1
         if self.width % (self.heads * even):
             rule = f"a multiple of `heads`{' and even for each head, with rotary positions' if even == 2 else ''}"
             raise ValueError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
         if self.branch == "one_matrix" and (self.ffn_ratio != 1 or self.kind != "residual_mlp"):
             raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in a transformer, got 'one_matrix'")
+
+    @property
+    def units(self) -> int:
+        """Units of the residual stream, those of all tokens together."""
+        return self.width * self.context
 
     @property
     def takes_tokens(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from nasjac.facts import columns
 from nasjac.meanfield import expected_norms as expected
@@ -12,14 +12,14 @@ from nasjac.measurement import Layer, Profile
 from nasjac.spec import Spec
 
 #: what the closed forms cover, by field of a Spec
-COVERED: dict[str, tuple[str, ...]] = {"kind": ("residual_mlp",), "activation": tuple(MOMENTS)}
+COVERED: dict[str, tuple[Any, ...]] = {"kind": ("residual_mlp",), "activation": tuple(MOMENTS), "ffn_ratio": (1,)}
 
 
 def uncovered(spec: Spec) -> str | None:
     """The field of `spec` that the closed forms do not cover, as a sentence; None where they cover it."""
     for name, choices in COVERED.items():
         if getattr(spec, name) not in choices:
-            return f"`{name}` must be one of {', '.join(choices)} for a closed form, got {getattr(spec, name)!r}"
+            return f"`{name}` must be one of {', '.join(map(str, choices))} for a closed form, got {getattr(spec, name)!r}"
     return None
 
 

@@ -194,6 +194,12 @@ BAD = {
         ["search", "dataset=fashion_mnist", "dataset.root=/nowhere"],
         ["dataset.root", "train-images-idx3-ubyte", "/nowhere", "dataset-fashion-mnist"],
     ),
+    "missing dataset of batches": (
+        ["search", "dataset=cifar10", "dataset.root=/nowhere"],
+        ["dataset.root", "data_batch_1, data_batch_2", "/nowhere", "CIFAR-10 python version"],
+    ),
+    "missing dataset of text": (["search", "dataset=text", "dataset.path=/nowhere"], ["dataset.path", "/nowhere"]),
+    "dataset of tokens for an MLP": (["search", "dataset=text"], ["dataset", "features", "residual_mlp", "token ids"]),
     "no folder for the database": (["search", "database=/nowhere/x.db"], ["database", "folder", "/nowhere/x.db"]),
     "foreign file": (["search", "database=foreign.txt"], ["database", "foreign.txt"]),
     "budget 0": (["search", "budget.trials=0"], ["budget.trials", "greater than 0", "0"]),

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
+import os
+import pickle
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from nasjac.datasets import DATASETS, Data, Dataset, Digits, FashionMnist, standardized
+from nasjac import Spec
+from nasjac.datasets import DATASETS, Cifar10, Data, Dataset, Digits, FashionMnist, Text, standardized
+from nasjac.trainers import AdamW
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -30,10 +39,51 @@ def write_fashion(folder: Path, count: int = 10_012) -> tuple[np.ndarray, np.nda
     return images, labels
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes strings of bytes as Python 2 did, and names numpy's modules as they were before numpy 2."""
+
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
+
+    def save_bytes(self, content: bytes) -> None:
+        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
+
+    dispatch[bytes] = save_bytes
+
+
+def python2_pickle(content: Any) -> bytes:
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(content)
+    return file.getvalue().replace(b"numpy._core", b"numpy.core")
+
+
+def write_cifar(folder: Path, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth images [count, 3, 32, 32] and their labels, in the layout of the authors: five batches of equal size."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (count, 3, 2, 2))
+    images, labels = coarse.repeat(16, axis=2).repeat(16, axis=3).astype(np.uint8), generator.integers(0, 10, count)
+    write_batches(folder, images, labels)
+    return images, labels
+
+
+def write_batches(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    (folder / "cifar-10-batches-py").mkdir(exist_ok=True)
+    for number, (part, named) in enumerate(zip(np.split(images, 5), np.split(labels, 5), strict=True), 1):
+        content = {b"batch_label": b"training batch", b"labels": named.tolist(), b"data": part.reshape(len(part), -1)}
+        (folder / "cifar-10-batches-py" / f"data_batch_{number}").write_bytes(python2_pickle(content))
+
+
+def write_text(folder: Path) -> str:
+    path = folder / "text.txt"
+    path.write_text("".join(chr(code) for code in np.random.default_rng(0).integers(0x3B1, 0x3C9, 9000)), encoding="utf-8")
+    return str(path)
+
+
 @pytest.fixture(params=DATASETS)
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
     write_fashion(tmp_path)
-    options = {"fashion_mnist": {"root": str(tmp_path)}}.get(request.param, {})
+    write_cifar(tmp_path)
+    root = {"root": str(tmp_path)}
+    options = {"fashion_mnist": root, "cifar10": root, "text": {"path": write_text(tmp_path)}}.get(request.param, {})
     made: Dataset = DATASETS[request.param](**options)
     assert made.name == request.param
     return made
@@ -41,13 +91,39 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
 
 def test_contract(dataset: Dataset) -> None:
     data, again = dataset.load(), dataset.load()
-    assert data.train_inputs.mean(dim=0).abs().max() < 1e-5
-    assert data.train_inputs.square().mean().item() == pytest.approx(1, abs=1e-5)
     for inputs, labels in ((data.train_inputs, data.train_labels), (data.valid_inputs, data.valid_labels)):
-        assert inputs.dtype == torch.float32 and labels.dtype == torch.int64
-        assert inputs.shape == (len(labels), data.inputs) and inputs.isfinite().all()
-        assert labels.min() >= 0 and labels.max() < data.outputs
+        assert len(labels) and labels.dtype == torch.int64 and labels.min() >= 0 and labels.max() < data.outputs
+        assert inputs.dtype == (torch.int64 if data.is_tokens else torch.float32) and inputs.isfinite().all()
+        assert inputs.shape == (labels.shape if data.is_tokens else (len(labels), data.inputs))
+    if data.is_tokens:
+        assert data.shape is None and data.inputs == data.outputs
+    else:
+        assert data.shape is not None and math.prod(data.shape) == data.inputs
+        assert data.train_inputs.mean(dim=0).abs().max() < 1e-5
+        assert data.train_inputs.square().mean().item() == pytest.approx(1, abs=1e-5)
     assert torch.equal(data.valid_inputs, again.valid_inputs) and torch.equal(data.train_labels, again.train_labels)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "shape", "complaint"),
+    [
+        (torch.zeros(4, 12), torch.zeros(4).long(), (3, 2, 3), r"as many features as its shape \(3, 2, 3\), got 12"),
+        (torch.full((4, 6), 5), torch.zeros(4, 6).long(), None, "below the size of its vocabulary, 5, got 5 to 5"),
+        (torch.zeros(4, 6).long(), torch.full((4, 6), -1), None, "below the size of its vocabulary, 5, got -1 to -1"),
+        (torch.zeros(4, 6).long(), torch.zeros(4).long(), None, r"as many labels, got \[4, 6\] and \[4\]"),
+        (torch.zeros(4, 6).long(), torch.zeros(4, 6).long(), (1, 2, 3), "no shape of images where it has tokens"),
+    ],
+)
+def test_data_that_cannot_be(
+    inputs: torch.Tensor, labels: torch.Tensor, shape: tuple[int, ...] | None, complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=f"`dataset` must .*{complaint}"):
+        Data(inputs, labels, inputs, labels, outputs=5, shape=shape)
+
+
+def test_features_alone_are_trained_on_by_an_mlp(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`dataset` must hold features .*residual_mlp, got token ids \(.* of 24\)"):
+        AdamW(steps=1).train(Spec(8, ()), Text(write_text(tmp_path)).load())
 
 
 def test_standardization_is_the_train_split_s_and_keeps_the_ratios_of_features() -> None:
@@ -136,3 +212,260 @@ def test_too_few_images_to_validate(tmp_path: Path) -> None:
     write_fashion(tmp_path, count=10_000)
     with pytest.raises(ValueError, match="n over 10000"):
         fashion(tmp_path)
+
+
+def cifar(root: Path, limit: int | None = None) -> Data:
+    return Cifar10(str(root), limit).load()
+
+
+def test_cifar10_validates_on_the_last_batch(tmp_path: Path) -> None:
+    images, labels = write_cifar(tmp_path)
+    data = cifar(tmp_path)
+    assert data.shape == (3, 32, 32) and data.outputs == 10
+    assert data.train_labels.tolist() == labels[:48].tolist() and data.valid_labels.tolist() == labels[48:].tolist()
+    flat = images.reshape(60, -1) - images[:48].reshape(48, -1).mean(axis=0)
+    flat /= np.sqrt((flat[:48] ** 2).mean())
+    np.testing.assert_allclose(data.valid_inputs.numpy(), flat[48:], rtol=1e-4, atol=1e-5)
+    assert torch.equal(cifar(tmp_path / "cifar-10-batches-py").valid_inputs, data.valid_inputs)
+
+
+def test_cifar10_s_limit_takes_the_first_of_each_class(tmp_path: Path) -> None:
+    _, labels = write_cifar(tmp_path, count=400)
+    data = cifar(tmp_path, limit=70)
+    assert data.train_labels.bincount().tolist() == [7] * 10 and data.valid_labels.tolist() == labels[320:].tolist()
+    first = np.sort(np.concatenate([np.flatnonzero(labels[:320] == label)[:7] for label in range(10)]))
+    assert data.train_labels.tolist() == labels[first].tolist()
+    for limit in (0, 5, 25, -10):
+        with pytest.raises(ValueError, match=f"`dataset.limit` must be a multiple of 10 above 0, or null, got {limit}"):
+            Cifar10(limit=limit)
+
+
+def jpeg(image: np.ndarray, **options: Any) -> bytes:
+    """The JPEG file of an image [3, rows, columns]."""
+    file = io.BytesIO()
+    Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def packed(images: np.ndarray, labels: np.ndarray, test_images: int = 3) -> dict[str, Any]:
+    """The arrays of a JPEG pack whose last images are for testing."""
+    files = [jpeg(image) for image in images]
+    start = files[0][: files[0].index(b"\xff\xda") + 14]  # up to where the scan's data begin
+    assert all(file.startswith(start) for file in files)
+    parts = [file[len(start) :] for file in files]
+    return {
+        "header": np.frombuffer(start, np.uint8),
+        "body": np.frombuffer(b"".join(parts), np.uint8),
+        "offsets": np.cumsum([0, *map(len, parts)]),
+        "labels": labels.astype(np.uint8),
+        "n_train": np.array(len(images) - test_images),
+    }
+
+
+def test_cifar10_is_the_same_from_a_pack_of_jpegs_as_from_the_batches(tmp_path: Path) -> None:
+    images, labels = write_cifar(tmp_path, count=63 + 2)
+    np.savez(tmp_path / "pack.npz", **packed(images, labels, test_images=5))
+    lossy = np.stack([np.asarray(Image.open(io.BytesIO(jpeg(image)))).transpose(2, 0, 1) for image in images[:60]])
+    assert 0 < np.abs(lossy.astype(int) - images[:60]).mean() < 10
+    write_batches(tmp_path, lossy, labels[:60])
+    for limit in (20, None):
+        pack, batches = cifar(tmp_path / "pack.npz", limit), cifar(tmp_path, limit)
+        assert torch.equal(pack.train_inputs, batches.train_inputs) and torch.equal(pack.train_labels, batches.train_labels)
+        assert torch.equal(pack.valid_inputs, batches.valid_inputs) and torch.equal(pack.valid_labels, batches.valid_labels)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_batches_that_python_3_wrote_are_read_alike(tmp_path: Path, protocol: int) -> None:
+    images, labels = write_cifar(tmp_path)
+    before = cifar(tmp_path)
+    for number, order in enumerate("CFCFC"):
+        rows = slice(12 * number, 12 * number + 12)
+        content = {b"data": np.asarray(images[rows].reshape(12, -1), order=order), b"labels": labels[rows].tolist()}
+        path = tmp_path / "cifar-10-batches-py" / f"data_batch_{number + 1}"
+        path.write_bytes(pickle.dumps(content, protocol=protocol))
+    after = cifar(tmp_path)
+    assert torch.equal(before.train_inputs, after.train_inputs) and torch.equal(before.valid_labels, after.valid_labels)
+
+
+class Harmful:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_batch_runs_no_code(tmp_path: Path) -> None:
+    write_cifar(tmp_path)
+    batch = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    batch.write_bytes(pickle.dumps({b"data": Harmful(tmp_path / "made"), b"labels": []}))
+    pickle.loads(batch.read_bytes())  # it would
+    (tmp_path / "made").rmdir()
+    with pytest.raises(ValueError, match=r"data_batch_3: UnpicklingError: it asks for (posix|nt)\.mkdir"):
+        cifar(tmp_path)
+    assert not (tmp_path / "made").exists()
+
+
+def test_missing_batches_are_named_with_the_way_to_get_them(tmp_path: Path) -> None:
+    write_cifar(tmp_path)
+    for name in ("data_batch_2", "data_batch_5"):
+        (tmp_path / "cifar-10-batches-py" / name).unlink()
+    with pytest.raises(ValueError, match='without data_batch_2, data_batch_5; get "CIFAR-10 python version"'):
+        cifar(tmp_path)
+    with pytest.raises(ValueError, match=r"`dataset.root` must be an .npz file of .*No such file.*CIFAR-10 python version"):
+        cifar(tmp_path / "nowhere.npz")
+
+
+PIXELS = np.zeros((4, 3072), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "data_batch_1: EOFError"),
+        (b"no pickle at all", "data_batch_1: "),
+        (python2_pickle({b"data": PIXELS, b"labels": [0] * 4})[:-99], "data_batch_1: "),
+        (python2_pickle({b"labels": [0] * 4}), "data_batch_1: KeyError: b'data'"),
+        (python2_pickle([]), "data_batch_1: TypeError"),
+        (python2_pickle({b"data": PIXELS[:, 1:], b"labels": [0] * 4}), r"got \[4, 3071\] and \[4\] int64 in"),
+        (python2_pickle({b"data": PIXELS.astype(float), b"labels": [0] * 4}), "TypeError: an array of b?'f8' where"),
+        (python2_pickle({b"data": [[0] * 3072], b"labels": [0]}), "data_batch_1: AttributeError"),
+        (python2_pickle({b"data": PIXELS, b"labels": [0] * 3}), r"and \[3\] int64"),
+        (python2_pickle({b"data": PIXELS, b"labels": [0.5] * 4}), r"and \[4\] float64"),
+        (python2_pickle({b"data": PIXELS, b"labels": [10] * 4}), "labels or more below 10, got 52 of them, 0 to 10,"),
+    ],
+)
+def test_malformed_batches(tmp_path: Path, content: bytes, complaint: str) -> None:
+    write_cifar(tmp_path)
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(content)
+    with pytest.raises(ValueError, match=f"`dataset.root` must hold .*{complaint}"):
+        cifar(tmp_path)
+
+
+def test_too_few_images_of_cifar10_to_validate(tmp_path: Path) -> None:
+    pack = packed(np.zeros((4, 3, 32, 32), np.uint8), np.arange(4), test_images=0)
+    np.savez(tmp_path / "pack.npz", **pack)
+    with pytest.raises(ValueError, match="5 labels or more below 10, got 4 of them"):
+        cifar(tmp_path / "pack.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"body": None}, "be an .npz file of header, body, .*body"),
+        ({"labels": np.array([{}])}, "be an .npz file of .*allow_pickle"),
+        ({"header": np.zeros(3)}, r"hold bytes `header` .*header \[3\] float64"),
+        ({"offsets": np.arange(3)}, r"hold bytes .*offsets \[3\] int64, labels \[20\] uint8"),
+        ({"n_train": np.array(21)}, "hold bytes .*`n_train` up to n"),
+        ({"body": np.zeros(7, np.uint8)}, "hold `offsets` that ascend within the 7 bytes of `body`"),
+        ({"offsets": np.arange(20, -1, -1)}, "hold `offsets` that ascend"),
+        ({"labels": np.full(20, 11)}, "hold 5 labels or more below 10, got 20 of them, 11 to 11"),
+        ({"header": np.zeros(600, np.uint8)}, "hold whole JPEG images, got image 0 of .*pack.npz: cannot identify"),
+    ],
+)
+def test_malformed_packs(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+    pack = packed(*write_cifar(tmp_path, count=20), test_images=0) | change
+    path = tmp_path / "pack.npz"
+    np.savez(path, **{name: array for name, array in pack.items() if array is not None})
+    with pytest.raises(ValueError, match=f"`dataset.root` must {complaint}"):
+        cifar(path)
+
+
+def test_packs_that_are_cut_or_hold_other_images(tmp_path: Path) -> None:
+    images, labels = write_cifar(tmp_path, count=20)
+    path = tmp_path / "pack.npz"
+    np.savez(path, **packed(images, labels))
+    whole = path.read_bytes()
+    encrypted = bytearray(whole)
+    encrypted[whole.index(b"PK\x01\x02") + 8] |= 1
+    for content in (b"", b"text", whole[:-500], whole.replace(b"\xff\xd9", b"\xff\xda"), encrypted):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"`dataset.root` must be an .npz file of .*pack.npz: "):
+            cifar(path)
+    np.savez(path, **packed(images[:, :, :16], labels))
+    with pytest.raises(ValueError, match=r"images of 32 x 32 RGB, got 32 x 16 RGB, image 0 of .*pack.npz"):
+        cifar(path)
+    cut = packed(images, labels)
+    cut["offsets"][8:] = cut["offsets"][7] + 9
+    np.savez(path, **cut)
+    with pytest.raises(ValueError, match=r"whole JPEG images, got image 7 of .*pack.npz: .*truncated"):
+        cifar(path)
+
+
+@pytest.mark.parametrize(
+    ("level", "context", "length"), [("character", 3, 1000), ("character", 64, 9000), ("byte", 5, 1531)]
+)
+def test_blocks_of_text_tile_it_and_labels_are_the_next_ids(tmp_path: Path, level: str, context: int, length: int) -> None:
+    text = "".join(chr(code) for code in np.random.default_rng(1).integers(0x1F600, 0x1F650, length))
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    data = Text(str(tmp_path / "text.txt"), level, context).load()
+    vocabulary = sorted(set(text))
+    ids = [vocabulary.index(one) for one in text] if level == "character" else list(text.encode())
+    size = 10 * context + 1
+    blocks = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)]
+    train = [block for number, block in enumerate(blocks) if number % 10 != 9]
+    for chosen, inputs, labels in (
+        (train, data.train_inputs, data.train_labels),
+        (blocks[9::10], data.valid_inputs, data.valid_labels),
+    ):
+        assert inputs.shape == labels.shape == (10 * len(chosen), context)
+        assert inputs.view(len(chosen), -1).tolist() == [block[:-1] for block in chosen]
+        assert labels.view(len(chosen), -1).tolist() == [block[1:] for block in chosen]
+
+
+def test_no_character_of_the_text_is_in_both_splits(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 2000))), encoding="utf-8")
+    data = Text(str(tmp_path / "text.txt"), context=7).load()
+    train, valid = (
+        {*inputs.flatten().tolist(), *labels.flatten().tolist()}
+        for inputs, labels in ((data.train_inputs, data.train_labels), (data.valid_inputs, data.valid_labels))
+    )
+    assert train and valid and not train & valid and data.outputs == 2000
+
+
+def test_the_vocabulary_is_the_whole_file_s(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(("ab\r\n" * 60 + "zé").encode())
+    whole, part = Text(str(path), context=2).load(), Text(str(path), context=2, limit=215).load()
+    assert whole.outputs == part.outputs == len(set("ab\r\nzé"))
+    assert torch.equal(whole.train_inputs[: len(part.train_inputs)], part.train_inputs)
+    assert whole.train_inputs[0].tolist() == [2, 3], "line ends are kept as they are"
+    other = Text(str(path), level="byte", context=2).load()
+    assert other.outputs == 256 and other.train_inputs[0].tolist() == list(b"ab")
+
+
+def test_the_default_text_is_python_s_own_help() -> None:
+    data = Text().load()
+    assert data.train_inputs.numel() > 300_000 and 90 < data.outputs < 300
+    assert torch.equal(Text(level="byte").load().train_inputs[0, :20], torch.tensor(list(b'The "assert" stateme')))
+
+
+def test_a_python_without_its_help_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(ValueError, match=r"`dataset.path` must be the path of a text file .*pydoc_data.topics"):
+        Text().load()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "complaint"),
+    [
+        (None, {}, r"`dataset.path` must be a file that can be read, got .*text.txt: No such file"),
+        (b"", {"context": 64}, "must hold at least 6410 characters .*, got 0 in"),
+        (b"a" * 6409, {"context": 64}, r"\(10 blocks of 10 contexts of 64\), got 6409 in .*text.txt"),
+        (b"ab" * 9000, {"limit": 100}, "got 100 in .*text.txt, `dataset.limit` 100"),
+        (b"a" * 6410, {}, "must hold different characters, got 6410 equal ones"),
+        (b"a" * 6410, {"level": "byte"}, "must hold different bytes"),
+        (b"\xc3\xa9\xff" * 6410, {}, "must hold UTF-8 text, got byte 0xff at offset 2 in .*`dataset.level` byte takes any"),
+        (b"ab", {"context": 1}, "`dataset.context` must be at least 2, got 1"),
+        (b"ab", {"limit": 0}, "`dataset.limit` must be at least 1, or null, got 0"),
+        (b"ab", {"level": "word"}, "`dataset.level` must be one of character, byte, got 'word'"),
+    ],
+)
+def test_texts_that_cannot_be(tmp_path: Path, content: bytes | None, options: dict[str, Any], complaint: str) -> None:
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=complaint):
+        Text(str(path), **options).load()

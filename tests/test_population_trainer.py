@@ -17,8 +17,7 @@ from nasjac.networks import build
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import BRANCHES, NORMS, Block, Spec
 from nasjac.trainers import AdamW, Run
-from nasjac.trainers.adamw import fit
-from nasjac.trainers.population import fit_population
+from nasjac.trainers.population import fit, fit_population
 
 OPTIONS = AdamW(steps=3, batch=16, learning_rates=(0.003, 0.01), seeds=(0, 3))
 EXPLODES = Spec(width=8, blocks=(Block(),) * 4, weight_gain=1e12)

@@ -15,7 +15,7 @@ from nasjac.datasets import Data, Digits
 from nasjac.networks import build
 from nasjac.spec import Block, Spec
 from nasjac.trainers import TRAINERS, AdamW, Run, Trainer, best, trainer_id
-from nasjac.trainers.adamw import fit
+from nasjac.trainers.population import fit
 
 SPEC = Spec(width=8, blocks=(Block(), Block(skip=0.0), Block(scale=0.5)), placement="pre")
 Factory = Callable[[torch.Generator], nn.Module]

@@ -27,6 +27,9 @@ from nasjac.cli.wrong import wrong
 #: groups that take an option of the user's own as package.module:name, and samplers any class as package.Class
 OPEN_GROUPS = (*GROUPS, "sampler")
 
+#: the dataset of a space that cannot take the default one, unless another is chosen
+DATASETS_OF = {"space=transformer_lm": "text"}
+
 
 def run_verb(verb: str, words: Sequence[str]) -> int:
     """Run one configured verb, or a sweep of them (-m); returns the exit code."""
@@ -78,6 +81,8 @@ def _named(verb: str, words: list[str]) -> list[str]:
     if of_architecture:
         own = "|".join(entry.name for entry in fields(SCHEMAS[verb]))
         words = [re.sub(rf"^(?!(?:{own})=)(?=\w+=)", "++choices.", word) for word in words]
+    if verb == "search" and not any(word.startswith("dataset=") for word in words):
+        words += [f"dataset={DATASETS_OF[word]}" for word in words if word in DATASETS_OF]
     if verb in ("diagnose", "prescribe"):  # model._target_=... although `model` has no options of its own
         words = [re.sub(r"^(?=(?:model|input)\.)", "++", word) for word in words]
     return words

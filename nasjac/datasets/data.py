@@ -1,28 +1,65 @@
-"""A classification dataset in memory, split and standardized."""
+"""A dataset in memory, split: standardized features to classify, or token ids to continue."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from nasjac.spec import Spec
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Standardized inputs [n, features] float32 and labels [n] int64 in 0 ... outputs − 1, in two splits."""
+    """Inputs and labels in two splits, training and validation: n samples of features, or n windows of T tokens.
+
+    Features: standardized inputs [n, features] float32, and labels [n] int64 in 0 ... outputs − 1.
+    Tokens: ids [n, T] int64 in 0 ... outputs − 1, and labels [n, T] int64, the id that follows each.
+
+    `outputs`  number of classes; of tokens, size of the vocabulary
+    `shape`    of images (channels, rows, columns), which the features run through in this order, the last one fastest;
+               None for tokens, and for features without neighbours
+
+    ValueError: a shape of another number of features, or ids outside the vocabulary.
+    """
 
     train_inputs: Tensor
     train_labels: Tensor
     valid_inputs: Tensor
     valid_labels: Tensor
     outputs: int
+    shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.is_tokens:
+            self._check_ids()
+        elif self.shape is not None and math.prod(self.shape) != self.inputs:
+            raise ValueError(f"`dataset` must have as many features as its shape {self.shape}, got {self.inputs}")
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether inputs are token ids."""
+        return not self.train_inputs.is_floating_point()
 
     @property
     def inputs(self) -> int:
-        """Number of features."""
-        return self.train_inputs.shape[1]
+        """Number of features; of tokens, size of the vocabulary."""
+        return self.outputs if self.is_tokens else self.train_inputs.shape[1]
+
+    def _check_ids(self) -> None:
+        if self.shape is not None:
+            raise ValueError(f"`dataset` must have no shape of images where it has tokens, got {self.shape}")
+        for inputs, labels in ((self.train_inputs, self.train_labels), (self.valid_inputs, self.valid_labels)):
+            if inputs.ndim != 2 or labels.shape != inputs.shape:
+                rule = "token ids [n, T] and as many labels"
+                raise ValueError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
+            for ids in (inputs, labels):
+                if ids.numel() and not (ids.min() >= 0 and ids.max() < self.outputs):
+                    rule = f"ids below the size of its vocabulary, {self.outputs}"
+                    raise ValueError(f"`dataset` must hold {rule}, got {int(ids.min())} to {int(ids.max())}")
 
 
 class Dataset(Protocol):
@@ -34,7 +71,7 @@ class Dataset(Protocol):
     def load(self) -> Data: ...
 
 
-def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int) -> Data:
+def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, shape: tuple[int, ...] | None = None) -> Data:
     """`inputs` [n, features] and `labels` [n] of any numeric type, split by the mask `valid` [n] and standardized.
 
     Each feature loses its mean, and all are divided by one number, so that the training inputs have mean square 1 (not
@@ -46,5 +83,17 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int) ->
     scale = train_inputs.square().mean().sqrt()
     if not scale > 0:
         raise ValueError(f"`inputs` must differ from each other, got {len(train_inputs)} equal training inputs")
+    train_inputs /= scale
     labels = labels.to(torch.int64)
-    return Data(train_inputs / scale, labels[~valid], (valid_inputs - mean) / scale, labels[valid], outputs)
+    return Data(train_inputs, labels[~valid], (valid_inputs - mean) / scale, labels[valid], outputs, shape)
+
+
+def check_kind(data: Data, spec: Spec) -> None:
+    """ValueError unless the data are what the network takes: features, or as many tokens as its context."""
+    if data.is_tokens != spec.takes_tokens:
+        rule = "tokens (text)" if spec.takes_tokens else "features or images"
+        got = f"token ids (a vocabulary of {data.outputs})" if data.is_tokens else f"{data.inputs} features"
+        raise ValueError(f"`dataset` must hold {rule} for a {spec.kind}, got {got}")
+    if data.is_tokens and data.train_inputs.shape[1] != spec.context:
+        length = data.train_inputs.shape[1]
+        raise ValueError(f"`dataset` must hold windows of {spec.context} tokens, the network's context, got {length}")

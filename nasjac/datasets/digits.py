@@ -28,4 +28,4 @@ class Digits:
         valid = torch.zeros(len(labels), dtype=torch.bool)
         for label in range(10):
             valid[(labels == label).nonzero().squeeze(1)[4::5]] = True
-        return standardized(inputs, labels, valid, outputs=10)
+        return standardized(inputs, labels, valid, outputs=10, shape=(1, 8, 8))

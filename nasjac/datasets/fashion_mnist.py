@@ -44,7 +44,7 @@ class FashionMnist:
         if labels.max() >= CLASSES:
             raise ValueError(f"`dataset.root` must hold labels below {CLASSES}, got {int(labels.max())} in {label_file}")
         valid = torch.arange(len(images)) >= len(images) - VALIDATION
-        return standardized(images.flatten(1), labels, valid, outputs=CLASSES)
+        return standardized(images.flatten(1), labels, valid, CLASSES, shape=(1, *images.shape[1:]))
 
 
 def read_idx(path: Path) -> Tensor:

@@ -114,8 +114,11 @@ def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan) -> None:
     if other is not None:
         wanted = "token ids (whole numbers) [n, T]" if other.takes_tokens else "real features [n, features]"
         raise ValueError(f"`inputs` must be {wanted} for a {other.kind}, got {inputs.dtype}")
-    if any(spec.takes_tokens for spec in specs) and (inputs.shape[1] < 2 or int(inputs.min()) < 0):
-        raise ValueError(f"`inputs` must be at least 2 ids from 0 on, got {list(inputs.shape)} from {int(inputs.min())} on")
+    short = next((spec for spec in specs if spec.takes_tokens and spec.context != inputs.shape[1]), None)
+    if short is not None:
+        raise ValueError(f"`context` must be that of the inputs, {inputs.shape[1]} tokens, got {short.context}")
+    if not inputs.is_floating_point() and int(inputs.min()) < 0:
+        raise ValueError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
 
 
 def tiles(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -89,8 +90,8 @@ class Routes:
     def __init__(self, specs: Sequence[Spec], dtype: torch.dtype, device: torch.device) -> None:
         self.depths = [len(spec.blocks) for spec in specs]
         assert self.depths == sorted(self.depths, reverse=True), "the deepest first"
-        width, rows = specs[0].width, _whole(len(specs))
-        self.specs = [*specs, *[Spec(width=width, blocks=(), kind=specs[0].kind)] * (rows - len(specs))]
+        rows = _whole(len(specs))
+        self.specs = [*specs, *[replace(specs[0], blocks=()).canonical] * (rows - len(specs))]
         self.rows, self.blocks, self._dtype, self._device = rows, self.depths[0], dtype, device
         # behind a norm the outer gain is but a smaller epsilon
         self._normed = [PLACEMENTS[spec.placement].on_branch for spec in self.specs]

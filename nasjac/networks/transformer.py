@@ -19,18 +19,16 @@ class TransformerLM(nn.Module):
     """Token embedding, residual attention and FFN branches, readout: ids [batch, T] -> logits [batch, T, outputs].
 
     Attention is causal. Weights are as in `ResidualMLP`, queries and keys with `spec.query_gain`; the embedding is standard
-    normal, or half of that variance beside as much from learned positions, which are then there for `context` tokens. The
-    Jacobians that nasjac scores are those between `stream`'s tensors h_0 ... h_L, of all tokens to all tokens.
+    normal, or has half of that variance beside as much from learned positions, `spec.context` of them. The Jacobians that
+    nasjac scores are those between `stream`'s tensors h_0 ... h_L, of all tokens to all tokens.
     """
 
-    def __init__(
-        self, spec: Spec, inputs: int, outputs: int, context: int, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         learned = spec.positions == "learned"
         deviation = math.sqrt(0.5) if learned else 1.0
         self.embedding = _table(inputs, spec.width, deviation, generator)
-        self.positions = _table(context, spec.width, deviation, generator) if learned else None
+        self.positions = _table(spec.context, spec.width, deviation, generator) if learned else None
         self.blocks = nn.ModuleList(TransformerBlock(spec, block, generator) for block in spec.blocks)
         self.final_norm = norm_of(spec, PLACEMENTS[spec.placement].before_readout)
         self.readout = linear(spec.width, outputs, 1.0, generator)

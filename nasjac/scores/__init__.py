@@ -38,8 +38,8 @@ def measure(
 ) -> list[Measurement]:
     """Measure architectures at initialization, one Measurement a spec, in order.
 
-    `inputs` [n, features] are standardized data, n at least 2; `score` is Apjn() unless another is given. ValueError:
-    inputs of another shape or not finite, anything but Specs.
+    `inputs` [n, features] are standardized data, n at least 2, or token ids [n, T] for transformers; `score` is Apjn()
+    unless another is given. ValueError: inputs of another shape or not finite, anything but Specs.
     """
     if inputs.ndim != 2 or len(inputs) < 2:
         raise ValueError(f"`inputs` must be [n, features] with n at least 2, got shape {list(inputs.shape)}")

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.ensemble import members, with_members
-from nasjac.estimators import NAMES, Terms, profile, terms
-from nasjac.measurement import Estimate, Layer, Measurement, Status
+from nasjac.estimators import NAMES, Terms, profile, terms, token_terms
+from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import Tally, sampled
 from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples, joined
@@ -203,7 +203,7 @@ class _Candidate:
         self.score, self.spec, self.group, self.draws = score, spec, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = _result([self.samples[member.key] for member in group], spec.width, score.objective)
+        self.result = _result([self.samples[member.key] for member in group], spec.units, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
         self.precise = self._precise(self.result)
 
@@ -225,22 +225,24 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = _result([samples], self.spec.width, self.score.objective)
+            result = _result([samples], self.spec.units, self.score.objective)
             inner[key] = self._measurement(key, result, [samples], raced)
         return with_members(whole, self.group, inner)
 
     def _measurement(self, key: str, result: _Result, samples: Sequence[Samples | None], raced: bool) -> Measurement:
-        estimates = dict.fromkeys(NAMES, Estimate(None, None)) | {"dead_fraction": result.dead}
+        estimates = dict.fromkeys(TERMS, Estimate(None, None)) | {"dead_fraction": result.dead}
         if result.terms is not None:
             values = zip(NAMES, result.terms.values, result.terms.errors, strict=True)
             estimates |= {name: _estimate(value, error) for name, value, error in values}
+            held = [item for item in samples if item is not None]
+            estimates |= {name: _estimate(value, error) for name, (value, error) in token_terms(held).items()}
         single = samples[0] if len(samples) == 1 and result.status == "ok" else None
         return Measurement(
             key=key,
             status=result.status,
             reason=result.reason,
             terms=estimates,
-            profile=_profile(single, self.spec.width) if single is not None else (),
+            profile=_profile(single, self.spec.units) if single is not None else (),
             draws=self.draws,
             kept_key=key,
             precision_reached=self._precise(result),

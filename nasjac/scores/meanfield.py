@@ -192,8 +192,9 @@ def _dead(chains: Columns, width: Array) -> Array:
 
 def _measurement(spec: Spec, row: int, values: dict[str, Array], terms: _Terms, error: float) -> Measurement:
     found = {name: float(value[row]) for name, value in values.items()}
-    estimates = {name: Estimate(x, 0.0) if math.isfinite(x) else Estimate(None, None) for name, x in found.items()}
-    missing = [name for name in TERMS[:-1] if estimates[name].value is None]
+    estimates = dict.fromkeys(TERMS, Estimate(None, None))
+    estimates |= {name: Estimate(x, 0.0) for name, x in found.items() if math.isfinite(x)}
+    missing = [name for name in found if name != "sd_log_patterns" and estimates[name].value is None]
     return Measurement(
         key=spec.key,
         status="diverged" if missing else "ok",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.spaces.transformer_lm import TransformerLmSpace
 from nasjac.spec import Spec
 
 
@@ -25,4 +26,4 @@ class Space(Protocol):
     def __call__(self, trial: Trial) -> Spec: ...
 
 
-SPACES: dict[str, type[Space]] = {"residual_mlp": ResidualMlpSpace}
+SPACES: dict[str, type[Space]] = {"residual_mlp": ResidualMlpSpace, "transformer_lm": TransformerLmSpace}

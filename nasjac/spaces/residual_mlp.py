@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +10,8 @@ from nasjac.activations import ACTIVATIONS
 from nasjac.facts import branch_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.pruning import CRITERIA, keep_set
+from nasjac.scales import BRANCH_SCALES
+from nasjac.spaces.checks import check_names, check_range, check_widths
 from nasjac.spec import BRANCHES, NORMS, Block, Spec, check_choice
 from nasjac.wiring import check_density, skip_pattern
 
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from nasjac.spaces import Trial
 
 SKIP_MODES = ("pattern", "ensemble")
-
-#: (block number from 0, depth) -> factor on the block's branch
-BRANCH_SCALES: dict[str, Callable[[int, int], float]] = {
-    "one": lambda block, depth: 1.0,
-    "inverse_sqrt_depth": lambda block, depth: 1 / math.sqrt(depth),
-    "inverse_sqrt_index": lambda block, depth: 1 / math.sqrt(block + 1),  # LayerNorm scaling, Sun et al. 2025
-}
-
 
 #: most blocks of a population are equal, and then one object serves
 _block = lru_cache(maxsize=4096)(lambda skip, scale: Block(skip=skip, scale=scale))
@@ -73,30 +65,18 @@ class ResidualMlpSpace:
     branch_scales: tuple[str, ...] = tuple(BRANCH_SCALES)
 
     def __post_init__(self) -> None:
-        self._check_range("depth", low=1)
-        self._check_range("skip_density", low=0.0, high=1.0)
-        self._check_range("prune_ratio", low=0.0, high=1.0)
-        self._check_range("weight_gain", low=1e-6, high=1e6)
+        check_range(self, "depth", low=1)
+        check_range(self, "skip_density", low=0.0, high=1.0)
+        check_range(self, "prune_ratio", low=0.0, high=1.0)
+        check_range(self, "weight_gain", low=1e-6, high=1e6)
+        check_widths(self.widths)
         check_choice("space.skip_mode", self.skip_mode, SKIP_MODES)
-        if not 1 <= len(self.widths) <= 3 or min(self.widths) < 2:
-            raise ValueError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(self.widths)}")
         if self.wiring_seeds < 1:
             raise ValueError(f"`space.wiring_seeds` must be at least 1, got {self.wiring_seeds}")
         # a linear network has perfect Jacobians and learns nothing
         sampled = [name for name in ACTIVATIONS if name != "linear"]
-        for name, choices in (
-            ("prune_criteria", CRITERIA),
-            ("placements", PLACEMENTS),
-            ("norms", NORMS),
-            ("activations", sampled),
-            ("branches", BRANCHES),
-            ("branch_scales", BRANCH_SCALES),
-        ):
-            values = getattr(self, name)
-            if not values:
-                raise ValueError(f"`space.{name}` must name at least one of {', '.join(choices)}, got an empty list")
-            for value in values:
-                check_choice(f"space.{name}", value, choices)
+        names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "branches": BRANCHES}
+        check_names(self, {"prune_criteria": CRITERIA, **names, "branch_scales": BRANCH_SCALES})
 
     def __call__(self, trial: Trial) -> Spec:
         """One architecture from one trial; a flat function of its choices."""
@@ -120,11 +100,3 @@ class ResidualMlpSpace:
         whole = Spec(width=width, blocks=blocks, **common)
         keep = keep_set(ratio, criterion, depth, lambda: branch_energies(whole), seed)
         return Spec(width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common)
-
-    def _check_range(self, name: str, low: float, high: float = math.inf) -> None:
-        start, end = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
-        if not low <= start <= end <= high:
-            within = f"in [{low:g}, {high:g}]" if high < math.inf else f"at least {low:g}"
-            raise ValueError(
-                f"`space.{name}_min` and `space.{name}_max` must be {within} and in order, got {start!r} and {end!r}"
-            )

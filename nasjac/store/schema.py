@@ -130,6 +130,10 @@ CREATE TABLE validation_pick ( -- which architectures a study's validation chose
     role TEXT NOT NULL CHECK (role IN ('front', 'random', 'matched')), -- along the front, fresh, or matched in size
     PRIMARY KEY (study, architecture_key, role)
 );
+"""
+
+#: the view of version 1; `more` columns of a measurement are those that later versions added
+_LEADERBOARD = """
 CREATE VIEW leaderboard AS -- one row per study and architecture it kept, best trainability_cost first
 SELECT
     t.study AS study, -- name of the study
@@ -137,7 +141,7 @@ SELECT
     t.kept_key AS key, -- content key of the architecture kept
     m.trainability_cost, m.trainability_cost_se, m.log_mean, m.log_mean_se, m.mean_log, m.mean_log_se,
     m.sd_log, m.sd_log_se, m.log_rank, m.log_rank_se, m.log_decorrelation, m.log_decorrelation_se,
-    m.dead_fraction, m.dead_fraction_se, e.sd_log_patterns, e.sd_log_patterns_se,
+    m.dead_fraction, m.dead_fraction_se, e.sd_log_patterns, e.sd_log_patterns_se,{more}
     m.status AS status, -- of the measurement: ok, diverged, unsupported, out_of_memory, failed
     m.draws, a.kind, a.depth, a.width, a.placement, a.norm, a.activation, a.branch, a.skip_density, a.skip_count,
     a.weight_gain, a.branch_scale, a.params, a.flops, a.log2_paths, a.effective_depth, a.nonlinear_effective_depth,
@@ -182,8 +186,22 @@ ALTER TABLE measurement ADD COLUMN precision_reached INTEGER; -- 1 if as precise
 ALTER TABLE measurement ADD COLUMN raced INTEGER NOT NULL DEFAULT 0; -- 1 if sampling stopped early: certain to be dominated
 """
 
+_VERSION_4 = """
+ALTER TABLE measurement ADD COLUMN token_mean_log REAL; -- E log of the norm of what differs between tokens, forward
+ALTER TABLE measurement ADD COLUMN token_mean_log_se REAL; -- its standard error
+ALTER TABLE measurement ADD COLUMN token_mean_log_backward REAL; -- the same of what differs in the input, backward
+ALTER TABLE measurement ADD COLUMN token_mean_log_backward_se REAL; -- its standard error
+ALTER TABLE measurement ADD COLUMN token_log_decorrelation REAL; -- log of the output's share that differs between tokens
+ALTER TABLE measurement ADD COLUMN token_log_decorrelation_se REAL; -- its standard error
+DROP VIEW leaderboard;
+""" + _LEADERBOARD.format(
+    more="""
+    m.token_mean_log, m.token_mean_log_se, m.token_mean_log_backward, m.token_mean_log_backward_se,
+    m.token_log_decorrelation, m.token_log_decorrelation_se,"""
+)
+
 #: version n of the schema is what the first n scripts make
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1 + _LEADERBOARD.format(more=""), _VERSION_2, _VERSION_3, _VERSION_4)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import nn
 
 from nasjac.datasets.data import Data
 from nasjac.spec import Spec
 from nasjac.trainers.population import fit_population
-from nasjac.trainers.replicates import train
 from nasjac.trainers.run import Progress, Run
-from nasjac.trainers.stack import Replicas
 
 
 @dataclass(frozen=True)
@@ -77,22 +72,6 @@ class AdamW:
         rise = self.warmup * self.steps
         fall = max(0.0, step - rise) / (self.steps - rise) if self.steps > rise else 0.0
         return min(1.0, (step + 1) / rise if rise else 1.0) * (1 + math.cos(math.pi * fall)) / 2
-
-
-def fit(
-    factory: Callable[[torch.Generator], nn.Module],
-    data: Data,
-    options: AdamW,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> list[Run]:
-    """Train what `factory` builds from a generator, a module [batch, features] -> [batch, outputs] without BatchNorm.
-
-    Runs are in the order of seeds, within a seed in that of learning rates. Each is what it is alone, up to rounding.
-    """
-    networks = [factory(torch.Generator().manual_seed(seed)).to(device) for seed in options.seeds]
-    stack = Replicas(networks, copies=len(options.learning_rates))
-    return train(stack, options.pairs, data, options, progress)
 
 
 def _distinct(values: Sequence[float]) -> bool:

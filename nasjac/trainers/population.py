@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
-from nasjac.datasets.data import Data
+from nasjac.datasets.data import Data, check_kind
 from nasjac.networks import build
 from nasjac.spec import Spec
 from nasjac.trainers.replicates import train
 from nasjac.trainers.residual_stack import ResidualStack, pyramid
 from nasjac.trainers.run import Progress, Run
+from nasjac.trainers.stack import Replicas
 
 if TYPE_CHECKING:
     from nasjac.trainers.adamw import AdamW
@@ -26,7 +28,8 @@ def fit_population(
     Each list is in the order of seeds, within a seed in that of learning rates. It is what the ordinary modules give one by
     one, up to rounding, and on a CPU bit for bit the same in any company. Seconds are shared out by parameters. Memory: at
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
-    architecture fits the cache best. ValueError for an ensemble, and for different kinds or widths.
+    architecture fits the cache best. Transformers train one after the other, all runs of each at once. ValueError: an
+    ensemble, different kinds or widths, data that the kind does not take.
     """
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
@@ -34,6 +37,9 @@ def fit_population(
             raise ValueError(f"`{name}` must be the same for all of a population, got {', '.join(map(str, values))}")
     if not specs:
         return []
+    check_kind(data, specs[0])
+    if specs[0].takes_tokens:
+        return [_alone(spec, data, options, device, progress) for spec in specs]
     order = sorted(range(len(specs)), key=lambda position: pyramid(specs[position].canonical))
     starts = [(specs[position], seed) for position in order for seed in options.seeds]
     modules = [build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(seed)) for spec, seed in starts]
@@ -43,3 +49,23 @@ def fit_population(
     each = len(options.pairs)
     found = {position: runs[each * place : each * (place + 1)] for place, position in enumerate(order)}
     return [found[position] for position in range(len(specs))]
+
+
+def _alone(spec: Spec, data: Data, options: AdamW, device: str, progress: Progress | None) -> list[Run]:
+    return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress)
+
+
+def fit(
+    factory: Callable[[torch.Generator], nn.Module],
+    data: Data,
+    options: AdamW,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> list[Run]:
+    """Train what `factory` builds from a generator, a module from inputs to outputs as of `build`, without BatchNorm.
+
+    Runs are in the order of seeds, within a seed in that of learning rates. Each is what it is alone, up to rounding.
+    """
+    networks = [factory(torch.Generator().manual_seed(seed)).to(device) for seed in options.seeds]
+    stack = Replicas(networks, copies=len(options.learning_rates))
+    return train(stack, options.pairs, data, options, progress)

@@ -1,6 +1,7 @@
 """Networks as one batched computation: what training asks of them, and networks that differ in their parameters alone.
 
-Letters: M networks, P parameters of each, B samples, F features.
+Letters: M networks, P parameters of each, B samples, F features. Of tokens a sample is a sequence: F stands for its T ids,
+labels are [B, T] and outputs [B, T, classes].
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ class Stack(ABC):
     def evaluate(self, inputs_BF: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Accuracy [M] and cross-entropy [M], means over all samples, float64."""
         hits, loss = torch.zeros(2, len(self.rows), dtype=torch.float64, device=inputs_BF.device)
-        for start in range(0, len(labels_B), EVALUATION_BATCH):
-            inputs, labels = inputs_BF[start:][:EVALUATION_BATCH], labels_B[start:][:EVALUATION_BATCH]
+        batch = max(1, EVALUATION_BATCH * len(labels_B) // labels_B.numel())
+        for start in range(0, len(labels_B), batch):
+            inputs, labels = inputs_BF[start:][:batch], labels_B[start:][:batch]
             outputs = self.outputs(inputs)
-            hits += (outputs.argmax(dim=-1) == labels).sum(dim=1)
-            loss += cross_entropy(outputs, labels.expand(len(outputs), -1)) * len(labels)
-        return hits / len(labels_B), loss / len(labels_B)
+            hits += (outputs.argmax(dim=-1) == labels).flatten(1).sum(dim=1)
+            loss += cross_entropy(outputs, labels.expand(len(outputs), *labels.shape)) * labels.numel()
+        return hits / labels_B.numel(), loss / labels_B.numel()
 
 
 class Replicas(Stack):
@@ -93,6 +95,6 @@ class Replicas(Stack):
 
 
 def cross_entropy(outputs: Tensor, labels_MB: Tensor) -> Tensor:
-    """Cross-entropy [M] of outputs [M, B, classes], natural logarithm, mean over the batch."""
-    losses = F.cross_entropy(outputs.flatten(0, 1), labels_MB.flatten(), reduction="none")
-    return losses.view(labels_MB.shape).mean(dim=1)
+    """Cross-entropy [M] of outputs [M, B, classes], natural logarithm, mean over the batch and tokens."""
+    losses = F.cross_entropy(outputs.flatten(0, -2), labels_MB.flatten(), reduction="none")
+    return losses.view(len(outputs), -1).mean(dim=1)

@@ -1,0 +1,100 @@
+"""text: any text file, as characters or bytes; each is to be foretold from those before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasjac.datasets.data import Data
+from nasjac.spec import check_choice
+
+LEVELS = ("character", "byte")
+#: windows of a block; every tenth block is for validation
+WINDOWS, EVERY = 10, 10
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text in windows of `context` ids, with the next id of each for its label.
+
+    The text is cut into blocks of 10 windows and one id, the label of the last: blocks share nothing, and within one the
+    windows follow each other without gap. Every tenth block is for validation. What is left after the last whole block
+    is not used.
+
+    `path`     file of UTF-8 text (bytes: any file); null: the help topics of the Python that runs this, half a million
+               characters of English, which CPython 3.11 to 3.13 carry as `pydoc_data.topics`, a little other in each
+    `level`    character: the vocabulary is the file's characters, sorted; byte: it is the 256 bytes, whatever the file
+    `context`  ids of a window
+    `limit`    ids that are used, from the start of the file (null: all); the vocabulary is the whole file's
+    """
+
+    path: str | None = None
+    level: str = "character"
+    context: int = 32
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("dataset.level", self.level, LEVELS)
+        if self.context < 2:
+            raise ValueError(f"`dataset.context` must be at least 2, got {self.context}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
+
+    @property
+    def name(self) -> str:
+        return "text"
+
+    def load(self) -> Data:
+        """Nine training windows or more for one of validation. ValueError: no file, not UTF-8, too short, all the same."""
+        source = self.path or "the help topics of Python"
+        ids, vocabulary = self._ids(help_topics() if self.path is None else _read(self.path), source)
+        ids, block = ids[: self.limit], WINDOWS * self.context + 1
+        if len(ids) < EVERY * block:
+            rule = f"at least {EVERY * block} {self.level}s ({EVERY} blocks of {WINDOWS} contexts of {self.context})"
+            cut = "" if self.limit is None else f", `dataset.limit` {self.limit}"
+            raise ValueError(f"`dataset.path` must hold {rule}, got {len(ids)} in {source}{cut}")
+        if (ids == ids[0]).all():
+            raise ValueError(f"`dataset.path` must hold different {self.level}s, got {len(ids)} equal ones in {source}")
+        blocks = ids[: len(ids) // block * block].view(-1, block)
+        valid = torch.arange(len(blocks)) % EVERY == EVERY - 1
+        return Data(*self._windows(blocks[~valid]), *self._windows(blocks[valid]), vocabulary)
+
+    def _windows(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels [n, context] of whole blocks of ids."""
+        return blocks[:, :-1].reshape(-1, self.context), blocks[:, 1:].reshape(-1, self.context)
+
+    def _ids(self, content: bytes, source: str) -> tuple[Tensor, int]:
+        """The ids [n] int64 of a file's content, and the size of the vocabulary."""
+        if self.level == "byte":
+            return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).astype(np.int64)), 256
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            where = f"byte {content[error.start]:#04x} at offset {error.start} in {source}"
+            raise ValueError(
+                f"`dataset.path` must hold UTF-8 text, got {where}; `dataset.level` byte takes any file"
+            ) from error
+        points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")  # order of code points is order of characters
+        vocabulary, ids = np.unique(points, return_inverse=True)
+        return torch.from_numpy(ids.astype(np.int64)), len(vocabulary)
+
+
+def help_topics() -> bytes:
+    """The texts of Python's help(), in the order of their names, as UTF-8. ValueError where Python comes without them."""
+    try:
+        from pydoc_data.topics import topics  # some distributions leave it out
+    except ImportError as error:
+        rule = "the path of a text file where Python comes without pydoc_data.topics, the default text"
+        raise ValueError(f"`dataset.path` must be {rule}, got null") from error
+    return "\n".join(topics[name] for name in sorted(topics)).encode()
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"`dataset.path` must be a file that can be read, got {path}: {error.strerror}") from error

@@ -1,0 +1,21 @@
+"""Laws for the factor on a residual branch, by the block's number and the depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+#: (block number from 0, depth) -> factor on the block's branch
+BRANCH_SCALES: dict[str, Callable[[int, int], float]] = {
+    "one": lambda block, depth: 1.0,
+    "inverse_sqrt_depth": lambda block, depth: 1 / math.sqrt(depth),
+    "inverse_sqrt_index": lambda block, depth: 1 / math.sqrt(block + 1),  # LayerNorm scaling, Sun et al. 2025
+}
+
+
+def deepnorm(layers: int) -> tuple[float, float]:
+    """α and β of DeepNorm for a decoder of so many layers, two branches each (Wang et al. 2022): LN(α x + F(x)), gains β.
+
+    A norm on the sum does not see its size, so that x + F(x) / α is the same network.
+    """
+    return (2 * layers) ** 0.25, (8 * layers) ** -0.25
