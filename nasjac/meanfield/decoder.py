@@ -8,8 +8,9 @@ queries and keys times fan-in, T tokens of which token t sees n_t:
     FFN         variance w² V(w² q), Jacobian w⁴ S(w² q)
 
 m_t is 1 for the first token and e^v / n_t for n_t ≫ e^v, where both are exact for N → ∞; 2v (m − m²) is what softmax moves,
-nothing where one weight is all. Of attention's output a linear map explains the part with mean weights, a share e^(−v) of the variance. Leading order: correlated tokens make attention's
-branch larger (`nasjac.meanfield.tokens` has them, for uniform weights).
+nothing where one weight is all. Of attention's output a linear map explains the part with mean weights, a share e^(−v) of
+the variance. Leading order: correlated tokens make attention's branch larger (`nasjac.meanfield.tokens` has them, for
+uniform weights).
 """
 
 from __future__ import annotations

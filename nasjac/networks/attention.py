@@ -51,9 +51,8 @@ class Turn(NamedTuple):
 
 def turn_of(rotary: Tensor, tokens: int, units: int) -> Turn:
     """The turn of heads of `units` units at rows where `rotary` [r] is 1; those where it is 0 do not turn."""
-    wide = {"dtype": torch.float64, "device": rotary.device}
-    frequency = ROTARY_BASE ** (-torch.arange(units // 2, **wide) * 2 / units)
-    angle = (torch.arange(tokens, **wide)[:, None] * frequency).repeat(1, 2)
+    frequency = ROTARY_BASE ** (-torch.arange(units // 2, dtype=torch.float64, device=rotary.device) * 2 / units)
+    angle = (torch.arange(tokens, device=rotary.device)[:, None] * frequency).repeat(1, 2)
     gate = rotary.to(torch.float64).reshape(-1, 1, 1, 1, 1, 1) * angle
     return Turn(gate.cos().to(rotary), gate.sin().to(rotary))
 

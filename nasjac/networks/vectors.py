@@ -1,0 +1,57 @@
+"""Sizes of and angles between vectors of a tile.
+
+Letters: V vectors of an input, T tokens (1 of an MLP), N width, I inputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sizes(vectors: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Log energies per unit [..., V] of vectors [..., V, T, N], float64, and the factors [..., V] that make them 1.
+
+    A zero vector has energy −inf and factor 1, and so does one that is not `carried`.
+    """
+    flat = vectors.flatten(-2)
+    size = torch.linalg.vector_norm(flat, dim=-1).square_().div_(flat.shape[-1])
+    rescaled = size > 0 if carried is None else (size > 0) & carried
+    return size.to(torch.float64).log(), torch.where(rescaled, size.rsqrt(), torch.ones_like(size))
+
+
+def angle(vectors: Tensor, factor: Tensor) -> Tensor:
+    """Squared cosine [...] between the first two of vectors [..., V, T, N], in float64; [..., 0] if they are fewer."""
+    if vectors.shape[-3] < 2:
+        return factor.new_zeros(*factor.shape[:-2], 0)
+    dot = (vectors[..., 0, :, :] * vectors[..., 1, :, :]).flatten(-2).mean(-1)
+    cosine: Tensor = dot * factor[..., 0] * factor[..., 1]
+    return cosine.to(torch.float64).square()
+
+
+def differential(vectors: Tensor) -> Tensor:
+    """Log shares [..., V] of vectors [..., V, T, N] that differ between tokens, float64; [..., 0] of a single token."""
+    if vectors.shape[-2] == 1:
+        return vectors.new_zeros(*vectors.shape[:-3], 0, dtype=torch.float64)
+    apart, whole = (
+        torch.linalg.vector_norm(each.flatten(-2), dim=-1).to(torch.float64).log()
+        for each in (vectors - vectors.mean(-2, keepdim=True), vectors)
+    )
+    share: Tensor = 2 * (apart - whole)
+    return share
+
+
+def cosines(vectors: Tensor) -> Tensor:
+    """[..., I, I] cosines between vectors [..., I, N]."""
+    unit = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    cosines: Tensor = (unit[..., :, None, :] * unit[..., None, :, :]).sum(-1)
+    return cosines
+
+
+def decorrelation(outputs: Tensor) -> Tensor:
+    """1 − cosine between outputs [..., I, N] of two inputs, mean over pairs [...], in float64."""
+    wide = outputs.to(torch.float64)
+    unit = wide / torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    spread: Tensor = (unit - unit.mean(-2, keepdim=True)).square().sum((-2, -1))
+    spread /= unit.shape[-2] - 1
+    return spread
