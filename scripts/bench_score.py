@@ -2,6 +2,7 @@
 """How many architectures a second the population engine scores, beside loops over one model at a time.
 
     scripts/bench_score.py                              on the CPU, about ten minutes
+    scripts/bench_score.py --kind transformer_lm --widths 64 --population 32 --looped 8
     scripts/bench_score.py --device cuda --proposals proposals.jsonl
 
 All in one run, on the same architectures, for the same quantity, E log of the squared Jacobian norm:
@@ -11,7 +12,7 @@ All in one run, on the same architectures, for the same quantity, E log of the s
     (c) the engine, until the standard error is reached: (i) on one structure in many gains, (ii) on batches that the
         default sampler proposes in a search (trials 0-64 and 448-512)
     (d) the time of one synflow-style and of one jacob_cov-style pass
-    (e) the matrix products that the engine must do, and nothing else
+    (e) the products with weights that the engine must do, and nothing else
 
 The standard error is (a)'s, its root mean square over the architectures, measured by repetition: the spread of its
 independent initializations, and for the engine that over other seeds. Each loop runs with one thread or all, whichever is
@@ -42,9 +43,10 @@ from torch import Tensor
 from nasjac.networks import build
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import sample, tiles
-from nasjac.networks.routes import Routes
+from nasjac.networks.routes import Route, Routes
 from nasjac.networks.samples import FORWARD, INDEPENDENT, Plan
 from nasjac.scores.apjn import Apjn
+from nasjac.spaces.transformer_lm import TransformerLmSpace
 from nasjac.spec import Block, Spec
 from nasjac.workers import workers
 
@@ -55,11 +57,14 @@ INITIALIZATIONS, BATCH, PROBES = 4, 64, 8
 BATCHES = (0, 7)  # of 64 proposals: trials 0-64 and 448-512
 ROUND = 16
 MOST_DRAWS = 1024
+SEEDS = 8  # repetitions that the engine's own error is measured by
 
+
+CONTEXT = 32  # tokens of a transformer; its vocabulary is FEATURES
 
 TITLES = {
-    "": "(i) one structure, the space's typical one, depth 32, gains 0.8 to 1.2",
-    "pre_ln_": "(i) one structure, pre-LN gelu, depth 32, gains 0.8 to 1.2",
+    "": "(i) one structure, the space's typical one, gains 0.8 to 1.2",
+    "pre_ln_": "(i) one structure, pre-LN gelu, gains 0.8 to 1.2",
     "proposed_": "(ii) proposed at trials 0-64 and 448-512",
 }
 
@@ -67,28 +72,31 @@ TITLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--kind", default="residual_mlp", choices=["residual_mlp", "transformer_lm"])
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--population", type=int, default=64, help="architectures of (i)")
     parser.add_argument("--looped", type=int, default=32, help="architectures of (ii) that the loops are timed on")
     parser.add_argument("--proposals", type=Path, help="JSON lines of Specs: read if the file is there, else written")
     options = parser.parse_args()
     device = torch.device(options.device)
-    inputs = torch.randn(1000, FEATURES, generator=torch.Generator().manual_seed(0)).to(device)
+    inputs = inputs_of(options.kind).to(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     print(f"{date.today()}, {name}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     figures = {}
     for width in options.widths:
         found: dict[str, float] = {}
         populations = {
-            "": one_structure(width, options.population),
-            "pre_ln_": one_structure(width, options.population, placement="pre", activation="gelu"),
-            "proposed_": proposed(width, options.proposals),
+            "": one_structure(options.kind, width, options.population),
+            "pre_ln_": one_structure(options.kind, width, options.population, placement="pre", activation="gelu"),
+            "proposed_": proposed(options.kind, width, options.proposals),
         }
+        if options.kind == "transformer_lm":  # its typical structure is pre-LN gelu
+            del populations["pre_ln_"]
         for prefix, specs in populations.items():
             looped = specs[:: max(1, len(specs) // (options.looped if prefix == "proposed_" else 8))]
             result = compared(TITLES[prefix], specs, looped, inputs, device)
             found |= {f"{prefix}{name}": value for name, value in result.items()}
-        figures[f"residual_mlp_{width}"] = found
+        figures[f"{options.kind}_{width}"] = found
     print(json.dumps(figures))
 
 
@@ -167,7 +175,7 @@ def as_precise(
     """
     for asked in (None, 2 * error, 1.5 * error, 1.2 * error, error, 0.8 * error):
         score = Apjn(plan="forward", rel_error=asked, max_draws=MOST_DRAWS)
-        again = [replace(score, seed=seed)(specs, inputs, device) for seed in range(1, 13)]
+        again = [replace(score, seed=seed)(specs, inputs, device) for seed in range(1, SEEDS + 1)]
         values = np.array([[m.terms["mean_log"].value for m in row] for row in again], dtype=float)
         own = values.std(axis=0, ddof=1)
         if float(np.sqrt(np.nanmean(own**2))) <= error:
@@ -175,9 +183,21 @@ def as_precise(
     return score, float(np.sqrt(np.nanmean(own**2))), float(np.mean(own <= np.array(errors)))
 
 
-def one_structure(width: int, count: int, depth: int = 32, **choices: str) -> list[Spec]:
-    """A residual MLP without anything special but its `choices`, in `count` gains."""
+def inputs_of(kind: str) -> Tensor:
+    """Standard normal features, or token ids."""
+    generator = torch.Generator().manual_seed(0)
+    if kind == "transformer_lm":
+        return torch.randint(FEATURES, (1000, CONTEXT), generator=generator)
+    return torch.randn(1000, FEATURES, generator=generator)
+
+
+def one_structure(kind: str, width: int, count: int, depth: int = 32, **choices: str) -> list[Spec]:
+    """A network without anything special but its `choices`, in `count` gains; a transformer has 12 branches."""
     gains = np.linspace(0.8, 1.2, count).tolist()
+    if kind == "transformer_lm":
+        layer = (Block(op="attention"), Block())
+        plain = {"placement": "pre", "activation": "gelu", "ffn_ratio": 4, "heads": 4, **choices}
+        return [Spec(width, layer * 6, kind, weight_gain=gain, context=CONTEXT, **plain) for gain in gains]  # type: ignore
     return [Spec(width, (Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
 
 
@@ -186,12 +206,12 @@ def plain_loop(spec: Spec, inputs: Tensor) -> list[float]:
     found = []
     for _ in range(INITIALIZATIONS):
         module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
-        start = module.embedding(inputs[torch.randperm(len(inputs))[:BATCH].to(inputs.device)]).requires_grad_()
+        start = embedded(module, inputs[torch.randperm(len(inputs))[:BATCH].to(inputs.device)]).requires_grad_()
         output = through(module, start)
         energy = torch.zeros(BATCH, device=inputs.device)
         for probe in range(PROBES):
             [gradient] = torch.autograd.grad(output, start, torch.randn_like(output), retain_graph=probe < PROBES - 1)
-            energy += gradient.square().sum(-1) / spec.width
+            energy += gradient.square().flatten(1).sum(-1) / spec.units
         found.append(float((energy / PROBES).log().mean()))
     return found
 
@@ -201,10 +221,10 @@ def good_loop(spec: Spec, inputs: Tensor, error: float, batch: int = 16, probes:
     found: list[float] = []
     while len(found) < ROUND or (np.std(found, ddof=1) / math.sqrt(len(found)) > error and len(found) < MOST_DRAWS):
         module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
-        start = module.embedding(inputs[torch.randperm(len(inputs))[:batch].to(inputs.device)])
+        start = embedded(module, inputs[torch.randperm(len(inputs))[:batch].to(inputs.device)])
         output, pull_back = torch.func.vjp(lambda h, module=module: through(module, h), start)
         [gradients] = torch.vmap(pull_back)(torch.randn(probes, *output.shape, device=inputs.device))
-        found.append(float(gradients.square().mean(0).sum(-1).div(spec.width).log().mean()))
+        found.append(float(gradients.square().mean(0).flatten(1).sum(-1).div(spec.units).log().mean()))
     return found
 
 
@@ -218,10 +238,16 @@ def synflow(spec: Spec, inputs: Tensor) -> float:
 def jacob_cov(spec: Spec, inputs: Tensor) -> float:
     """(d): the correlation of the inputs' gradients, one forward and one backward pass."""
     module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
-    x = inputs[:BATCH].clone().requires_grad_()
-    [gradient] = torch.autograd.grad(module(x).sum(), x)
+    x = embedded(module, inputs[:BATCH]).requires_grad_()
+    [gradient] = torch.autograd.grad(through(module, x).sum(), x)
+    gradient = gradient.flatten(1)
     eigenvalues = torch.linalg.eigvalsh(torch.corrcoef(gradient).nan_to_num()).clamp_min(0) + 1e-5
     return float(-(eigenvalues.log() + 1 / eigenvalues).sum())
+
+
+def embedded(module: torch.nn.Module, inputs: Tensor) -> Tensor:
+    """h_0."""
+    return next(module.stream(inputs))  # type: ignore[no-any-return, operator]
 
 
 def through(module: torch.nn.Module, h: Tensor) -> Tensor:
@@ -244,48 +270,62 @@ def share(specs: Sequence[Spec], inputs: Tensor, device: torch.device, plan: Pla
 
 @torch.inference_mode()
 def only_products(specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
-    """The products of one round in the engine's shapes, with its weights, in its threads."""
+    """The products with weights of one round in the engine's shapes, in its threads."""
     ahead, back = 1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips
+    tokens, width = specs[0].context, specs[0].width
 
     def run(tile: list[int]) -> None:
-        width = specs[tile[0]].width
         routes = Routes([specs[position] for position in tile], draws.dtype, draws.device)
-        vectors = torch.ones(len(draws.draws), routes.rows * plan.inputs * max(ahead, back), width, device=draws.device)
         for count, order, transpose in ((ahead, range(routes.blocks), True), (back, reversed(range(routes.blocks)), False)):
             for number in order if count else ():
-                inner = routes.at(number).hidden[0].inner
-                active = routes.active(number)
-                two = 0 if inner is None else active if inner.rows is None else len(inner.rows)
-                for role, rows in (("inner", two), ("outer", active)):
-                    weights = draws.normal(f"{role} {number}", width, width) if rows else vectors[:, :0]
-                    torch.bmm(
-                        vectors[:, : rows * plan.inputs * count], weights.mT if transpose else weights
-                    ) if rows else None
+                for role, rows, shape in weights_of(routes, number, width):
+                    weights = draws.normal(f"{role} {number}", *shape)
+                    size = rows * plan.inputs * count * tokens
+                    vectors = torch.ones(len(draws.draws), size, shape[1 if transpose else 0], device=draws.device)
+                    torch.bmm(vectors, weights.mT if transpose else weights)
 
-    cut = list(tiles(specs, draws, plan))
+    cut = list(tiles(specs, draws, plan, None, tokens))
     with workers(draws.device) as pool:
         list(pool.map(run, cut))
     if draws.device.type == "cuda":
         torch.cuda.synchronize(draws.device)
 
 
+def weights_of(routes: Routes, number: int, width: int) -> Iterator[tuple[str, int, tuple[int, int]]]:
+    """Role, rows that meet them, and shape of the weights of a block."""
+
+    def rows(route: Route, among: int) -> int:
+        return among if route.rows is None else len(route.rows)
+
+    at, active = routes.at(number), routes.active(number)
+    for hidden in at.hidden:
+        through = rows(hidden.route, active)
+        if hidden.inner is not None:
+            yield "inner", rows(hidden.inner, through), (hidden.ratio * width, width)
+        yield "outer", through, (width, hidden.ratio * width)
+    for attention in at.attention:
+        yield "qkv", rows(attention.route, active), (3 * width, width)
+        yield "outer", rows(attention.route, active), (width, width)
+
+
 def products(spec: Spec) -> int:
-    """Matrix products of a vector's way through the network."""
-    return len(spec.blocks) * (2 if spec.branch == "two_matrix" else 1)
+    """Multiplications of a vector's way through the network, in squares of the width."""
+    ffn = 2 * spec.ffn_ratio if spec.branch == "two_matrix" else 1
+    return sum(4 if block.op == "attention" else ffn for block in spec.blocks)
 
 
-def proposed(width: int, file: Path | None) -> list[Spec]:
+def proposed(kind: str, width: int, file: Path | None) -> list[Spec]:
     """Two batches of a default search among networks of this width, as its sampler proposes them."""
-    path = None if file is None else file.with_name(f"{file.stem}_{width}{file.suffix}")
+    path = None if file is None else file.with_name(f"{file.stem}_{kind}_{width}{file.suffix}")
     if path is not None and path.exists():
         return [Spec.from_json(line) for line in path.read_text().splitlines()]
-    specs = [spec for number, batch in enumerate(search(width)) if number in BATCHES for spec in batch]
+    specs = [spec for number, batch in enumerate(search(kind, width)) if number in BATCHES for spec in batch]
     if path is not None:
         path.write_text("".join(f"{spec.to_json()}\n" for spec in specs))
     return specs
 
 
-def search(width: int) -> Iterator[list[Spec]]:
+def search(kind: str, width: int) -> Iterator[list[Spec]]:
     """Batch by batch what a default search proposes."""
     from nasjac.objectives import Budget, directions
     from nasjac.samplers.nsga2 import NSGAII
@@ -293,9 +333,11 @@ def search(width: int) -> Iterator[list[Spec]]:
     from nasjac.study import Study
     from nasjac.verbs.search import SearchOptions, objective_values
 
-    inputs = torch.randn(1000, FEATURES, generator=torch.Generator().manual_seed(0))
+    inputs = inputs_of(kind)
+    kinds = {"residual_mlp": ResidualMlpSpace, "transformer_lm": partial(TransformerLmSpace, context=CONTEXT)}
+    space = kinds[kind](widths=(width,))
     names, score = SearchOptions().objectives, Apjn()
-    study = Study(ResidualMlpSpace(widths=(width,)), NSGAII, Budget(), directions(names), seed=0)
+    study = Study(space, NSGAII, Budget(), directions(names), seed=0)
     for number in range(max(BATCHES) + 1):
         proposals = study.ask(number, 64)
         measured = score([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))

@@ -1,0 +1,105 @@
+"""BDF-2, the two-step backward differentiation formula, for stiff equations on given steps; and its Newton matrix.
+
+This is a reference to look into, not a rival to scipy's solvers of higher order. `nasjac.dynamics.formula` has the formula,
+`nasjac.dynamics.control.integrate` chooses the steps by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from nasjac.dynamics.formula import RATIO_LIMIT, Past, Start, coefficients
+from nasjac.dynamics.newton import Diverged, Newton, NewtonMatrix, examined
+from nasjac.dynamics.solution import Solution, Work
+from nasjac.dynamics.system import System
+
+
+def march(
+    system: System,
+    initial: Tensor,
+    times: Sequence[float] | Tensor,
+    start: Tensor | None = None,
+    newton: str = "full",
+    accuracy: float = 1e-13,
+) -> Solution:
+    """The solution at `times` [T], one step from each to the next; `initial` [N] is the state at the first.
+
+    `start` [N] is an exact state at times[1]; without it backward Euler makes that step. Newton's method goes on to a
+    relative `accuracy`. ValueError: times that do not increase, a step at least 1 + √2 times the one before (let
+    `integrate` choose the steps), states that are not finite or do not fit. ArithmeticError: no solution of a step, which
+    is not halved here, with t, h and residual.
+
+    >>> decay = System(lambda t, y: -y, lambda t, y: -torch.eye(1, dtype=torch.float64))
+    >>> round(float(march(decay, torch.ones(1), [0.0, 0.1, 0.2]).states[-1]), 6)
+    0.823864
+    """
+    t_T = [float(t) for t in times]
+    _check_times(t_T)
+    y, solver = checked_state(system, t_T[0], initial, "initial"), Newton(system, newton)
+    states = [y]
+    past: Start | Past = Start(t_T[0], y, system.function(t_T[0], y))
+    for t in t_T[1:]:
+        if start is not None and len(states) == 1:
+            y = checked_state(system, t, start, "start")
+        else:
+            equation = past.equation(t)
+            scale = _scale(past.y.abs() + equation.guess.abs(), accuracy)
+            try:
+                y = solver.solve(t, equation.guess, equation.right, equation.coefficient, scale)
+            except Diverged as reason:
+                raise no_solution(t, t - past.t, reason) from reason
+        past = past.then(t, y)
+        states.append(y)
+    return Solution(torch.tensor(t_T, dtype=torch.float64), torch.stack(states), Work.of(len(t_T) - 1, 0, 0, solver.work))
+
+
+def _scale(sizes: Tensor, accuracy: float) -> Tensor:
+    """A share of each component, and of the largest a thousandth of that: a component of 0 has no digits of its own."""
+    tiny: float = torch.finfo(torch.float64).tiny  # for the state 0
+    return accuracy * (sizes + 1e-3 * sizes.max()) + tiny
+
+
+def newton_matrix(system: System, t: float, y: Tensor, step: float, ratio: float = 1.0) -> NewtonMatrix:
+    """I − hβJ at a state y [N], its eigenvalues and condition number; h = `step`, β of the ratio to the step before it.
+
+    >>> decay = System(lambda t, y: -3 * y, lambda t, y: -3 * torch.eye(1, dtype=torch.float64))
+    >>> round(newton_matrix(decay, 0.0, torch.ones(1), step=0.5).eigenvalues.real.item(), 12)
+    2.0
+    """
+    if not 0 < step < math.inf:
+        raise ValueError(f"`step` must be a finite number above 0, got {step!r}")
+    state = checked_state(system, t, y, "y")
+    return examined(system.jacobian(t, state), step * coefficients(ratio).beta)
+
+
+def no_solution(t: float, step: float, reason: Diverged) -> ArithmeticError:
+    """The error of a step that has no solution."""
+    text = f"no solution of the step to t = {t:.6g}, h = {step:.3g}: {reason}; residual {reason.residual:.3g}"
+    return ArithmeticError(text)
+
+
+def checked_state(system: System, t: float, state: Tensor, name: str) -> Tensor:
+    """The state as float64 [N]. ValueError: not a finite vector, or one that f does not fit."""
+    y = torch.as_tensor(state, dtype=torch.float64)
+    if y.ndim != 1 or not y.isfinite().all():
+        raise ValueError(f"`{name}` must be a vector of finite numbers, got {y.tolist()}")
+    shape, square = system.function(t, y).shape, system.jacobian(t, y).shape
+    if shape != y.shape or square != (len(y), len(y)):
+        raise ValueError(
+            f"`function` and `jacobian` must give [N] and [N, N], N = {len(y)}, got {[*shape]} and {[*square]}"
+        )
+    return y
+
+
+def _check_times(times: Sequence[float]) -> None:
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    if not steps or not all(0 < step < math.inf for step in steps):
+        raise ValueError(f"`times` must hold two or more finite numbers that increase, got {list(times)[:8]}")
+    for before, step in pairwise(steps):
+        if step / before >= RATIO_LIMIT:
+            raise ValueError(f"`times` must have steps below 1 + √2 times the one before, got {before:.6g} then {step:.6g}")
