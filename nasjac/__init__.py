@@ -2,8 +2,8 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  activations  placement  wiring  pruning  scales  meanfield  paths  jacobian  cost  ranking  front  workers
-    1  spec  measurement  estimators
+    0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  cost  ranking  front  workers
+    1  spec  measurement  estimators  image_energies
     2  networks  facts  ensemble  foreign  dynamics
     3  theory  spaces  samplers  datasets  objectives  store
     4  scores  trainers  checkpoint  study  prescription  reporting  console  tables  interrupts

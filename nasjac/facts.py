@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.image_energies import ImageStack, ImageUnit, image_energies
 from nasjac.meanfield import Columns, block_energies
 from nasjac.meanfield.decoder import Decoder, sublayer_energies
 from nasjac.placement import PLACEMENTS
@@ -17,12 +18,12 @@ from nasjac.spec import NORM_EPS, Spec
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of one architecture. Parameters and FLOPs are those of the residual blocks, embedding and readout apart.
+    """Facts of one architecture. Parameters and FLOPs are those of the blocks, embedding or stem and readout apart.
 
     `depth`                      kept blocks
     `skip_density`               mean of the skip gates over kept blocks (None without blocks); `skip_count` their sum
     `params`                     trainable parameters, biases and norm gains included
-    `flops`                      of one forward pass of one sample, a multiply-add counted as two (matrix products alone)
+    `flops`                      of one forward pass of one sample, a multiply-add counted as two (nothing but products is)
     `log2_paths`                 log2 of the number of gradient paths (of its expectation for an ensemble)
     `effective_depth`            sum over blocks of the branch's share of Jacobian energy
     `nonlinear_effective_depth`  the same, each block weighted by its branch's nonlinearity
@@ -81,18 +82,31 @@ def decoder(spec: Spec) -> Decoder:
     )
 
 
+def image_stack(spec: Spec) -> ImageStack:
+    """A network of images as `nasjac.image_energies` has it."""
+    units = [
+        ImageUnit(len(step.branch), step.change is not None, block.skip, block.scale, step.inside.channels, spec.growth)
+        for block, step in zip(spec.blocks, spec.steps, strict=True)
+    ]
+    return ImageStack(spec.kind == "densenet", spec.activation, spec.norm, spec.order == "pre", spec.weight_gain**2, units)
+
+
 def branch_energies(spec: Spec) -> NDArray[np.float64]:
     """[L] expected branch energy chi of each kept block of one spec."""
     if spec.takes_tokens:
         return sublayer_energies(decoder(spec))[0]
+    if spec.takes_images:
+        return image_energies(image_stack(spec))[0]
     energies: NDArray[np.float64] = block_energies(columns([spec])).branch[0]
     return energies
 
 
 def facts(specs: Sequence[Spec]) -> list[Facts]:
     """Facts of each spec, in order."""
-    found = dict(_chain_facts([(n, spec) for n, spec in enumerate(specs) if not spec.takes_tokens]))
+    chains = [(n, spec) for n, spec in enumerate(specs) if not (spec.takes_tokens or spec.takes_images)]
+    found = dict(_chain_facts(chains))
     found |= {n: _decoder_facts(spec) for n, spec in enumerate(specs) if spec.takes_tokens}
+    found |= {n: _image_facts(spec.canonical) for n, spec in enumerate(specs) if spec.takes_images}
     return [found[n] for n in range(len(specs))]
 
 
@@ -122,6 +136,20 @@ def _decoder_facts(spec: Spec) -> Facts:
         else:
             params += 2 * units * width + units + width
             flops += tokens * 4 * units * width
+    return _facts(spec, math.fsum(shares), math.fsum(shares * bends), params, flops)
+
+
+def _image_facts(spec: Spec) -> Facts:
+    _, shares, bends = image_energies(image_stack(spec))
+    params = flops = 0
+    for step in spec.steps:
+        for conv, layer in step.placed():
+            weights = conv.inputs * conv.outputs * conv.kernel**2
+            biases = conv.outputs if spec.norm == "none" else 0
+            bare = conv is step.change and spec.kind == "resnet" and spec.order == "pre"
+            normed = 0 if bare or spec.norm == "none" else conv.inputs if spec.order == "pre" else conv.outputs
+            params += weights + biases + 2 * normed
+            flops += 2 * weights * layer.pixels
     return _facts(spec, math.fsum(shares), math.fsum(shares * bends), params, flops)
 
 

@@ -11,17 +11,24 @@ from functools import cached_property
 from typing import Any
 
 from nasjac.activations import ACTIVATIONS
+from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, steps
 from nasjac.placement import PLACEMENTS
 
 NORMS = ("layernorm", "rmsnorm")
 NORM_EPS = 1e-5  # torch's default for LayerNorm
 BRANCHES = ("two_matrix", "one_matrix")
-OPS = ("ffn", "attention")
 POSITIONS = ("learned", "rotary")
 LOGIT_SCALES = ("inverse_sqrt", "inverse")
 
 #: kind -> what its blocks may be
-KINDS: dict[str, tuple[str, ...]] = {"residual_mlp": ("ffn",), "transformer_lm": OPS}
+KINDS: dict[str, tuple[str, ...]] = {
+    "residual_mlp": ("ffn",),
+    "transformer_lm": ("ffn", "attention"),
+    "resnet": ("basic", "bottleneck"),
+    "densenet": ("dense",),
+}
+OPS = tuple(dict.fromkeys(op for ops in KINDS.values() for op in ops))
+IMAGE_KINDS = ("resnet", "densenet")
 
 
 @dataclass(frozen=True)
@@ -32,18 +39,23 @@ class Block:
     `skip`  1 keeps the identity path, 0 cuts it; between them it is the probability with which the path is kept, which
             makes the Spec an ensemble of networks.
     `scale` factor on the branch output.
-    `op`    what F is: ffn, or attention of tokens to each other
+    `op`    what F is: ffn, or attention of tokens to each other; of a resnet basic (two 3x3 convolutions) or bottleneck
+            (1x1, 3x3, 1x1), of a densenet dense (one 3x3 convolution, whose output is put beside x)
+    `stage` of a network of images: each stage after 0 begins by halving rows and columns
     """
 
     keep: bool = True
     skip: float = 1.0
     scale: float = 1.0
     op: str = "ffn"
+    stage: int = 0
 
     def __post_init__(self) -> None:
         check_choice("op", self.op, OPS)
         if not isinstance(self.keep, bool):
             raise ValueError(f"`keep` must be true or false, got {self.keep!r}")
+        if isinstance(self.stage, bool) or not isinstance(self.stage, int) or self.stage < 0:
+            raise ValueError(f"`stage` must be a whole number of at least 0, got {self.stage!r}")
         _check_number("skip", self.skip, low=0.0, high=1.0)
         # a branch that is not pruned counts for something, so that no block ever loses both skip and branch
         _check_number("scale", self.scale, low=0.0, open_low=True)
@@ -58,11 +70,12 @@ class Block:
 class Spec:
     """An architecture: its blocks, and what they have in common.
 
-    `kind`         one of `KINDS`: residual_mlp; transformer_lm, a causal decoder over token ids
-    `width`        units of the residual stream
+    `kind`         one of `KINDS`: residual_mlp; transformer_lm, a causal decoder over token ids; resnet and densenet, over
+                   images
+    `width`        units of the residual stream; of images, channels after the stem
     `blocks`       the residual blocks, input side first
     `placement`    where the norm sits, one of `nasjac.placement.PLACEMENTS`
-    `norm`         layernorm or rmsnorm
+    `norm`         layernorm or rmsnorm; of images, batchnorm, groupnorm or none
     `activation`   one of `nasjac.activations.ACTIVATIONS`
     `branch`       two_matrix, F(x) = W2 phi(W1 x), or one_matrix, F(x) = W phi(x), of an MLP
     `weight_gain`  standard deviation of a branch weight is weight_gain / sqrt(fan_in)
@@ -72,6 +85,10 @@ class Spec:
     `logit_scale`  of attention: inverse_sqrt, 1/√d, or inverse, 1/d, d the units of a head (Yang et al. 2022)
     `context`      tokens of a sequence; 1 of an MLP
     `query_gain`   standard deviation of query and key weights is query_gain / sqrt(fan_in)
+    `shape`        of images: channels, rows, columns
+    `order`        of images, post: convolution, norm, activation, the last one after the sum; pre: norm, activation,
+                   convolution
+    `growth`       channels that a block of a densenet adds
 
     >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
     True
@@ -91,18 +108,23 @@ class Spec:
     logit_scale: str = "inverse_sqrt"
     query_gain: float = 1.0
     context: int = 1
+    shape: tuple[int, ...] = ()
+    order: str = "post"
+    growth: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
             raise ValueError(f"`width` must be a whole number of at least 2, got {self.width!r}")
         object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "shape", tuple(self.shape))
         check_choice("kind", self.kind, KINDS)
         check_choice("placement", self.placement, PLACEMENTS)
-        check_choice("norm", self.norm, NORMS)
+        check_choice("norm", self.norm, IMAGE_NORMS if self.takes_images else NORMS)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("branch", self.branch, BRANCHES)
         _check_number("weight_gain", self.weight_gain, low=0.0, open_low=True)
-        for name in ("ffn_ratio", "heads", "context"):
+        check_choice("order", self.order, ORDERS)
+        for name in ("ffn_ratio", "heads", "context", "growth"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}")
@@ -124,12 +146,38 @@ class Spec:
             rule = f"a multiple of `heads`{' and even for each head, with rotary positions' if even == 2 else ''}"
             raise ValueError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
         if self.branch == "one_matrix" and (self.ffn_ratio != 1 or self.kind != "residual_mlp"):
-            raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in a transformer, got 'one_matrix'")
+            raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in other kinds, got 'one_matrix'")
+        if self.takes_images:
+            check_images(self.kind, self.width, self.shape, self.blocks)
+        elif self.shape or any(block.stage for block in self.blocks):
+            name = "shape" if self.shape else "stage"
+            raise ValueError(f"`{name}` must be left out but in networks of images, got it in a {self.kind}")
 
     @property
     def units(self) -> int:
-        """Units of the residual stream, those of all tokens together."""
+        """Units of h_L, those of all tokens together, or of all images of a `batch`: N of energies, r/N and probe biases.
+
+        Networks of images have another number in h_0. r is at most the smaller one, and the bias of a logarithm, which a
+        tangent has by the units of h_0, is off by at most the difference of 2/N.
+        """
+        if self.takes_images:
+            return self.batch * (self.steps[-1].end.units if self.blocks else self.width * math.prod(self.shape[1:]))
         return self.width * self.context
+
+    @property
+    def batch(self) -> int:
+        """Inputs whose Jacobian is that of all of them together: BatchNorm makes the images of a batch one input."""
+        return BATCH if self.norm == "batchnorm" else 1
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether its inputs are images."""
+        return self.kind in IMAGE_KINDS
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What each block of a network of images does to its layer."""
+        return tuple(steps(self.kind, self.width, self.growth, self.shape, self.blocks))
 
     @property
     def takes_tokens(self) -> bool:
@@ -143,19 +191,42 @@ class Spec:
 
     @cached_property
     def canonical(self) -> Spec:
-        """The same network without what cannot matter: pruned blocks, and choices that no kept block uses."""
-        blocks = tuple(block for block in self.blocks if block.keep)
+        """The same network without what cannot matter: pruned blocks, and choices that no block uses.
+
+        A pruned block that changes the shape of images stays, as what changes it.
+        """
+        blocks = self._lasting_blocks()
+        unused = self._unused_by_images(blocks) if self.takes_images else self._unused_by_units(blocks)
+        plain = {name: DEFAULTS[name] for name in unused if getattr(self, name) != DEFAULTS[name]}
+        return replace(self, blocks=blocks, **plain) if plain or blocks != self.blocks else self
+
+    def _lasting_blocks(self) -> tuple[Block, ...]:
+        changing = {n for n in range(len(self.blocks)) if self.takes_images and begins_stage(self.blocks, n)}
+        bare = KINDS[self.kind][0]
+        return tuple(
+            block if block.keep else Block(keep=False, op=bare, stage=block.stage)
+            for number, block in enumerate(self.blocks)
+            if block.keep or number in changing
+        )
+
+    def _unused_by_units(self, blocks: tuple[Block, ...]) -> list[str]:
         used = {
             **dict.fromkeys(("placement", "weight_gain"), bool(blocks)),
             **dict.fromkeys(("activation", "branch", "ffn_ratio"), any(block.op == "ffn" for block in blocks)),
             **dict.fromkeys(("heads", "logit_scale", "query_gain"), self.uses_attention),
             "norm": bool(blocks) and PLACEMENTS[self.placement].uses_norm,
             "positions": self.kind != "residual_mlp",
+            **dict.fromkeys(("order", "growth"), False),
         }
-        plain = {
-            name: DEFAULTS[name] for name, is_used in used.items() if not is_used and getattr(self, name) != DEFAULTS[name]
-        }
-        return replace(self, blocks=blocks, **plain) if plain or len(blocks) < len(self.blocks) else self
+        return [name for name, is_used in used.items() if not is_used]
+
+    def _unused_by_images(self, blocks: tuple[Block, ...]) -> list[str]:
+        """Norm, activation and order are the stem's or the head's too, and the gain that of a densenet's transitions."""
+        dense, kept = self.kind == "densenet", any(block.keep for block in blocks)
+        growing = [] if dense and kept else ["growth"]
+        gaining = [] if kept or (dense and blocks) else ["weight_gain"]
+        never = ("placement", "branch", "ffn_ratio", "heads", "positions", "logit_scale", "query_gain")
+        return [*never, *growing, *gaining]
 
     @cached_property
     def key(self) -> str:
@@ -211,7 +282,8 @@ def _non_default(item: Spec | Block, entries: tuple[Field[Any], ...]) -> dict[st
     for entry in entries:
         value = getattr(item, entry.name)
         if value != entry.default:  # MISSING equals nothing
-            content[entry.name] = float(value) if isinstance(entry.default, float) else value
+            value = float(value) if isinstance(entry.default, float) else value
+            content[entry.name] = list(value) if isinstance(value, tuple) else value
     return content
 
 

@@ -105,6 +105,49 @@ def test_foreign_models(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "figure.png").stat().st_size > 0
 
 
+def test_bdf2_stiff(tmp_path: Path) -> None:
+    small = ["steps=[20,40,80]", "tolerances=[1e-3,1e-4]", "looked_at=1e-4", "matrices=10"]
+    found = run("007_bdf2_stiff", tmp_path, "out=here", *small)
+    orders, exponents = found["last_order"], found["tolerance_exponent"]
+    assert isinstance(orders, dict) and all(1.9 < order < 2.05 for order in orders.values())
+    assert isinstance(exponents, dict) and all(0.5 < exponent < 0.9 for exponent in exponents.values())
+    rows = table(tmp_path / "here" / "table.csv")
+    assert len(rows) == 3 * 2 * 2
+    assert all(float(row["end_error"]) < 1e3 * float(row["tolerance"]) for row in rows)
+    robertson = [row for row in table(tmp_path / "here" / "matrices.csv") if row["problem"] == "robertson"]
+    assert sum(abs(float(row["real"]) - 1) < 1e-3 for row in robertson) >= len(robertson) / 3  # mass: λ = 0
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
+def test_reactor(tmp_path: Path) -> None:
+    small = ["end=60", "gray_scott=[0.12,0.17]", "gray_scott_end=200", "width=32"]
+    found = run("008_reactor", tmp_path, "out=here", *small)
+    assert "only there" in str(found["note"])
+    events = table(tmp_path / "here" / "table.csv")
+    kinds = [(row["kind"], float(row["dilution"])) for row in events]
+    expected = [("hopf", 0.5), ("hopf", 0.0980469999), ("fold", 0.01), ("hopf", 0.0152786405), ("fold", 0.16)]
+    assert [kind for kind, _ in kinds] == [kind for kind, _ in expected]
+    assert all(math.isclose(a, b, rel_tol=1e-8) for (_, a), (_, b) in zip(kinds, expected, strict=True))
+    runs = found["runs"]
+    assert isinstance(runs, list) and [run["swing"] > 0.1 for run in runs] == [True, False, False, False]
+    assert runs[2]["end"][1] > 0.5 > 1e-6 > runs[3]["end"][1] and all(run["off_radau"] < 1e-3 for run in runs)
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
+def test_preln_vs_postln(tmp_path: Path) -> None:
+    small = ["depths=[2,4]", "tokens=8", "width=16", "trained=[1]", "steps=3", "rates=[1e-2]", "seeds=[0]", "batch=8"]
+    found = run("009_preln_vs_postln", tmp_path, "out=here", *small)
+    norms = {(row["kind"], row["placement"], row["layers"]): row for row in found["norms"]}  # type: ignore[attr-defined]
+    assert len(norms) == 8
+    # the closed form's order: what differs between tokens grows in pre-LN, and goes in post-LN
+    for kind in ("decoder", "encoder"):
+        for column in ("token_mean_log", "closed_differential"):
+            values = [norms[kind, placement, 4][column] for placement in ("pre", "post")]
+            assert values[0] > norms[kind, "pre", 2][column] > 0 > values[1]
+    assert {row["branches"] for row in found["best"]} == {"plain", "matched"}  # type: ignore[attr-defined]
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
 def test_every_experiment_is_a_folder_with_its_story() -> None:
     for folder in EXPERIMENTS.iterdir():
         assert (folder / "README.md").read_text().startswith("# ")

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.config import GROUPS
 from nasjac.cli.load import load
+from nasjac.datasets import Data
 from nasjac.objectives import Budget
 from nasjac.store import Store
 from nasjac.store.database import path_of
@@ -24,18 +25,28 @@ Choices = Mapping[str, str]
 
 def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Search:
     """The search that a configuration describes."""
-    dataset = option("dataset", choices, config)
+    data = option("dataset", choices, config).load()
     return Search(
-        space=option("space", choices, config),
+        space=_fitted(option("space", choices, config), data),
         score=option("score", choices, config),
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
-        data=dataset.load(),
+        data=data,
         names={group: names_of(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
         budget=_typed(Budget, config.budget),
         options=_typed(SearchOptions, config.search),
         seed=config.seed,
         device=device,
     )
+
+
+def _fitted(space: Any, data: Data) -> Any:
+    """A space of images for those of the dataset; any other space as it is."""
+    if not hasattr(space, "for_images"):
+        return space
+    if data.shape is None:
+        got = "token ids" if data.is_tokens else f"{data.inputs} features without a shape"
+        raise ValueError(f"`dataset` must hold images for a space of images, got {got}")
+    return space.for_images(data.shape)
 
 
 def stored_search(store: Store, study: str, device: torch.device) -> Search:

@@ -89,11 +89,14 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, sh
 
 
 def check_kind(data: Data, spec: Spec) -> None:
-    """ValueError unless the data are what the network takes: features, or as many tokens as its context."""
+    """ValueError unless the data are what the network takes: features, images of its shape, windows of its context."""
     if data.is_tokens != spec.takes_tokens:
         rule = "tokens (text)" if spec.takes_tokens else "features or images"
         got = f"token ids (a vocabulary of {data.outputs})" if data.is_tokens else f"{data.inputs} features"
         raise ValueError(f"`dataset` must hold {rule} for a {spec.kind}, got {got}")
+    if spec.takes_images and data.shape != spec.shape:
+        got = f"{data.inputs} features without a shape" if data.shape is None else f"images of shape {data.shape}"
+        raise ValueError(f"`dataset` must hold images of shape {spec.shape}, the network's, got {got}")
     if data.is_tokens and data.train_inputs.shape[1] != spec.context:
         length = data.train_inputs.shape[1]
         raise ValueError(f"`dataset` must hold windows of {spec.context} tokens, the network's context, got {length}")

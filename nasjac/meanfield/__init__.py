@@ -10,6 +10,7 @@ sensitivity        how log 𝒥 answers to gains, scales and skip probabilities
 newton             a root inside a bracket
 graphs             random DAGs, DenseNets, zero-padded convolutions
 tokens, grams, attention   transformers, by the Gram matrix of their tokens
+decoder            the branches of transformers, to leading order
 norms              the Jacobian of LayerNorm and RMSNorm
 """
 

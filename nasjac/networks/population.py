@@ -4,6 +4,8 @@ Weights, inputs and probes are shared by all, so one matrix product a layer serv
 Those are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The rows of every
 product are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values
 do not depend on its company (`tests/test_population.py`, `tests/test_transformer.py`: bit for bit).
+
+Networks of images share the random numbers and nothing else: each is sampled alone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from nasjac.networks.draws import Draws
 from nasjac.networks.memory import free, is_out_of_memory
+from nasjac.networks.modules import module_samples
 from nasjac.networks.samples import INDEPENDENT, Plan, Samples, joined
 from nasjac.networks.tile import Tile
 from nasjac.spec import Spec
@@ -71,12 +74,13 @@ def sampled(
 
     ValueError: the inputs' shape, or fewer inputs than the plan takes for a draw.
 
-    `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products
+    `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products; of
+                  convolutions not bf16
     `max_memory`  bytes that the tiles in work may take together, half of what is free unless given; a tile that is out of
                   memory nevertheless is halved
     `tally`       is told how the work was cut
     """
-    _check(specs, inputs, plan)
+    _check(specs, inputs, plan, products)
     tally = tally or Tally()
     vocabulary = None if inputs.is_floating_point() else int(inputs.max()) + 1
     tokens = 1 if vocabulary is None else inputs.shape[1]
@@ -88,7 +92,10 @@ def sampled(
         most = max(1, MAX_NETWORKS[draws.device.type] // (len(tile) * tokens))
         parts = [(draws.part(first, most), chosen[first : first + most]) for first in range(0, len(draws.draws), most)]
         try:
-            runs = [Tile(rows, part, plan, narrow, vocabulary).run(samples) for part, samples in parts]
+            if rows[0].takes_images:
+                runs = [[module_samples(rows[0], inputs, draws, plan)]]
+            else:
+                runs = [Tile(rows, part, plan, narrow, vocabulary).run(samples) for part, samples in parts]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -106,10 +113,10 @@ def sampled(
         yield from itertools.chain.from_iterable(pool.map(run, cut))
 
 
-def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan) -> None:
-    if inputs.ndim != 2 or len(inputs) < plan.inputs:
-        shape = list(inputs.shape)
-        raise ValueError(f"`inputs` must be [n, features] with n at least {plan.inputs}, got shape {shape}")
+def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan, products: str | None) -> None:
+    most = plan.inputs * max((spec.batch for spec in specs), default=1)
+    if inputs.ndim != 2 or len(inputs) < most:
+        raise ValueError(f"`inputs` must be [n, features] with n at least {most}, got shape {[*inputs.shape]}")
     other = next((spec for spec in specs if spec.takes_tokens == inputs.is_floating_point()), None)
     if other is not None:
         wanted = "token ids (whole numbers) [n, T]" if other.takes_tokens else "real features [n, features]"
@@ -119,17 +126,25 @@ def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan) -> None:
         raise ValueError(f"`context` must be that of the inputs, {inputs.shape[1]} tokens, got {short.context}")
     if not inputs.is_floating_point() and int(inputs.min()) < 0:
         raise ValueError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
+    if products == "bf16" and any(spec.takes_images for spec in specs):
+        raise ValueError("`products` (`score.dtype`) must not be bf16 for networks of images, got 'bf16'")
 
 
 def tiles(
     specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None, tokens: int = 1
 ) -> Iterator[list[int]]:
-    """Positions of the specs that are evaluated together: of one kind and width, dealt out so that tiles cost alike."""
+    """Positions of the specs that are evaluated together: of one kind and width, dealt out so that tiles cost alike.
+
+    Networks of images are evaluated alone.
+    """
     memory = free(draws.device) / 2 if max_memory is None else max_memory
     workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
     for kind, width in sorted({(spec.kind, spec.width) for spec in specs}, reverse=True):
         order = [position for position, spec in enumerate(specs) if (spec.kind, spec.width) == (kind, width)]
         order.sort(key=lambda position: -len(specs[position].blocks))
+        if specs[order[0]].takes_images:
+            yield from ([position] for position in order)
+            continue
         fitting = int(memory / workers / _bytes([specs[position] for position in order], tokens, draws, plan))
         most = max(1, min(MAX_ROWS[draws.device.type], fitting, MAX_NETWORKS[draws.device.type] // tokens))
         count = math.ceil(len(order) / most / workers) * workers
@@ -150,10 +165,10 @@ def _bytes(specs: Sequence[Spec], tokens: int, draws: Draws, plan: Plan) -> int:
 
 @contextmanager
 def _precision(products: str | None) -> Iterator[None]:
-    """Within the block a GPU's float32 products are rounded to TF32, if that is asked for."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = products == "tf32"
+    """Within the block a GPU's float32 products and convolutions are rounded to TF32, if that is asked for."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = products == "tf32"
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from nasjac.spaces.densenet import DenseNetSpace
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.spaces.resnet import ResNetSpace
 from nasjac.spaces.transformer_lm import TransformerLmSpace
 from nasjac.spec import Spec
 
@@ -21,9 +23,17 @@ class Trial(Protocol):
 
 
 class Space(Protocol):
-    """A frozen dataclass of options, or a plain function, that turns a trial's choices into a Spec."""
+    """A frozen dataclass of options, or a plain function, that turns a trial's choices into a Spec.
+
+    A space of images has a method `for_images(shape)` too: the same space for a dataset's images.
+    """
 
     def __call__(self, trial: Trial) -> Spec: ...
 
 
-SPACES: dict[str, type[Space]] = {"residual_mlp": ResidualMlpSpace, "transformer_lm": TransformerLmSpace}
+SPACES: dict[str, type[Space]] = {
+    "residual_mlp": ResidualMlpSpace,
+    "transformer_lm": TransformerLmSpace,
+    "resnet": ResNetSpace,
+    "densenet": DenseNetSpace,
+}

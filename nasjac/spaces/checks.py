@@ -6,7 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nasjac.images import check_pixels
 from nasjac.spec import check_choice
+
+#: what a space of images has where neither its options nor a dataset say: those of digits
+SMALL_IMAGE = (1, 8, 8)
 
 
 def check_range(space: Any, name: str, low: float, high: float = math.inf) -> None:
@@ -33,3 +37,23 @@ def check_widths(widths: tuple[int, ...]) -> None:
     """ValueError unless there are one to three widths of at least 2."""
     if not 1 <= len(widths) <= 3 or min(widths) < 2:
         raise ValueError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
+
+
+def check_stages(space: Any) -> None:
+    """ValueError unless a space of images has 1 to 8 stages of at least one block, and the images are large enough."""
+    if not 1 <= space.stages <= 8:
+        raise ValueError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
+    check_range(space, "depth", low=1)
+    if space.shape is None:
+        return
+    if len(space.shape) != 3 or min(space.shape) < 1:
+        rule = "(channels, rows, columns), whole numbers of at least 1, or null"
+        raise ValueError(f"`space.shape` must be {rule}, got {space.shape}")
+    check_pixels("space.shape", space.shape, space.stages - 1)
+
+
+def same_images(option: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a dataset's images. ValueError unless the option says the same or nothing."""
+    if option is not None and tuple(option) != shape:
+        raise ValueError(f"`space.shape` must be that of the dataset's images, {shape}, or null, got {tuple(option)}")
+    return shape

@@ -11,6 +11,7 @@ from torch import nn
 from nasjac.datasets.data import Data, check_kind
 from nasjac.networks import build
 from nasjac.spec import Spec
+from nasjac.trainers.modules import Modules
 from nasjac.trainers.replicates import train
 from nasjac.trainers.residual_stack import ResidualStack, pyramid
 from nasjac.trainers.run import Progress, Run
@@ -28,8 +29,8 @@ def fit_population(
     Each list is in the order of seeds, within a seed in that of learning rates. It is what the ordinary modules give one by
     one, up to rounding, and on a CPU bit for bit the same in any company. Seconds are shared out by parameters. Memory: at
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
-    architecture fits the cache best. Transformers train one after the other, all runs of each at once. ValueError: an
-    ensemble, different kinds or widths, data that the kind does not take.
+    architecture fits the cache best. Transformers train one after the other, all runs of each at once; networks of images
+    one run after the other. ValueError: an ensemble, different kinds or widths, data that the kind does not take.
     """
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
@@ -38,7 +39,7 @@ def fit_population(
     if not specs:
         return []
     check_kind(data, specs[0])
-    if specs[0].takes_tokens:
+    if specs[0].takes_tokens or specs[0].takes_images:
         return [_alone(spec, data, options, device, progress) for spec in specs]
     order = sorted(range(len(specs)), key=lambda position: pyramid(specs[position].canonical))
     starts = [(specs[position], seed) for position in order for seed in options.seeds]
@@ -52,7 +53,8 @@ def fit_population(
 
 
 def _alone(spec: Spec, data: Data, options: AdamW, device: str, progress: Progress | None) -> list[Run]:
-    return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress)
+    stack = Modules if spec.takes_images else Replicas
+    return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress, stack)
 
 
 def fit(
@@ -61,11 +63,14 @@ def fit(
     options: AdamW,
     device: str = "cpu",
     progress: Progress | None = None,
+    kind: type[Modules] | type[Replicas] = Replicas,
 ) -> list[Run]:
-    """Train what `factory` builds from a generator, a module from inputs to outputs as of `build`, without BatchNorm.
+    """Train what `factory` builds from a generator, a module from inputs to outputs as of `build`.
+
+    `kind` is how: Replicas, at once, modules without BatchNorm; Modules, one after the other, any.
 
     Runs are in the order of seeds, within a seed in that of learning rates. Each is what it is alone, up to rounding.
     """
     networks = [factory(torch.Generator().manual_seed(seed)).to(device) for seed in options.seeds]
-    stack = Replicas(networks, copies=len(options.learning_rates))
+    stack = kind(networks, copies=len(options.learning_rates))
     return train(stack, options.pairs, data, options, progress)

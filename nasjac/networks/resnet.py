@@ -1,0 +1,63 @@
+"""The residual network of images as an ordinary module (He et al. 2016a, b)."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from nasjac.activations import ACTIVATIONS
+from nasjac.images import Conv, Step
+from nasjac.networks.convolutions import Branch, ImageNetwork, conv_of, image_norm_of
+from nasjac.spec import Block, Spec
+
+
+class ResNet(ImageNetwork):
+    """Stem, residual blocks in stages, head: images [batch, *shape] -> [batch, outputs].
+
+    Stage n has 2^n × width channels and 1/2^n of the rows and columns, rounded up. Weights are N(0, gain² / fan_in), the
+    gain being `spec.weight_gain` in branches and 1 elsewhere. The Jacobians that nasjac scores are those between
+    `stream`'s tensors h_0 ... h_L. Convolutions see zeros around the image, as people use them: at the border a share of
+    the energy is lost in each, 1 − ((3H − 2)/(3H))² of H × H pixels, which looks like a vanishing gradient in small images.
+    """
+
+    def __init__(self, spec: Spec, outputs: int) -> None:
+        super().__init__(spec, [ResNetBlock(spec, *pair) for pair in zip(spec.blocks, spec.steps, strict=True)], outputs)
+
+
+class ResNetBlock(nn.Module):
+    """x -> skip * P(x) + scale * F(x), in the post order with an activation after it. The gates are buffers.
+
+    The shortcut P is the identity; where a stage begins it is a 1x1 convolution of stride 2, in the post order with a norm.
+    A pruned block has no F.
+    """
+
+    skip: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: Spec, block: Block, step: Step) -> None:
+        super().__init__()
+        self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
+        identity = nn.Identity() if step.start == step.end else None  # cut where it cannot be
+        self.shortcut = Shortcut(spec, step.change) if step.change else identity
+        self.branch = Branch(spec, step.branch) if step.branch else None
+        self.register_buffer("skip", torch.tensor(float(block.skip)))
+        self.register_buffer("scale", torch.tensor(float(block.scale)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        paths = ((self.skip, self.shortcut), (self.scale, self.branch))
+        total = reduce(torch.add, [gate * path(x) for gate, path in paths if path is not None])
+        return total if self.pre else self.activation(total)
+
+
+class Shortcut(nn.Module):
+    """The projection that takes the identity's place between stages."""
+
+    def __init__(self, spec: Spec, conv: Conv) -> None:
+        super().__init__()
+        self.projection = conv_of(spec, conv)
+        self.norm = nn.Identity() if spec.order == "pre" else image_norm_of(spec, conv.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.projection(x))  # type: ignore[no-any-return]

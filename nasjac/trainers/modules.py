@@ -1,0 +1,52 @@
+"""Networks trained one after the other, in a plain loop: what keeps running statistics cannot be one batched computation.
+
+Letters: M networks, B samples, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from nasjac.trainers.stack import Stack, cross_entropy
+
+
+class Modules(Stack):
+    """Any modules with parameters of one type; each of them starts `copies` networks, side by side.
+
+    BatchNorm takes the statistics of the batch in training, and the running ones, which training leaves, in evaluation.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], copies: int = 1) -> None:
+        self._modules = [deepcopy(module) for module in modules for _ in range(copies)]
+        self.rows = [_row(module) for module in self._modules]
+        self.gradients = [torch.zeros_like(row) for row in self.rows]
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        each = inputs if inputs.ndim == 3 else inputs.expand(len(self._modules), *inputs.shape)
+        return torch.stack([module.eval()(x) for module, x in zip(self._modules, each, strict=True)])
+
+    def backward(self, inputs_MBF: Tensor, labels_MB: Tensor) -> Tensor:
+        losses = []
+        for module, gradient, x_BF, labels in zip(self._modules, self.gradients, inputs_MBF, labels_MB, strict=True):
+            loss = cross_entropy(module.train()(x_BF)[None], labels[None])[0]
+            parts = torch.autograd.grad(loss, list(module.parameters()))
+            gradient.copy_(torch.cat([part.flatten() for part in parts]))
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    def state(self, network: int) -> dict[str, Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self._modules[network].state_dict().items()}
+
+
+def _row(module: nn.Module) -> Tensor:
+    """The parameters as one vector, of which they become views."""
+    parameters = list(module.parameters())
+    row = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    parts = torch.split_with_sizes(row, [parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.data = part.view_as(parameter)
+    return row
