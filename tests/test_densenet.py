@@ -56,7 +56,7 @@ def test_norms_are_those_of_golden_row_19(order: str) -> None:
         width=6, blocks=(DENSE,) * 8, shape=(1, 1, 1), norm="none", order=order, weight_gain=math.sqrt(9 * 2 * 0.6)
     )
     assert spec.units == 30
-    [samples] = sample([spec], images(50, 1), Draws(2, range(800), torch.float64, torch.device("cpu")))
+    [samples] = sample([spec], images(50, 1), Draws(2, range(400), torch.float64, torch.device("cpu")))
     by_draw = np.exp(samples.forward).mean((1, 2))
     error = by_draw.std(0) / len(by_draw) ** 0.5
     assert (np.abs(by_draw.mean(0) - np.exp(found.per_unit)) <= 4 * error + 1e-12).all()

@@ -62,7 +62,7 @@ def test_text_is_short_and_says_it_all(path: Path, capsys: pytest.CaptureFixture
         "k trial 5 complete: trainability_cost 5.125\n",
         f"k trial 8 complete: trainability_cost 8.125, kept {key_of(5)}\n",
         "measurement apjn s1: ok, 16 draws",
-        "trainability_cost  5.125 ± 0.25",
+        f"{'trainability_cost':{max(map(len, TERMS))}}  5.125 ± 0.25",
         "h_0  0 ± 0.5",
         "h_63  15.75 ± 0.5",
         "chosen as front of k",

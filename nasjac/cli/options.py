@@ -8,13 +8,15 @@ from dataclasses import is_dataclass
 from typing import Any
 
 import hydra
+import optuna
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.config import GROUPS
 from nasjac.cli.load import load
-from nasjac.datasets import Data
+from nasjac.datasets import Data, check_kind
 from nasjac.objectives import Budget
+from nasjac.spaces import SPACES
 from nasjac.store import Store
 from nasjac.store.database import path_of
 from nasjac.verbs.search import Search, SearchOptions
@@ -26,8 +28,11 @@ Choices = Mapping[str, str]
 def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Search:
     """The search that a configuration describes."""
     data = option("dataset", choices, config).load()
+    space = _fitted(option("space", choices, config), data)
+    if type(space) in SPACES.values():  # a space of the user's own is called by the search alone
+        check_kind(data, space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
     return Search(
-        space=_fitted(option("space", choices, config), data),
+        space=space,
         score=option("score", choices, config),
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         data=data,

@@ -57,8 +57,9 @@ class Samples:
     `stream_tokens`  [D, I, 1, L+1]  log of the share of ‖h_l‖² that differs between tokens
     `forward_tokens`, `backward_tokens`  like `forward` and `backward`, the same share of ‖J u‖² and ‖Jᵀ v‖²
 
-    N counts the units of all tokens. What the plan does not sample, or what needs tokens, has a zero dimension (P, Q, the 1
-    of the stream, or I of the angles and the Gram matrix).
+    N counts the units of all tokens. Layers of images differ in size, and N is that of the numerator: of h_l forward, of
+    h_L backward and of round trips; with BatchNorm an input is a batch. What the plan does not sample, or needs tokens for,
+    has a zero dimension (P, Q, the 1 of the stream, or I of the angles and the Gram matrix).
     """
 
     stream: Array
