@@ -78,7 +78,7 @@ def decoder(spec: Spec) -> Decoder:
         query_variance=spec.query_gain**2,
         logit_factor=1.0 if spec.logit_scale == "inverse_sqrt" else 1 / math.sqrt(spec.width // spec.heads),
         tokens=spec.context,
-        causal=spec.kind == "transformer_lm",
+        causal=spec.is_causal,
     )
 
 
@@ -93,9 +93,9 @@ def image_stack(spec: Spec) -> ImageStack:
 
 def branch_energies(spec: Spec) -> NDArray[np.float64]:
     """[L] expected branch energy chi of each kept block of one spec."""
-    if spec.takes_tokens:
+    if spec.is_transformer:
         return sublayer_energies(decoder(spec))[0]
-    if spec.takes_images:
+    if spec.convolves:
         return image_energies(image_stack(spec))[0]
     energies: NDArray[np.float64] = block_energies(columns([spec])).branch[0]
     return energies
@@ -103,10 +103,10 @@ def branch_energies(spec: Spec) -> NDArray[np.float64]:
 
 def facts(specs: Sequence[Spec]) -> list[Facts]:
     """Facts of each spec, in order."""
-    chains = [(n, spec) for n, spec in enumerate(specs) if not (spec.takes_tokens or spec.takes_images)]
+    chains = [(n, spec) for n, spec in enumerate(specs) if spec.kind == "residual_mlp"]
     found = dict(_chain_facts(chains))
-    found |= {n: _decoder_facts(spec) for n, spec in enumerate(specs) if spec.takes_tokens}
-    found |= {n: _image_facts(spec.canonical) for n, spec in enumerate(specs) if spec.takes_images}
+    found |= {n: _decoder_facts(spec) for n, spec in enumerate(specs) if spec.is_transformer}
+    found |= {n: _image_facts(spec.canonical) for n, spec in enumerate(specs) if spec.convolves}
     return [found[n] for n in range(len(specs))]
 
 

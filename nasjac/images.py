@@ -1,4 +1,4 @@
-"""Networks of images: what their blocks are made of, and how many channels and pixels each layer has."""
+"""Networks of images: what convolutional blocks are made of, how large each layer is, and how images become patches."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ def _densenet_step(start: Extent, block: ImageBlock, begins: bool, growth: int) 
 
 def check_images(kind: str, width: int, shape: Sequence[int], blocks: Sequence[ImageBlock]) -> None:
     """ValueError unless the stages follow each other, the images are large enough for them, and the blocks fit."""
-    if len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
-        rule = f"(channels, rows, columns) of its images in a {kind}, whole numbers of at least 1"
-        raise ValueError(f"`shape` must be {rule}, got {tuple(shape)}")
+    check_shape(kind, shape)
     before = 0
     for block in blocks:
         if block.stage not in (before, before + 1):
@@ -130,6 +128,23 @@ def check_images(kind: str, width: int, shape: Sequence[int], blocks: Sequence[I
         if kind == "densenet" and block.skip != 1:
             raise ValueError(f"`skip` must be 1 in a densenet, whose blocks pass on all they see, got {block.skip}")
     check_pixels("shape", shape, before)
+
+
+def check_patches(shape: Sequence[int], patch: int, context: int) -> None:
+    """ValueError unless images of this shape are cut into `context` patches of `patch` rows and columns."""
+    check_shape("vit", shape)
+    if any(size % patch for size in shape[1:]):
+        raise ValueError(f"`patch` must divide the rows and columns of `shape`, {tuple(shape[1:])}, got {patch}")
+    count = shape[1] // patch * (shape[2] // patch)
+    if context != count:
+        raise ValueError(f"`context` must be the number of patches, {count}, got {context}")
+
+
+def check_shape(kind: str, shape: Sequence[int]) -> None:
+    """ValueError unless it is that of images."""
+    if len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
+        rule = f"(channels, rows, columns) of its images in a {kind}, whole numbers of at least 1"
+        raise ValueError(f"`shape` must be {rule}, got {tuple(shape)}")
 
 
 def check_pixels(name: str, shape: Sequence[int], stage: int) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from nasjac.activations import ACTIVATIONS
-from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, steps
+from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, check_patches, steps
 from nasjac.placement import PLACEMENTS
 
 NORMS = ("layernorm", "rmsnorm")
@@ -24,11 +24,13 @@ LOGIT_SCALES = ("inverse_sqrt", "inverse")
 KINDS: dict[str, tuple[str, ...]] = {
     "residual_mlp": ("ffn",),
     "transformer_lm": ("ffn", "attention"),
+    "vit": ("ffn", "attention"),
     "resnet": ("basic", "bottleneck"),
     "densenet": ("dense",),
 }
 OPS = tuple(dict.fromkeys(op for ops in KINDS.values() for op in ops))
-IMAGE_KINDS = ("resnet", "densenet")
+CONVOLUTIONAL = ("resnet", "densenet")
+TRANSFORMERS = ("transformer_lm", "vit")
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ class Block:
 class Spec:
     """An architecture: its blocks, and what they have in common.
 
-    `kind`         one of `KINDS`: residual_mlp; transformer_lm, a causal decoder over token ids; resnet and densenet, over
-                   images
-    `width`        units of the residual stream; of images, channels after the stem
+    `kind`         one of `KINDS`: residual_mlp; transformer_lm, a causal decoder over token ids; vit, an encoder over the
+                   patches of an image; resnet and densenet, convolutional networks
+    `width`        units of the residual stream; of convolutional networks, channels after the stem
     `blocks`       the residual blocks, input side first
     `placement`    where the norm sits, one of `nasjac.placement.PLACEMENTS`
-    `norm`         layernorm or rmsnorm; of images, batchnorm, groupnorm or none
+    `norm`         layernorm or rmsnorm; of convolutional networks, batchnorm, groupnorm or none
     `activation`   one of `nasjac.activations.ACTIVATIONS`
     `branch`       two_matrix, F(x) = W2 phi(W1 x), or one_matrix, F(x) = W phi(x), of an MLP
     `weight_gain`  standard deviation of a branch weight is weight_gain / sqrt(fan_in)
@@ -83,11 +85,12 @@ class Spec:
     `heads`        of attention, `width` / `heads` units each, an even number with rotary positions
     `positions`    of tokens: learned, added to their embedding, or rotary, in queries and keys (Su et al. 2021)
     `logit_scale`  of attention: inverse_sqrt, 1/√d, or inverse, 1/d, d the units of a head (Yang et al. 2022)
-    `context`      tokens of a sequence; 1 of an MLP
+    `context`      tokens of a sequence, of a vit as many as an image has patches; 1 of other kinds
     `query_gain`   standard deviation of query and key weights is query_gain / sqrt(fan_in)
     `shape`        of images: channels, rows, columns
-    `order`        of images, post: convolution, norm, activation, the last one after the sum; pre: norm, activation,
-                   convolution
+    `patch`        of a vit: rows and columns of a patch
+    `order`        of convolutional networks, post: convolution, norm, activation, the last one after the sum; pre: norm,
+                   activation, convolution
     `growth`       channels that a block of a densenet adds
 
     >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
@@ -109,6 +112,7 @@ class Spec:
     query_gain: float = 1.0
     context: int = 1
     shape: tuple[int, ...] = ()
+    patch: int = 1
     order: str = "post"
     growth: int = 1
 
@@ -119,12 +123,12 @@ class Spec:
         object.__setattr__(self, "shape", tuple(self.shape))
         check_choice("kind", self.kind, KINDS)
         check_choice("placement", self.placement, PLACEMENTS)
-        check_choice("norm", self.norm, IMAGE_NORMS if self.takes_images else NORMS)
+        check_choice("norm", self.norm, IMAGE_NORMS if self.convolves else NORMS)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("branch", self.branch, BRANCHES)
         _check_number("weight_gain", self.weight_gain, low=0.0, open_low=True)
         check_choice("order", self.order, ORDERS)
-        for name in ("ffn_ratio", "heads", "context", "growth"):
+        for name in ("ffn_ratio", "heads", "context", "patch", "growth"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}")
@@ -138,8 +142,8 @@ class Spec:
         others = {block.op for block in self.blocks} - set(KINDS[self.kind])
         if others:
             raise ValueError(f"`op` must be one of {', '.join(KINDS[self.kind])} in a {self.kind}, got {others.pop()!r}")
-        if self.takes_tokens != (self.context > 1):
-            rule = "at least 2" if self.takes_tokens else "1"
+        if self.is_transformer != (self.context > 1):
+            rule = "at least 2" if self.is_transformer else "1"
             raise ValueError(f"`context` must be {rule} in a {self.kind}, got {self.context}")
         even = 2 if self.positions == "rotary" and self.uses_attention else 1
         if self.width % (self.heads * even):
@@ -147,20 +151,23 @@ class Spec:
             raise ValueError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
         if self.branch == "one_matrix" and (self.ffn_ratio != 1 or self.kind != "residual_mlp"):
             raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in other kinds, got 'one_matrix'")
-        if self.takes_images:
+        if self.convolves:
             check_images(self.kind, self.width, self.shape, self.blocks)
-        elif self.shape or any(block.stage for block in self.blocks):
-            name = "shape" if self.shape else "stage"
-            raise ValueError(f"`{name}` must be left out but in networks of images, got it in a {self.kind}")
+        elif self.takes_images:
+            check_patches(self.shape, self.patch, self.context)
+        elif self.shape:
+            raise ValueError(f"`shape` must be left out but in networks of images, got it in a {self.kind}")
+        if not self.convolves and any(block.stage for block in self.blocks):
+            raise ValueError(f"`stage` must be left out but in convolutional networks, got it in a {self.kind}")
 
     @property
     def units(self) -> int:
         """Units of h_L, those of all tokens together, or of all images of a `batch`: N of energies, r/N and probe biases.
 
-        Networks of images have another number in h_0. r is at most the smaller one, and the bias of a logarithm, which a
-        tangent has by the units of h_0, is off by at most the difference of 2/N.
+        Convolutional networks have another number in h_0. r is at most the smaller one, and the bias of a logarithm, which
+        a tangent has by the units of h_0, is off by at most the difference of 2/N.
         """
-        if self.takes_images:
+        if self.convolves:
             return self.batch * (self.steps[-1].end.units if self.blocks else self.width * math.prod(self.shape[1:]))
         return self.width * self.context
 
@@ -172,16 +179,31 @@ class Spec:
     @property
     def takes_images(self) -> bool:
         """Whether its inputs are images."""
-        return self.kind in IMAGE_KINDS
+        return self.convolves or self.kind == "vit"
+
+    @property
+    def convolves(self) -> bool:
+        """Whether its layers are channels of pixels."""
+        return self.kind in CONVOLUTIONAL
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """What each block of a network of images does to its layer."""
+        """What each block of a convolutional network does to its layer."""
         return tuple(steps(self.kind, self.width, self.growth, self.shape, self.blocks))
 
     @property
     def takes_tokens(self) -> bool:
         """Whether its inputs are sequences of token ids."""
+        return self.kind == "transformer_lm"
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether its layers are sequences of tokens."""
+        return self.kind in TRANSFORMERS
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token attends to those before it alone."""
         return self.kind == "transformer_lm"
 
     @property
@@ -196,12 +218,12 @@ class Spec:
         A pruned block that changes the shape of images stays, as what changes it.
         """
         blocks = self._lasting_blocks()
-        unused = self._unused_by_images(blocks) if self.takes_images else self._unused_by_units(blocks)
+        unused = self._unused_by_images(blocks) if self.convolves else self._unused_by_units(blocks)
         plain = {name: DEFAULTS[name] for name in unused if getattr(self, name) != DEFAULTS[name]}
         return replace(self, blocks=blocks, **plain) if plain or blocks != self.blocks else self
 
     def _lasting_blocks(self) -> tuple[Block, ...]:
-        changing = {n for n in range(len(self.blocks)) if self.takes_images and begins_stage(self.blocks, n)}
+        changing = {n for n in range(len(self.blocks)) if self.convolves and begins_stage(self.blocks, n)}
         bare = KINDS[self.kind][0]
         return tuple(
             block if block.keep else Block(keep=False, op=bare, stage=block.stage)
@@ -215,7 +237,8 @@ class Spec:
             **dict.fromkeys(("activation", "branch", "ffn_ratio"), any(block.op == "ffn" for block in blocks)),
             **dict.fromkeys(("heads", "logit_scale", "query_gain"), self.uses_attention),
             "norm": bool(blocks) and PLACEMENTS[self.placement].uses_norm,
-            "positions": self.kind != "residual_mlp",
+            "positions": self.is_transformer,
+            "patch": self.kind == "vit",
             **dict.fromkeys(("order", "growth"), False),
         }
         return [name for name, is_used in used.items() if not is_used]
@@ -225,7 +248,7 @@ class Spec:
         dense, kept = self.kind == "densenet", any(block.keep for block in blocks)
         growing = [] if dense and kept else ["growth"]
         gaining = [] if kept or (dense and blocks) else ["weight_gain"]
-        never = ("placement", "branch", "ffn_ratio", "heads", "positions", "logit_scale", "query_gain")
+        never = ("placement", "branch", "ffn_ratio", "heads", "positions", "logit_scale", "query_gain", "patch")
         return [*never, *growing, *gaining]
 
     @cached_property

@@ -3,6 +3,7 @@
 
     scripts/bench_score.py                              on the CPU, about ten minutes
     scripts/bench_score.py --kind transformer_lm --widths 64 --population 32 --looped 8
+    scripts/bench_score.py --kind resnet --widths 16 --population 16 --looped 8
     scripts/bench_score.py --device cuda --proposals proposals.jsonl
 
 All in one run, on the same architectures, for the same quantity, E log of the squared Jacobian norm:
@@ -12,10 +13,10 @@ All in one run, on the same architectures, for the same quantity, E log of the s
     (c) the engine, until the standard error is reached: (i) on one structure in many gains, (ii) on batches that the
         default sampler proposes in a search (trials 0-64 and 448-512)
     (d) the time of one synflow-style and of one jacob_cov-style pass
-    (e) the products with weights that the engine must do, and nothing else
+    (e) the products with weights that the engine must do, and nothing else (of a resnet it is not measured)
 
-The standard error is (a)'s, its root mean square over the architectures, measured by repetition: the spread of its
-independent initializations, and for the engine that over other seeds. Each loop runs with one thread or all, whichever is
+The standard error is (a)'s, its root mean square over the architectures, measured by repetition: the spread of the whole
+loop's figure from run to run, and for the engine that over other seeds. Each loop runs with one thread or all, whichever is
 faster for it. (ii) needs Optuna to propose, or a file of proposals that an earlier run with --proposals wrote. The last
 line is one JSON object.
 """
@@ -40,13 +41,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.facts import facts
 from nasjac.networks import build
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import sample, tiles
 from nasjac.networks.routes import Route, Routes
 from nasjac.networks.samples import FORWARD, INDEPENDENT, Plan
 from nasjac.scores.apjn import Apjn
-from nasjac.spaces.transformer_lm import TransformerLmSpace
 from nasjac.spec import Block, Spec
 from nasjac.workers import workers
 
@@ -57,14 +58,15 @@ INITIALIZATIONS, BATCH, PROBES = 4, 64, 8
 BATCHES = (0, 7)  # of 64 proposals: trials 0-64 and 448-512
 ROUND = 16
 MOST_DRAWS = 1024
-SEEDS = 8  # repetitions that the engine's own error is measured by
-
+SEEDS = 8  # repetitions that errors are measured by
 
 CONTEXT = 32  # tokens of a transformer; its vocabulary is FEATURES
+SHAPE = (1, 8, 8)  # of a resnet's images
 
 TITLES = {
     "": "(i) one structure, the space's typical one, gains 0.8 to 1.2",
     "pre_ln_": "(i) one structure, pre-LN gelu, gains 0.8 to 1.2",
+    "group_norm_": "(i) one structure, GroupNorm, gains 0.8 to 1.2",
     "proposed_": "(ii) proposed at trials 0-64 and 448-512",
 }
 
@@ -72,26 +74,27 @@ TITLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--kind", default="residual_mlp", choices=["residual_mlp", "transformer_lm"])
+    parser.add_argument("--kind", default="residual_mlp", choices=["residual_mlp", "transformer_lm", "resnet"])
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--population", type=int, default=64, help="architectures of (i)")
     parser.add_argument("--looped", type=int, default=32, help="architectures of (ii) that the loops are timed on")
     parser.add_argument("--proposals", type=Path, help="JSON lines of Specs: read if the file is there, else written")
     options = parser.parse_args()
     device = torch.device(options.device)
+    torch.manual_seed(0)  # of the loops; the engine has its own seeds
     inputs = inputs_of(options.kind).to(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     print(f"{date.today()}, {name}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     figures = {}
     for width in options.widths:
-        found: dict[str, float] = {}
-        populations = {
-            "": one_structure(options.kind, width, options.population),
-            "pre_ln_": one_structure(options.kind, width, options.population, placement="pre", activation="gelu"),
-            "proposed_": proposed(options.kind, width, options.proposals),
-        }
-        if options.kind == "transformer_lm":  # its typical structure is pre-LN gelu
-            del populations["pre_ln_"]
+        found: dict[str, float | None] = {}
+        structure = partial(one_structure, options.kind, width, options.population)
+        populations = {"": structure()}
+        if options.kind == "residual_mlp":
+            populations["pre_ln_"] = structure(placement="pre", activation="gelu")
+        if options.kind == "resnet":
+            populations["group_norm_"] = structure(norm="groupnorm")
+        populations["proposed_"] = proposed(options.kind, width, options.proposals)
         for prefix, specs in populations.items():
             looped = specs[:: max(1, len(specs) // (options.looped if prefix == "proposed_" else 8))]
             result = compared(TITLES[prefix], specs, looped, inputs, device)
@@ -102,19 +105,20 @@ def main() -> None:
 
 def compared(
     title: str, specs: Sequence[Spec], looped: Sequence[Spec], inputs: Tensor, device: torch.device
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Times and ratios on one population; the loops run on the part `looped` of it, and the engine on both."""
     width = specs[0].width
-    plain = [timed(partial(plain_loop, spec, inputs)) for spec in at_its_best(plain_loop, looped, inputs)]
-    logs = [np.array(value) for value, _ in plain]
-    error = math.sqrt(np.mean([values.var(ddof=1) for values in logs]) / INITIALIZATIONS)
+    again = [spec for spec in at_its_best(plain_loop, looped, inputs) for _ in range(SEEDS)]
+    plain = [timed(partial(plain_loop, spec, inputs)) for spec in again]
+    errors = np.reshape([value for value, _ in plain], (len(looped), SEEDS)).std(axis=1, ddof=1)
+    error = float(np.sqrt(np.mean(errors**2)))
     loop = float(np.mean([seconds for _, seconds in plain]))
 
     passes = [np.mean([timed(partial(style, spec, inputs))[1] for spec in looped]) for style in (synflow, jacob_cov)]
     torch.set_num_threads(os.cpu_count() or 1)
     batches = [specs[start : start + 64] for start in range(0, len(specs), 64)]
     run_all = lambda which: [m for batch in batches for m in which(batch, inputs, device)]  # noqa: E731
-    score, own, wins = as_precise(error, [values.std(ddof=1) / 2 for values in logs], looped, inputs, device)
+    score, own, wins = as_precise(error, errors.tolist(), looped, inputs, device)
     cold = timed(lambda: run_all(replace(score)))[1] / len(specs)
     run_all(score)
     measured, seconds = min((timed(lambda: run_all(score)) for _ in range(3)), key=lambda pair: pair[1])
@@ -123,12 +127,13 @@ def compared(
     good_seconds = float(np.mean([timed(partial(good, spec, inputs))[1] for spec in at_its_best(good, looped, inputs)]))
     torch.set_num_threads(os.cpu_count() or 1)
     # the loops' architectures alone: what they cost the engine relative to all
-    cost = lambda specs: float(np.mean([products(spec) for spec in specs]))  # noqa: E731
+    cost = lambda specs: float(np.mean([known.flops for known in facts(specs)]))  # noqa: E731
     same = engine * cost(looped) / cost(specs)
     full = Apjn()
     run_all(full)
     full_seconds = min(timed(lambda: run_all(full))[1] for _ in range(2)) / len(specs)
-    shares = {plan: share(batches[-1], inputs, device, plan) for plan in (FORWARD, INDEPENDENT)}
+    tiled = not specs[0].convolves
+    shares = {plan: share(batches[-1], inputs, device, plan) if tiled else None for plan in (FORWARD, INDEPENDENT)}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sample(list(specs) * 4, inputs, Draws(0, range(ROUND), torch.float32, device), FORWARD)
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -149,7 +154,9 @@ def compared(
     ]
     for label, value, remark in rows:
         print(f"  {label:36} {1e3 * value:9.2f} ms an architecture  {remark}")
-    print(f"  (e) products alone take {shares[FORWARD]:.0%} of the engine's time ({shares[INDEPENDENT]:.0%} of all terms')")
+    if tiled:
+        part, whole = shares[FORWARD], shares[INDEPENDENT]
+        print(f"  (e) products alone take {part:.0%} of the engine's time ({whole:.0%} of all terms')")
     print(f"  a population four times as large: {growth / 1024:.0f} MiB more at the peak")
     return {
         "ratio_to_loop": loop / same,
@@ -171,7 +178,7 @@ def as_precise(
 ) -> tuple[Apjn, float, float]:
     """The least sampling whose own error, root mean square over architectures, is at most `error` by repetition.
 
-    With that error, and the share of architectures whose own is at most the loop's (`errors`, three degrees of freedom).
+    With that error, and the share of architectures whose own is at most the loop's (`errors`).
     """
     for asked in (None, 2 * error, 1.5 * error, 1.2 * error, error, 0.8 * error):
         score = Apjn(plan="forward", rel_error=asked, max_draws=MOST_DRAWS)
@@ -192,8 +199,15 @@ def inputs_of(kind: str) -> Tensor:
 
 
 def one_structure(kind: str, width: int, count: int, depth: int = 32, **choices: str) -> list[Spec]:
-    """A network without anything special but its `choices`, in `count` gains; a transformer has 12 branches."""
+    """A network without anything special but its `choices`, in `count` gains.
+
+    A transformer has 12 branches, a resnet three blocks in each of three stages.
+    """
     gains = np.linspace(0.8, 1.2, count).tolist()
+    if kind == "resnet":
+        stages = tuple(Block(op="basic", stage=stage) for stage in (0, 0, 0, 1, 1, 1, 2, 2, 2))
+        plain = {"norm": "batchnorm", **choices}
+        return [Spec(width, stages, kind, weight_gain=gain, shape=SHAPE, **plain) for gain in gains]  # type: ignore
     if kind == "transformer_lm":
         layer = (Block(op="attention"), Block())
         plain = {"placement": "pre", "activation": "gelu", "ffn_ratio": 4, "heads": 4, **choices}
@@ -201,19 +215,19 @@ def one_structure(kind: str, width: int, count: int, depth: int = 32, **choices:
     return [Spec(width, (Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
 
 
-def plain_loop(spec: Spec, inputs: Tensor) -> list[float]:
-    """(a): E log of the squared norm over inputs, one figure an initialization."""
+def plain_loop(spec: Spec, inputs: Tensor) -> float:
+    """(a): E log of the squared norm over initializations and inputs."""
     found = []
     for _ in range(INITIALIZATIONS):
         module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
         start = embedded(module, inputs[torch.randperm(len(inputs))[:BATCH].to(inputs.device)]).requires_grad_()
         output = through(module, start)
-        energy = torch.zeros(BATCH, device=inputs.device)
+        energy = torch.zeros((), device=inputs.device)
         for probe in range(PROBES):
             [gradient] = torch.autograd.grad(output, start, torch.randn_like(output), retain_graph=probe < PROBES - 1)
-            energy += gradient.square().flatten(1).sum(-1) / spec.units
+            energy = energy + energies(spec, gradient, output)
         found.append(float((energy / PROBES).log().mean()))
-    return found
+    return float(np.mean(found))
 
 
 def good_loop(spec: Spec, inputs: Tensor, error: float, batch: int = 16, probes: int = 4) -> list[float]:
@@ -221,11 +235,18 @@ def good_loop(spec: Spec, inputs: Tensor, error: float, batch: int = 16, probes:
     found: list[float] = []
     while len(found) < ROUND or (np.std(found, ddof=1) / math.sqrt(len(found)) > error and len(found) < MOST_DRAWS):
         module = build(spec, FEATURES, OUTPUTS).to(inputs.device).requires_grad_(False)
+        torch.func.replace_all_batch_norm_modules_(module)  # without running statistics, which `vjp` does not take
         start = embedded(module, inputs[torch.randperm(len(inputs))[:batch].to(inputs.device)])
         output, pull_back = torch.func.vjp(lambda h, module=module: through(module, h), start)
         [gradients] = torch.vmap(pull_back)(torch.randn(probes, *output.shape, device=inputs.device))
-        found.append(float(gradients.square().mean(0).flatten(1).sum(-1).div(spec.units).log().mean()))
+        found.append(float(torch.vmap(partial(energies, spec, output=output))(gradients).mean(0).log().mean()))
     return found
+
+
+def energies(spec: Spec, gradient: Tensor, output: Tensor) -> Tensor:
+    """‖Jᵀ v‖² / N of each input; with BatchNorm the whole batch is one."""
+    inputs = 1 if spec.batch > 1 else len(output)
+    return gradient.square().reshape(inputs, -1).sum(-1) / (output.numel() / inputs)
 
 
 def synflow(spec: Spec, inputs: Tensor) -> float:
@@ -284,7 +305,7 @@ def only_products(specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
                     vectors = torch.ones(len(draws.draws), size, shape[1 if transpose else 0], device=draws.device)
                     torch.bmm(vectors, weights.mT if transpose else weights)
 
-    cut = list(tiles(specs, draws, plan, None, tokens))
+    cut = list(tiles(specs, draws, plan))
     with workers(draws.device) as pool:
         list(pool.map(run, cut))
     if draws.device.type == "cuda":
@@ -308,12 +329,6 @@ def weights_of(routes: Routes, number: int, width: int) -> Iterator[tuple[str, i
         yield "outer", rows(attention.route, active), (width, width)
 
 
-def products(spec: Spec) -> int:
-    """Multiplications of a vector's way through the network, in squares of the width."""
-    ffn = 2 * spec.ffn_ratio if spec.branch == "two_matrix" else 1
-    return sum(4 if block.op == "attention" else ffn for block in spec.blocks)
-
-
 def proposed(kind: str, width: int, file: Path | None) -> list[Spec]:
     """Two batches of a default search among networks of this width, as its sampler proposes them."""
     path = None if file is None else file.with_name(f"{file.stem}_{kind}_{width}{file.suffix}")
@@ -330,11 +345,17 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
     from nasjac.objectives import Budget, directions
     from nasjac.samplers.nsga2 import NSGAII
     from nasjac.spaces.residual_mlp import ResidualMlpSpace
+    from nasjac.spaces.resnet import ResNetSpace
+    from nasjac.spaces.transformer_lm import TransformerLmSpace
     from nasjac.study import Study
     from nasjac.verbs.search import SearchOptions, objective_values
 
     inputs = inputs_of(kind)
-    kinds = {"residual_mlp": ResidualMlpSpace, "transformer_lm": partial(TransformerLmSpace, context=CONTEXT)}
+    kinds = {
+        "residual_mlp": ResidualMlpSpace,
+        "transformer_lm": partial(TransformerLmSpace, context=CONTEXT),
+        "resnet": partial(ResNetSpace, shape=SHAPE),
+    }
     space = kinds[kind](widths=(width,))
     names, score = SearchOptions().objectives, Apjn()
     study = Study(space, NSGAII, Budget(), directions(names), seed=0)

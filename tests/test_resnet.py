@@ -25,7 +25,7 @@ from nasjac.meanfield.graphs import zero_padded_conv
 from nasjac.networks import build
 from nasjac.networks.convolutions import PLAIN, Branch, ImageNetwork, initialize
 from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
+from nasjac.networks.population import Tally, sample, sampled
 from nasjac.networks.resnet import ResNet
 from nasjac.networks.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from nasjac.scores.meanfield import Meanfield
@@ -64,9 +64,20 @@ def module_of(spec: Spec, bank: Draws, draw: int) -> ImageNetwork:
             if parameter.ndim == 4:
                 layer = name.removesuffix(".weight")
                 gain = 1.0 if layer.rpartition(".")[2] in PLAIN else spec.weight_gain
-                weights = bank.normal(layer, *parameter.shape)[draw]
+                role = role_of(spec, layer) if spec.kind == "resnet" else layer
+                weights = bank.normal(role, *parameter.shape)[draw]
                 parameter.copy_(weights * gain / math.sqrt(parameter[0].numel()))
     return module
+
+
+def role_of(spec: Spec, layer: str) -> str:
+    """What a layer's random numbers are kept under: its block's stage, number in the stage and op, and its own number."""
+    if layer == "stem":
+        return layer
+    number = int(layer.split(".")[1])
+    block = spec.blocks[number]
+    place = f"{block.stage}.{sum(other.stage == block.stage for other in spec.blocks[:number])}"
+    return f"{place} projection" if "shortcut" in layer else f"{place} {block.op} {layer.rpartition('.')[2]}"
 
 
 def check_samples(spec: Spec, device: torch.device) -> None:
@@ -283,6 +294,35 @@ def test_values_do_not_depend_on_company(norm: str, device: torch.device) -> Non
         [alone] = sample([spec], images().float(), bank)
         for name in Samples.__dataclass_fields__:
             np.testing.assert_array_equal(getattr(one, name), getattr(alone, name), err_msg=name)
+
+
+@pytest.mark.parametrize("norm", IMAGE_NORMS)
+def test_values_do_not_depend_on_who_shares_a_tile(norm: str, device: torch.device) -> None:
+    """Any depths, blocks, skips, scales, gains and pruning: bit for bit what each is alone, in either order, few tiles."""
+    rng = random.Random(5)
+    specs = [replace(random_spec(rng), norm=norm, activation="gelu", width=4, shape=SHAPE).canonical for _ in range(24)]
+    bank, tally = Draws(3, range(3), torch.float32, device), Tally()
+    runs = [sample(specs, images().float(), bank), sample(specs[::-1], images().float(), bank)[::-1]]
+    dict(sampled(specs, images().float(), bank, tally=tally))
+    assert tally.mean_rows is not None and tally.mean_rows > 2
+    for number, spec in enumerate(specs):
+        [alone] = sample([spec], images().float(), bank)
+        for name in Samples.__dataclass_fields__:
+            for run in runs:
+                np.testing.assert_array_equal(getattr(run[number], name), getattr(alone, name), err_msg=name)
+
+
+def test_a_tile_keeps_to_its_memory() -> None:
+    """Values are the same however few rows there is memory for; a tile has then one."""
+    rng = random.Random(6)
+    specs = [replace(random_spec(rng), norm="groupnorm", shape=SHAPE).canonical for _ in range(8)]
+    bank, tally = Draws(3, range(3), torch.float32, torch.device("cpu")), Tally()
+    narrow = dict(sampled(specs, images().float(), bank, max_memory=1.0, tally=tally))
+    assert set(tally.tiles) == {1}
+    for number, wide in enumerate(sample(specs, images().float(), bank)):
+        found = narrow[number]
+        assert found is not None
+        np.testing.assert_array_equal(found.backward, wide.backward)
 
 
 @pytest.mark.parametrize("order", ORDERS)

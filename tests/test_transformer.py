@@ -17,16 +17,29 @@ from nasjac.datasets import Data, Digits
 from nasjac.facts import branch_energies, facts
 from nasjac.networks import build
 from nasjac.networks.draws import Draws
+from nasjac.networks.patches import patches
 from nasjac.networks.population import sample
 from nasjac.networks.samples import Samples
-from nasjac.networks.transformer import TransformerLM
+from nasjac.networks.transformer import Transformer
 from nasjac.placement import PLACEMENTS
 from nasjac.spaces.transformer_lm import TransformerLmSpace
+from nasjac.spaces.vit import VitSpace
 from nasjac.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 from nasjac.trainers import AdamW
 
 WIDTH, TOKENS, VOCABULARY = 8, 5, 11
 DECODER = (Block(op="attention"), Block(), Block(op="attention", skip=0.0), Block(scale=0.5), Block(op="attention"))
+
+
+KINDS = ("transformer_lm", "vit")
+#: of a vit's images: five patches
+IMAGE: dict[str, Any] = {"shape": (3, 2, 10), "patch": 2}
+
+
+def inputs_of(kind: str) -> torch.Tensor:
+    if kind == "transformer_lm":
+        return ids()
+    return torch.randn(30, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 def ids() -> torch.Tensor:
@@ -35,17 +48,25 @@ def ids() -> torch.Tensor:
     return whole
 
 
-def spec_of(**fields: Any) -> Spec:
-    return Spec(WIDTH, fields.pop("blocks", DECODER), kind="transformer_lm", context=TOKENS, **fields).canonical
+def spec_of(kind: str = "transformer_lm", **fields: Any) -> Spec:
+    images = IMAGE if kind == "vit" else {}
+    return Spec(WIDTH, fields.pop("blocks", DECODER), kind=kind, context=TOKENS, **images, **fields).canonical
 
 
-def module_of(spec: Spec, bank: Draws, draw: int) -> TransformerLM:
+def built(spec: Spec, generator: torch.Generator | None = None) -> Transformer:
+    module = build(spec, VOCABULARY if spec.takes_tokens else 60, VOCABULARY, generator)
+    assert isinstance(module, Transformer)
+    return module
+
+
+def module_of(spec: Spec, bank: Draws, draw: int) -> Transformer:
     """The ordinary module with the weights of one draw."""
-    module = build(spec, VOCABULARY, VOCABULARY).to(bank.device, bank.dtype)
-    assert isinstance(module, TransformerLM)
+    module = built(spec).to(bank.device, bank.dtype)
     learned = spec.positions == "learned"
     with torch.no_grad():
-        module.embedding.weight.copy_(bank.normal("tokens", VOCABULARY, WIDTH)[draw] / (2**0.5 if learned else 1))
+        patched = bank.normal("embedding", WIDTH, 12) / 12**0.5
+        weights = bank.normal("tokens", VOCABULARY, WIDTH) if spec.takes_tokens else patched
+        module.embedding.weight.copy_(weights[draw] / (2**0.5 if learned else 1))
         if module.positions is not None:
             module.positions.weight.copy_(bank.normal("positions", TOKENS, WIDTH)[draw] / 2**0.5)
         for number, block in enumerate(module.blocks):
@@ -64,12 +85,13 @@ def module_of(spec: Spec, bank: Draws, draw: int) -> TransformerLM:
     return module
 
 
-def random_spec(rng: random.Random) -> Spec:
+def random_spec(rng: random.Random, kind: str = "transformer_lm") -> Spec:
     blocks = tuple(
         Block(op=rng.choice(["attention", "ffn"]), skip=float(rng.random() < 0.7), scale=rng.choice([0.5, 1.0]))
         for _ in range(rng.randint(0, 7))
     )
     return spec_of(
+        kind,
         blocks=blocks,
         placement=rng.choice(list(PLACEMENTS)),
         norm=rng.choice(NORMS),
@@ -92,13 +114,14 @@ def random_spec(rng: random.Random) -> Spec:
         {"norm": "rmsnorm", "heads": 4, "logit_scale": "inverse", "query_gain": 2.0, "weight_gain": 1.3},
     ],
 )
-def test_samples_are_those_of_the_module(placement: str, more: dict[str, Any], device: torch.device) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_are_those_of_the_module(kind: str, placement: str, more: dict[str, Any], device: torch.device) -> None:
     """Tangents, cotangents, round trips and what differs between tokens, layer by layer, in float64."""
-    spec = spec_of(placement=placement, **more)
+    spec, inputs = spec_of(kind, placement=placement, **more), inputs_of(kind)
     bank = Draws(7, range(1), torch.float64, device)
-    [found] = sample([spec], ids(), bank)
+    [found] = sample([spec], inputs, bank)
     module = module_of(spec, bank, 0)
-    chosen = bank.samples(ids(), 2)[0, :1].long()
+    chosen = bank.samples(inputs, 2)[0, :1].to(inputs.dtype)
     start = next(module.stream(chosen)).detach()[0]
 
     def through(x: torch.Tensor, first: int, last: int) -> torch.Tensor:
@@ -130,13 +153,14 @@ def test_samples_are_those_of_the_module(placement: str, more: dict[str, Any], d
             np.testing.assert_allclose(found.round_trip[0, 0], trip.cpu(), atol=1e-8)
 
 
-def test_values_do_not_depend_on_company_or_order(device: torch.device) -> None:
-    rng = random.Random(3)
-    specs = [random_spec(rng) for _ in range(40)]
-    together = sample(specs, ids(), Draws(7, range(4), torch.float32, device))
-    turned = sample(specs[::-1], ids(), Draws(7, range(4), torch.float32, device))[::-1]
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_do_not_depend_on_company_or_order(kind: str, device: torch.device) -> None:
+    rng, inputs = random.Random(3), inputs_of(kind)
+    specs = [random_spec(rng, kind) for _ in range(40)]
+    together = sample(specs, inputs, Draws(7, range(4), torch.float32, device))
+    turned = sample(specs[::-1], inputs, Draws(7, range(4), torch.float32, device))[::-1]
     for spec, one, other in zip(specs, together, turned, strict=True):
-        [alone] = sample([spec], ids(), Draws(7, range(4), torch.float32, device))
+        [alone] = sample([spec], inputs, Draws(7, range(4), torch.float32, device))
         for item in fields(Samples):
             for company in (one, other):
                 np.testing.assert_array_equal(getattr(company, item.name), getattr(alone, item.name), err_msg=item.name)
@@ -145,9 +169,8 @@ def test_values_do_not_depend_on_company_or_order(device: torch.device) -> None:
 def test_facts_count_what_torch_counts() -> None:
     """Parameters of the blocks' tensors, and FLOPs of torch's own counter on meta tensors."""
     rng = random.Random(11)
-    for spec in (random_spec(rng) for _ in range(12)):
-        module = build(spec, VOCABULARY, VOCABULARY).to("meta")
-        assert isinstance(module, TransformerLM)
+    for spec in (random_spec(rng, KINDS[number % 2]) for number in range(16)):
+        module = built(spec).to("meta")
         [found] = facts([spec])
         assert found.params == sum(p.numel() for p in module.blocks.parameters())
         with FlopCounterMode(display=False) as counter:
@@ -178,11 +201,15 @@ def test_branch_energies_are_those_of_sampling_to_leading_order(weight_gain: flo
     assert 0 < known.nonlinear_effective_depth < known.effective_depth < 6
 
 
-def test_the_module_exports_and_trains() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exported_module_is_the_built_one(kind: str) -> None:
+    inputs = inputs_of(kind)[:2].to(torch.float32 if kind == "vit" else torch.int64)
+    module = built(spec_of(kind, positions="rotary", heads=2, placement="sandwich"), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.export.export(module, (inputs,)).module()(inputs), module(inputs))
+
+
+def test_the_decoder_trains() -> None:
     spec = spec_of(positions="rotary", heads=2, placement="sandwich")
-    module = build(spec, VOCABULARY, VOCABULARY, torch.Generator().manual_seed(0))
-    exported = torch.export.export(module, (ids()[:2],)).module()
-    torch.testing.assert_close(exported(ids()[:2]), module(ids()[:2]))
     data = Data(ids(), ids().roll(1, 1), ids()[:8], ids()[:8].roll(1, 1), VOCABULARY)
     runs = AdamW(steps=30, batch=8, learning_rates=(1e-2, 3e-2), seeds=(0,)).train(spec, data)
     assert all(run.status == "ok" and run.loss is not None and run.loss < np.log(VOCABULARY) for run in runs)
@@ -190,6 +217,37 @@ def test_the_module_exports_and_trains() -> None:
     fresh.load_state_dict(runs[0].state)
     outputs = fresh(ids()[:8]).argmax(-1)
     assert float((outputs == ids()[:8].roll(1, 1)).float().mean()) == pytest.approx(runs[0].accuracy)
+
+
+def test_the_encoder_learns_digits() -> None:
+    """Digits, well beyond the tenth of guessing; the state is that of the module, for images flat or not."""
+    spec = Spec(16, (Block(op="attention"), Block()), "vit", placement="pre", heads=2, context=16, shape=(1, 8, 8), patch=2)
+    data = Digits().load()
+    [run] = AdamW(steps=150, batch=64, learning_rates=(1e-2,), seeds=(0,)).train(spec, data)
+    assert run.accuracy is not None and run.accuracy > 0.75
+    module = build(spec, 64, 10)
+    module.load_state_dict(run.state)
+    outputs = module(data.valid_inputs.view(-1, 1, 8, 8)).argmax(-1)
+    assert float((outputs == data.valid_labels).float().mean()) == pytest.approx(run.accuracy)
+
+
+def test_patches_are_squares_of_pixels_row_by_row() -> None:
+    images = torch.arange(2 * 4 * 6).view(1, -1)
+    first, last = patches(images, (2, 4, 6), 2)[0, [0, -1]]
+    assert first.tolist() == [0, 1, 6, 7, 24, 25, 30, 31]
+    assert last.tolist() == [16, 17, 22, 23, 40, 41, 46, 47]
+
+
+def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> None:
+    """Columns of patches in another order: the same readout where learned positions are zero, else another."""
+    images = inputs_of("vit")[:4]
+    turned = images.view(4, 3, 2, 5, 2).roll(2, 3).reshape(4, -1)
+    module = built(spec_of("vit"), torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        assert not torch.allclose(module(images), module(turned))
+        assert module.positions is not None
+        module.positions.weight.zero_()
+    torch.testing.assert_close(module(images), module(turned))
 
 
 @pytest.mark.parametrize(
@@ -204,6 +262,14 @@ def test_the_module_exports_and_trains() -> None:
         (lambda: nasjac.measure([spec_of()], ids()[:, 1:]), ["`context`", "4 tokens", "5"]),
         (lambda: nasjac.measure([Spec(WIDTH, ())], ids()), ["`inputs`", "real features", "residual_mlp"]),
         (lambda: TransformerLmSpace(widths=(36,), heads=(8,)), ["`space.widths`", "36", "8"]),
+        (lambda: Spec(WIDTH, (), kind="vit", context=4), ["`shape`", "channels, rows, columns", "vit"]),
+        (lambda: Spec(WIDTH, (), kind="vit", context=4, shape=(1, 8, 8), patch=3), ["`patch`", "divide", "(8, 8)", "3"]),
+        (lambda: Spec(WIDTH, (), kind="vit", context=4, shape=(1, 8, 8), patch=2), ["`context`", "patches, 16", "4"]),
+        (lambda: nasjac.measure([spec_of("vit")], torch.randn(9, 59)), ["`inputs`", "(3, 2, 10), 60", "59"]),
+        (lambda: build(spec_of("vit"), 59, 3), ["`inputs`", "60", "59"]),
+        (lambda: VitSpace(patches=()), ["`space.patches`", "at least 1", "[]"]),
+        (lambda: VitSpace(patches=(3,)).for_images((1, 28, 28)), ["`space.patches`", "28 x 28", "3"]),
+        (lambda: VitSpace(shape=(8, 8)), ["`space.shape`", "channels, rows, columns", "(8, 8)"]),
         (lambda: TransformerLmSpace(context=1), ["`space.context`", "at least 2", "1"]),
         (lambda: AdamW().train(spec_of(), Digits().load()), ["`dataset`", "tokens", "64 features"]),
     ],

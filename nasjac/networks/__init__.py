@@ -11,7 +11,7 @@ from nasjac.networks.convolutions import ImageNetwork, initialize
 from nasjac.networks.densenet import DenseNet
 from nasjac.networks.mlp import ResidualMLP
 from nasjac.networks.resnet import ResNet
-from nasjac.networks.transformer import TransformerLM
+from nasjac.networks.transformer import TransformerLM, VisionTransformer
 from nasjac.spec import Spec
 
 
@@ -20,24 +20,27 @@ def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | No
 
     residual_mlp    [batch, inputs] -> [batch, outputs]
     transformer_lm  ids below `inputs` [batch, T] -> [batch, T, outputs]; T at most the spec's `context`
-    resnet, densenet  images of the spec's `shape`, `inputs` numbers each, [batch, inputs] or [batch, *shape] ->
+    resnet, densenet, vit  images of the spec's `shape`, `inputs` numbers each, [batch, inputs] or [batch, *shape] ->
                     [batch, outputs]
 
     ValueError: an ensemble, which stands for many networks; another number of inputs than the images have.
     """
     if spec.is_ensemble:
         raise ValueError("`skip` must be 0 or 1 in every block of a network to build, got a probability (an ensemble)")
-    if spec.kind == "residual_mlp":
-        return ResidualMLP(spec.canonical, inputs, outputs, generator)
-    if spec.takes_images:
-        return _image_network(spec.canonical, inputs, outputs, generator)
-    return TransformerLM(spec.canonical, inputs, outputs, generator)
-
-
-def _image_network(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None) -> ImageNetwork:
-    if inputs != math.prod(spec.shape):
+    if spec.takes_images and inputs != math.prod(spec.shape):
         rule = f"the numbers of an image of `shape` {spec.shape}, {math.prod(spec.shape)}"
         raise ValueError(f"`inputs` must be {rule}, got {inputs}")
+    spec = spec.canonical
+    if spec.kind == "residual_mlp":
+        return ResidualMLP(spec, inputs, outputs, generator)
+    if spec.kind == "transformer_lm":
+        return TransformerLM(spec, inputs, outputs, generator)
+    if spec.kind == "vit":
+        return VisionTransformer(spec, outputs, generator)
+    return _convolutional(spec, outputs, generator)
+
+
+def _convolutional(spec: Spec, outputs: int, generator: torch.Generator | None) -> ImageNetwork:
     network = (ResNet if spec.kind == "resnet" else DenseNet)(spec, outputs)
     initialize(network, spec, lambda _, shape: torch.randn(shape, generator=generator))
     return network

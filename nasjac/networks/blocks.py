@@ -55,7 +55,7 @@ class Blocks:
 
     def __init__(self, routes: Routes, draws: Draws, products: torch.dtype | None) -> None:
         self.routes, self.draws, self._products = routes, draws, products
-        self.width, self.causal = routes.specs[0].width, routes.specs[0].kind == "transformer_lm"
+        self.width, self.causal = routes.specs[0].width, routes.specs[0].is_causal
 
     def forward(self, vectors: Tensor, factor: Tensor, number: int) -> tuple[BlockState, Tensor]:
         """Streams and tangents [D, A, I, V, T, N], times their factors [D, A, I, V], through one block; its state."""

@@ -32,13 +32,18 @@ def readout_of(channels: int, outputs: int) -> nn.Linear:
 
 
 def image_norm_of(spec: Spec, channels: int) -> nn.Module:
-    """The spec's norm of images; GroupNorm has at most 8 groups, and one where a group would have fewer than 4 channels."""
+    """The spec's norm of images."""
     if spec.norm == "none":
         return nn.Identity()
     if spec.norm == "batchnorm":
         return nn.BatchNorm2d(channels, eps=NORM_EPS)
+    return nn.GroupNorm(groups_of(channels), channels, eps=NORM_EPS)
+
+
+def groups_of(channels: int) -> int:
+    """Groups of a GroupNorm: at most 8, and one where a group would have fewer than 4 channels."""
     most = max(1, min(GROUPS, channels // GROUP_CHANNELS))
-    return nn.GroupNorm(max(count for count in range(1, most + 1) if channels % count == 0), channels, eps=NORM_EPS)
+    return max(count for count in range(1, most + 1) if channels % count == 0)
 
 
 class Branch(nn.Module):

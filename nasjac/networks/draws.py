@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from threading import Lock
 
 import torch
 from torch import Tensor
 
 from nasjac.jacobian import on_sphere
+from nasjac.networks.memory import free
 
-CACHE_BYTES = 2**30
+#: share of the memory that is free at first which the most recent tensors may take, and the least
+CACHE_SHARE, CACHE_BYTES = 1 / 8, 2**30
 
 
 class Draws:
@@ -21,31 +24,25 @@ class Draws:
     `seed`   the score's seed
     `draws`  the draw numbers this object serves, e.g. range(16); they are the leading dimension of what it returns
 
-    The most recent tensors are kept in memory, `CACHE_BYTES` of them. Several threads may use one object.
+    The most recent tensors of all such objects are kept in memory. Several threads may use one object.
     """
 
-    def __init__(
-        self, seed: int, draws: Sequence[int], dtype: torch.dtype, device: torch.device, cache: _Cache | None = None
-    ) -> None:
+    def __init__(self, seed: int, draws: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
         self.seed, self.draws, self.dtype, self.device = seed, tuple(draws), dtype, device
-        self._cache = cache or _Cache()
 
-    def at(self, draws: Sequence[int]) -> Draws:
-        """Other draws of the same seed, dtype, device and memory."""
-        return Draws(self.seed, draws, self.dtype, self.device, self._cache)
-
-    def part(self, first: int, count: int) -> Draws:
-        """`count` of these draws, as views of what this object keeps."""
-        return _Part(self, slice(first, first + count))
+    def part(self, which: Sequence[int]) -> Draws:
+        """Some of these draws, by their places; those of a range are views of what is kept."""
+        return _Part(self, which)
 
     def normal(self, role: str, *shape: int) -> Tensor:
         """[D, *shape] standard normal numbers for `role`, e.g. "outer 3"."""
-        name = (self.draws, role, shape)
-        with self._cache.lock:
-            found = self._cache.get(name)
+        name = (self.seed, self.draws, role, shape, self.dtype, self.device)
+        cache = _cache_of(self.device)
+        with cache.lock:
+            found = cache.get(name)
             if found is None:
                 drawn = torch.stack([self._drawn(draw, role, shape) for draw in self.draws])
-                found = self._cache.keep(name, drawn.to(self.device, self.dtype))
+                found = cache.keep(name, drawn.to(self.device, self.dtype))
             return found
 
     def probes(self, role: str, *shape: int) -> Tensor:
@@ -69,19 +66,20 @@ class Draws:
 class _Part(Draws):
     """Some of another object's draws."""
 
-    def __init__(self, whole: Draws, which: slice) -> None:
-        super().__init__(whole.seed, whole.draws[which], whole.dtype, whole.device)
-        self._whole, self._which = whole, which
+    def __init__(self, whole: Draws, which: Sequence[int]) -> None:
+        super().__init__(whole.seed, [whole.draws[place] for place in which], whole.dtype, whole.device)
+        run = list(which) == list(range(which[0], which[0] + len(which)))
+        self._whole, self._which = whole, slice(which[0], which[0] + len(which)) if run else list(which)
 
     def normal(self, role: str, *shape: int) -> Tensor:
         return self._whole.normal(role, *shape)[self._which]
 
 
 class _Cache:
-    """The most recent tensors by name; its `lock` is held by whoever uses it."""
+    """The most recent tensors by name, `most` bytes of them; its `lock` is held by whoever uses it."""
 
-    def __init__(self) -> None:
-        self.lock = Lock()
+    def __init__(self, most: int) -> None:
+        self.lock, self.most = Lock(), most
         self._tensors: OrderedDict[object, Tensor] = OrderedDict()
         self._bytes = 0
 
@@ -93,6 +91,12 @@ class _Cache:
     def keep(self, name: object, values: Tensor) -> Tensor:
         self._tensors[name] = values
         self._bytes += values.nbytes
-        while self._bytes > CACHE_BYTES and len(self._tensors) > 1:
+        while self._bytes > self.most and len(self._tensors) > 1:
             self._bytes -= self._tensors.popitem(last=False)[1].nbytes
         return values
+
+
+@cache
+def _cache_of(device: torch.device) -> _Cache:
+    """The one of a device: what is in it depends on its name alone."""
+    return _Cache(max(CACHE_BYTES, int(CACHE_SHARE * free(device))))

@@ -1,13 +1,8 @@
-"""Jacobian samples of one architecture by autograd on its module: of networks of images, one after the other.
+"""Jacobian samples of one architecture by autograd on its module: of densenets, one after the other.
 
-They mean what those of `nasjac.networks.tile` mean; a layer's weights are drawn by its name in the module. Layers differ in
-size: energies are per unit of the later layer, forward of h_l, backward of h_L, which is ‖J‖_F² / N of the numerator.
-A cotangent goes back through a block by autograd, and that is linear in the cotangent; its derivative carries tangents. So
-nothing needs forward mode, whose levels all threads share.
-
-BatchNorm takes the statistics of the batch, as in training. The images of a batch are then one input: J is the Jacobian of
-the batch, `nasjac.images.BATCH` images, and N counts the units of all of them. So what a spec's `sd_log` sees of the data
-is the spread between batches, not between images; the correlation of outputs is between the images of a batch.
+They mean what those of `nasjac.networks.image_tile` mean, with BatchNorm too; a layer's weights are drawn by its name in
+the module. A cotangent goes back through a block by autograd, and that is linear in the cotangent; its derivative carries
+tangents. So nothing needs forward mode, whose levels all threads share.
 
 Letters: D draws, I inputs of a draw, G inputs of one pass (1 with BatchNorm, else I), P tangents and Q cotangents of an
 input, V vectors, n units of an input, L blocks.

@@ -5,7 +5,8 @@ Those are dealt out to tiles by depth; within a tile the deepest come first and 
 product are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values
 do not depend on its company (`tests/test_population.py`, `tests/test_transformer.py`: bit for bit).
 
-Networks of images share the random numbers and nothing else: each is sampled alone.
+Of resnets those are evaluated together that have a style in common (`nasjac.networks.image_tile`). Densenets share the
+random numbers and nothing else: each is sampled alone.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nasjac.networks.draws import Draws
+from nasjac.networks.image_population import most_rows, resnet_samples, row_bytes
+from nasjac.networks.image_tile import style
 from nasjac.networks.memory import free, is_out_of_memory
 from nasjac.networks.modules import module_samples
 from nasjac.networks.samples import INDEPENDENT, Plan, Samples, joined
@@ -83,19 +87,21 @@ def sampled(
     _check(specs, inputs, plan, products)
     tally = tally or Tally()
     vocabulary = None if inputs.is_floating_point() else int(inputs.max()) + 1
-    tokens = 1 if vocabulary is None else inputs.shape[1]
-    chosen = draws.samples(inputs, plan.inputs)
     narrow = torch.bfloat16 if products == "bf16" else None
+    chosen = {size: draws.samples(inputs, plan.inputs * size) for size in {spec.batch for spec in specs}}
 
     def run(tile: list[int]) -> list[tuple[int, Samples | None]]:
         rows = [specs[position] for position in tile]
-        most = max(1, MAX_NETWORKS[draws.device.type] // (len(tile) * tokens))
-        parts = [(draws.part(first, most), chosen[first : first + most]) for first in range(0, len(draws.draws), most)]
+        samples = chosen[rows[0].batch]
         try:
-            if rows[0].takes_images:
+            if rows[0].kind == "densenet":
                 runs = [[module_samples(rows[0], inputs, draws, plan)]]
+            elif rows[0].kind == "resnet":
+                runs = [resnet_samples(rows, samples, draws, plan)]
             else:
-                runs = [Tile(rows, part, plan, narrow, vocabulary).run(samples) for part, samples in parts]
+                most = max(1, MAX_NETWORKS[draws.device.type] // (len(tile) * rows[0].context))
+                parts = [range(len(draws.draws))[first : first + most] for first in range(0, len(draws.draws), most)]
+                runs = [Tile(rows, draws.part(part), plan, narrow, vocabulary).run(samples[part]) for part in parts]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -108,7 +114,7 @@ def sampled(
         half = len(tile) // 2
         return run(tile[:half]) + run(tile[half:])
 
-    cut = list(tiles(specs, draws, plan, max_memory, tokens))
+    cut = list(tiles(specs, draws, plan, max_memory))
     with workers(draws.device) as pool, _precision(products):
         yield from itertools.chain.from_iterable(pool.map(run, cut))
 
@@ -124,36 +130,45 @@ def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan, products: str | No
     short = next((spec for spec in specs if spec.takes_tokens and spec.context != inputs.shape[1]), None)
     if short is not None:
         raise ValueError(f"`context` must be that of the inputs, {inputs.shape[1]} tokens, got {short.context}")
+    other = next((spec for spec in specs if spec.takes_images and math.prod(spec.shape) != inputs.shape[1]), None)
+    if other is not None:
+        rule = f"the numbers of an image of `shape` {other.shape}, {math.prod(other.shape)}, [n, features]"
+        raise ValueError(f"`inputs` must be {rule}, got {inputs.shape[1]} features")
     if not inputs.is_floating_point() and int(inputs.min()) < 0:
         raise ValueError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
-    if products == "bf16" and any(spec.takes_images for spec in specs):
-        raise ValueError("`products` (`score.dtype`) must not be bf16 for networks of images, got 'bf16'")
+    if products == "bf16" and any(spec.convolves for spec in specs):
+        raise ValueError("`products` (`score.dtype`) must not be bf16 for convolutional networks, got 'bf16'")
 
 
-def tiles(
-    specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None, tokens: int = 1
-) -> Iterator[list[int]]:
+def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
     """Positions of the specs that are evaluated together: of one kind and width, dealt out so that tiles cost alike.
 
-    Networks of images are evaluated alone.
+    Of resnets they have one style; densenets are evaluated alone.
     """
     memory = free(draws.device) / 2 if max_memory is None else max_memory
     workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
-    for kind, width in sorted({(spec.kind, spec.width) for spec in specs}, reverse=True):
-        order = [position for position, spec in enumerate(specs) if (spec.kind, spec.width) == (kind, width)]
+    for common in sorted(set(map(_common, specs)), reverse=True):
+        order = [position for position, spec in enumerate(specs) if _common(spec) == common]
         order.sort(key=lambda position: -len(specs[position].blocks))
-        if specs[order[0]].takes_images:
+        if specs[order[0]].kind == "densenet":
             yield from ([position] for position in order)
             continue
-        fitting = int(memory / workers / _bytes([specs[position] for position in order], tokens, draws, plan))
-        most = max(1, min(MAX_ROWS[draws.device.type], fitting, MAX_NETWORKS[draws.device.type] // tokens))
+        first, device = specs[order[0]], draws.device.type
+        whole = most_rows(first, draws) if first.convolves else MAX_NETWORKS[device] // first.context
+        taken = (row_bytes if first.convolves else _bytes)([specs[position] for position in order], draws, plan)
+        most = max(1, min(MAX_ROWS[device], int(memory / workers / taken), whole))
         count = math.ceil(len(order) / most / workers) * workers
         yield from (tile for first in range(count) if (tile := order[first::count]))
 
 
-def _bytes(specs: Sequence[Spec], tokens: int, draws: Draws, plan: Plan) -> int:
+def _common(spec: Spec) -> tuple[Any, ...]:
+    """What architectures of a tile share."""
+    return spec.kind, *(style(spec) if spec.convolves else (spec.width, spec.context, spec.shape, spec.patch))
+
+
+def _bytes(specs: Sequence[Spec], draws: Draws, plan: Plan) -> int:
     """What a row takes at most: the vectors in work; for the way back each block's unit vectors, slopes and attention."""
-    width, depth = specs[0].width, len(specs[0].blocks)
+    width, depth, tokens = specs[0].width, len(specs[0].blocks), specs[0].context
     hidden, heads = max(spec.ffn_ratio for spec in specs), max(spec.heads * spec.uses_attention for spec in specs)
     vectors = max(1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips)
     attention = heads * tokens / width

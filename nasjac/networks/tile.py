@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nasjac.networks.blocks import Blocks, BlockState
 from nasjac.networks.draws import Draws
+from nasjac.networks.patches import patches
 from nasjac.networks.routes import Routes
 from nasjac.networks.samples import Array, Plan, Samples
 from nasjac.networks.vectors import angle, cosines, decorrelation, differential, sizes
@@ -54,24 +55,29 @@ class Tile:
 
     def _start(self, samples: Tensor) -> Tensor:
         """[D, R, I, 1 + P, T, N]: the embedded inputs h_0 and the tangent probes, the same for every row but positions."""
-        if self.vocabulary is None:
-            features = samples.shape[-1]
-            embedded = torch.bmm(samples, self.draws.normal("embedding", self.width, features).mT) / math.sqrt(features)
-            start = embedded[:, None, :, None, None, :].expand(-1, self.routes.rows, -1, -1, -1, -1)
-        else:
-            start = self._embedded(samples.long())
-        tokens = start.shape[-2]
+        embedded = (self._projected(samples) if self.vocabulary is None else self._looked_up(samples))[:, None, :, None]
+        tokens = embedded.shape[-2]
+        if tokens > 1:
+            positions = self.draws.normal("positions", tokens, self.width)[:, None, None, None]
+            embedded = (embedded + self.routes.learned * positions) * torch.rsqrt(1 + self.routes.learned)
+        start = embedded.expand(-1, self.routes.rows, -1, -1, -1, -1)
         probes = self.draws.probes("tangent", self.plan.inputs, self.plan.tangents, tokens * self.width)
         tangents = self._by_token(probes, tokens)[:, None].expand(-1, self.routes.rows, -1, -1, -1, -1)
         return torch.cat([start, tangents], dim=-3)
 
-    def _embedded(self, ids: Tensor) -> Tensor:
-        """[D, R, I, 1, T, N] embeddings of ids [D, I, T], of unit variance with learned positions as without."""
+    def _projected(self, samples: Tensor) -> Tensor:
+        """[D, I, T, N] embeddings of features [D, I, features], of each patch where they are images."""
+        spec = self.routes.specs[0]
+        parts = patches(samples, spec.shape, spec.patch) if spec.shape else samples[:, :, None]
+        units = parts.shape[-1]
+        embedded = torch.bmm(parts.flatten(1, 2), self.draws.normal("embedding", self.width, units).mT)
+        return (embedded / math.sqrt(units)).view(*parts.shape[:-1], self.width)
+
+    def _looked_up(self, samples: Tensor) -> Tensor:
+        """[D, I, T, N] embeddings of ids [D, I, T]."""
         assert self.vocabulary is not None
         table = self.draws.normal("tokens", self.vocabulary, self.width)
-        embedded = torch.stack([rows[chosen] for rows, chosen in zip(table, ids, strict=True)])[:, None, :, None]
-        positions = self.draws.normal("positions", ids.shape[-1], self.width)[:, None, None, None]
-        return (embedded + self.routes.learned * positions) * torch.rsqrt(1 + self.routes.learned)
+        return torch.stack([rows[chosen] for rows, chosen in zip(table, samples.long(), strict=True)])
 
     def _forward(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor, list[BlockState], Tensor]:
         """Energies [L+1, D, R, I, 1 + P], angles [L+1, D, R, I], what differs between tokens as a share of the energies

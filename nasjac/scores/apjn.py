@@ -139,11 +139,6 @@ class Apjn:
         """The draws after the round that begins when there are `draws`: late rounds have few candidates, but many draws."""
         return min(2 * draws, max(self.max_draws, self.draws)) if draws else self.draws
 
-    @cached_property
-    def _banks(self) -> dict[torch.device, Draws]:
-        """The draws made so far, kept from call to call."""
-        return {}
-
     def _bank_of(self, inputs: Tensor, device: torch.device) -> _Bank:
         """What is sampled already on these very inputs: the rivals of the last call."""
         if not self._sampled or self._sampled[0].inputs is not inputs or self._sampled[0].device != device:
@@ -158,12 +153,6 @@ class Apjn:
     def _tally(self) -> Tally:
         return Tally()
 
-    def bank(self, device: torch.device, draws: Sequence[int]) -> Draws:
-        """The random numbers of some draws."""
-        if device not in self._banks:
-            self._banks[device] = Draws(self.seed, range(self.draws), DTYPES[self.dtype], device)
-        return self._banks[device].at(draws)
-
 
 class _Bank:
     """The samples on one set of inputs, a round of draws at a time; None for an architecture that is out of memory."""
@@ -174,14 +163,14 @@ class _Bank:
         self._drawn: Counter[str] = Counter()
 
     def reach(self, draws: int, specs: Sequence[Spec]) -> None:
-        """Sample until each of these has that many draws."""
+        """Sample until each of these has that many draws, few at a time: all share the weights while they are there."""
         score, unique = self.score, {spec.key: spec for spec in specs}
         memory = None if score.max_memory is None else score.max_memory * 2**30
         start = 0
         while start < draws:
-            stop = score._stop(start)
+            stop = min(start + score.draws, draws)
             behind = [spec for key, spec in unique.items() if self._drawn[key] == start]
-            numbers = score.bank(self.device, range(start, stop))
+            numbers = Draws(score.seed, range(start, stop), DTYPES[score.dtype], self.device)
             run = sampled(behind, self.inputs, numbers, PLANS[score.plan], score.dtype, memory, score._tally)
             for position, samples in run if behind else ():
                 key = behind[position].key

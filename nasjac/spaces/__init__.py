@@ -9,6 +9,7 @@ from nasjac.spaces.densenet import DenseNetSpace
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
 from nasjac.spaces.resnet import ResNetSpace
 from nasjac.spaces.transformer_lm import TransformerLmSpace
+from nasjac.spaces.vit import VitSpace
 from nasjac.spec import Spec
 
 
@@ -34,6 +35,7 @@ class Space(Protocol):
 SPACES: dict[str, type[Space]] = {
     "residual_mlp": ResidualMlpSpace,
     "transformer_lm": TransformerLmSpace,
+    "vit": VitSpace,
     "resnet": ResNetSpace,
     "densenet": DenseNetSpace,
 }

@@ -44,12 +44,16 @@ def check_stages(space: Any) -> None:
     if not 1 <= space.stages <= 8:
         raise ValueError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
     check_range(space, "depth", low=1)
-    if space.shape is None:
-        return
-    if len(space.shape) != 3 or min(space.shape) < 1:
+    if space.shape is not None:
+        check_pixels("space.shape", image_shape(space.shape), space.stages - 1)
+
+
+def image_shape(option: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The option `shape`, that of a small image where it says nothing. ValueError: it is not that of images."""
+    if option is not None and (len(option) != 3 or min(option) < 1):
         rule = "(channels, rows, columns), whole numbers of at least 1, or null"
-        raise ValueError(f"`space.shape` must be {rule}, got {space.shape}")
-    check_pixels("space.shape", space.shape, space.stages - 1)
+        raise ValueError(f"`space.shape` must be {rule}, got {option}")
+    return option or SMALL_IMAGE
 
 
 def same_images(option: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.images import IMAGE_NORMS, ORDERS
-from nasjac.spaces.checks import SMALL_IMAGE, check_names, check_range, check_stages, check_widths, same_images
+from nasjac.spaces.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
 from nasjac.spec import Block, Spec
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DenseNetSpace:
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         return Spec(
             kind="densenet",
-            shape=self.shape or SMALL_IMAGE,
+            shape=image_shape(self.shape),
             width=trial.suggest_categorical("width", self.widths),
             blocks=tuple(Block(op="dense", stage=stage) for stage, count in enumerate(depths) for _ in range(count)),
             growth=trial.suggest_categorical("growth", self.growths),

@@ -10,7 +10,7 @@ from nasjac.facts import branch_energies
 from nasjac.images import IMAGE_NORMS, ORDERS
 from nasjac.pruning import CRITERIA, keep_set
 from nasjac.scales import BRANCH_SCALES
-from nasjac.spaces.checks import SMALL_IMAGE, check_names, check_range, check_stages, check_widths, same_images
+from nasjac.spaces.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
 from nasjac.spec import KINDS, Block, Spec
 from nasjac.wiring import check_density, skip_pattern
 
@@ -93,7 +93,7 @@ class ResNetSpace:
         op = trial.suggest_categorical("op", self.ops)
         common = {
             "kind": "resnet",
-            "shape": self.shape or SMALL_IMAGE,
+            "shape": image_shape(self.shape),
             "norm": trial.suggest_categorical("norm", self.norms),
             "order": trial.suggest_categorical("order", self.orders),
             "activation": trial.suggest_categorical("activation", self.activations),

@@ -29,8 +29,8 @@ def fit_population(
     Each list is in the order of seeds, within a seed in that of learning rates. It is what the ordinary modules give one by
     one, up to rounding, and on a CPU bit for bit the same in any company. Seconds are shared out by parameters. Memory: at
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
-    architecture fits the cache best. Transformers train one after the other, all runs of each at once; networks of images
-    one run after the other. ValueError: an ensemble, different kinds or widths, data that the kind does not take.
+    architecture fits the cache best. Transformers train one after the other, all runs of each at once; convolutional
+    networks one run after the other. ValueError: an ensemble, different kinds or widths, data that the kind does not take.
     """
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
@@ -39,7 +39,7 @@ def fit_population(
     if not specs:
         return []
     check_kind(data, specs[0])
-    if specs[0].takes_tokens or specs[0].takes_images:
+    if specs[0].kind != "residual_mlp":
         return [_alone(spec, data, options, device, progress) for spec in specs]
     order = sorted(range(len(specs)), key=lambda position: pyramid(specs[position].canonical))
     starts = [(specs[position], seed) for position in order for seed in options.seeds]
@@ -53,7 +53,7 @@ def fit_population(
 
 
 def _alone(spec: Spec, data: Data, options: AdamW, device: str, progress: Progress | None) -> list[Run]:
-    stack = Modules if spec.takes_images else Replicas
+    stack = Modules if spec.convolves else Replicas
     return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress, stack)
 
 
