@@ -218,7 +218,7 @@ def token_terms(patterns: Sequence[TokenSamples]) -> dict[str, tuple[float, floa
 
     `token_mean_log` and `token_mean_log_backward` are E log 𝒥_⊥: of what differs between tokens in h_L forward, in h_0
     backward, with the bias −1/(kr) of the k probes' logarithm left in (r counts the units of all tokens).
-    `token_log_decorrelation` is E log of the share of ‖h_L‖² that differs between tokens.
+    `token_log_decorrelation` is E log of the share of ‖h_L‖² that differs between tokens. −inf where nothing differs.
     """
     if not patterns[0].stream_tokens.size:
         return {}
@@ -230,8 +230,10 @@ def token_terms(patterns: Sequence[TokenSamples]) -> dict[str, tuple[float, floa
     found = {}
     for name, logs in ends.items():
         if logs[0].size:
-            by_draw = np.stack([_log_mean_exp(log).mean(axis=-1) for log in logs]).mean(axis=0)  # [D]
-            found[name] = (float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))
+            means = [np.logaddexp.reduce(log, axis=-1) - math.log(log.shape[-1]) for log in logs]
+            by_draw = np.stack([mean.mean(axis=-1) for mean in means]).mean(axis=0)  # [D]
+            with np.errstate(invalid="ignore"):  # where no token differs in some draw, log 0 has no error
+                found[name] = (float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))
     return found
 
 

@@ -180,6 +180,18 @@ def test_facts_count_what_torch_counts() -> None:
         assert found.flops == counter.get_total_flops()
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("vit", 2.208), ("transformer_lm", 3.81325257202)])
+def test_uniform_attention_grows_as_golden_row_17_says(kind: str, expected: float) -> None:
+    """E ‖J‖²/(nT) of three attention blocks that weigh all tokens they see alike, T = 4 and σ_v² σ_o² = 0.8, any width."""
+    images = {"shape": (1, 2, 2), "patch": 1} if kind == "vit" else {}
+    common = {"context": 4, "query_gain": 1e-6, "weight_gain": 0.8**0.25, **images}
+    spec = Spec(4, (Block(op="attention"),) * 3, kind, **common)  # type: ignore[arg-type]
+    inputs = torch.randn(50, 4) if kind == "vit" else torch.randint(9, (50, 4))
+    [found] = sample([spec], inputs, Draws(1, range(3000), torch.float64, torch.device("cpu")))
+    by_draw = np.exp(found.forward[..., -1]).mean((1, 2))
+    assert by_draw.mean() == pytest.approx(expected, abs=4 * by_draw.std() / len(by_draw) ** 0.5)
+
+
 @pytest.mark.parametrize(("weight_gain", "query_gain"), [(0.8, 1.0), (1.0, 0.5)])
 def test_branch_energies_are_those_of_sampling_to_leading_order(weight_gain: float, query_gain: float) -> None:
     """Pre-LN, all skips: log 𝒥 is about Σ log(1 + χ), a quarter of a nat off over three layers of 16 tokens."""
