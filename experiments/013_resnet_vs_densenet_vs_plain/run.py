@@ -95,7 +95,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
                 own = [r for r in rows if (r["norm"], r["network"], r["layers"]) == (norm, name, deepest)]
                 at = [row["layer"] for row in own]
                 values = [math.nan if row[what] is None else row[what] for row in own]
-                axes.plot(at, values, color=colour, label=name)
+                axes.plot(at, values, color=colour, label=None if number or column else name)
                 errors = [2 * (row["standard_error"] or 0) for row in own]
                 low, high = zip(*((v - e, v + e) for v, e in zip(values, errors, strict=True)), strict=True)
                 axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
