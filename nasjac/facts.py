@@ -15,15 +15,22 @@ from nasjac.meanfield.decoder import Decoder, sublayer_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.spec import NORM_EPS, Spec
 
+#: passes through F that an implicit block counts as: 4 Newton steps of two each, 14 products with its Jacobian and one
+#: more, as counted at h = 1/2 and gain 1; fewer at smaller steps, and several times as many at h = 1
+IMPLICIT_PASSES = 23
+
 
 @dataclass(frozen=True)
 class Facts:
     """Facts of one architecture. Parameters and FLOPs are those of the blocks, embedding or stem and readout apart.
 
+    What energies say of implicit blocks is said of their steps to first order in F (`Spec.gates`).
+
     `depth`                      kept blocks
     `skip_density`               mean of the skip gates over kept blocks (None without blocks); `skip_count` their sum
     `params`                     trainable parameters, biases and norm gains included
-    `flops`                      of one forward pass of one sample, a multiply-add counted as two (nothing but products is)
+    `flops`                      of one forward pass of one sample, a multiply-add counted as two (nothing but products is);
+                                 an implicit block counts as `IMPLICIT_PASSES` of its branch
     `log2_paths`                 log2 of the number of gradient paths (of its expectation for an ensemble)
     `effective_depth`            sum over blocks of the branch's share of Jacobian energy
     `nonlinear_effective_depth`  the same, each block weighted by its branch's nonlinearity
@@ -41,12 +48,13 @@ class Facts:
 
 
 def columns(specs: Sequence[Spec]) -> Columns:
-    """The specs as columns for `nasjac.meanfield`, padded with blocks that are not kept."""
+    """The specs as columns for `nasjac.meanfield`, padded with blocks that are not kept; implicit ones as `Spec.gates`."""
     depth = max((len(spec.blocks) for spec in specs), default=0)
     keep, skip, scale = np.zeros((len(specs), depth)), *np.ones((2, len(specs), depth))
+    gates = np.array([spec.gates for spec in specs], dtype=np.float64).reshape(-1, 2)
     for row, spec in enumerate(specs):
         for number, block in enumerate(spec.blocks):
-            keep[row, number], skip[row, number], scale[row, number] = block.keep, block.skip, block.scale
+            keep[row, number], skip[row, number], scale[row, number] = block.keep, block.skip, block.scale * gates[row, 1]
     placements = np.array([PLACEMENTS[spec.placement] for spec in specs], dtype=np.bool_).reshape(len(specs), -1)
     return Columns(
         activation=[spec.activation for spec in specs],
@@ -58,6 +66,7 @@ def columns(specs: Sequence[Spec]) -> Columns:
         keep=keep,
         skip=skip,
         scale=scale,
+        strength=gates[:, :1],
         norm_eps=NORM_EPS,
     )
 
@@ -84,10 +93,12 @@ def decoder(spec: Spec) -> Decoder:
 
 def image_stack(spec: Spec) -> ImageStack:
     """A network of images as `nasjac.image_energies` has it."""
-    units = [
-        ImageUnit(len(step.branch), step.change is not None, block.skip, block.scale, step.inside.channels, spec.growth)
-        for block, step in zip(spec.blocks, spec.steps, strict=True)
-    ]
+    units = []
+    for block, step in zip(spec.blocks, spec.steps, strict=True):
+        strength, moved = spec.gates if block.keep else (1.0, 1.0)
+        channels, changes = step.inside.channels, step.change is not None
+        scale = block.scale * moved
+        units.append(ImageUnit(len(step.branch), changes, block.skip, scale, channels, spec.growth, strength))
     return ImageStack(spec.kind == "densenet", spec.activation, spec.norm, spec.order == "pre", spec.weight_gain**2, units)
 
 
@@ -122,7 +133,12 @@ def _chain_facts(numbered: Sequence[tuple[int, Spec]]) -> Iterator[tuple[int, Fa
         weights = spec.width**2 * (1 if matrices == 1 else 2 * spec.ffn_ratio)
         biases = spec.width * (1 if matrices == 1 else 1 + spec.ffn_ratio)
         depth = sum(block.keep for block in spec.blocks)
-        yield number, _facts(spec, math.fsum(share), math.fsum(bent), depth * (weights + biases), depth * 2 * weights)
+        passes = sum(_passes(spec, place) for place, block in enumerate(spec.blocks) if block.keep)
+        yield number, _facts(spec, math.fsum(share), math.fsum(bent), depth * (weights + biases), passes * 2 * weights)
+
+
+def _passes(spec: Spec, number: int) -> int:
+    return IMPLICIT_PASSES if spec.solves(number) else 1
 
 
 def _decoder_facts(spec: Spec) -> Facts:
@@ -142,14 +158,14 @@ def _decoder_facts(spec: Spec) -> Facts:
 def _image_facts(spec: Spec) -> Facts:
     _, shares, bends = image_energies(image_stack(spec))
     params = flops = 0
-    for step in spec.steps:
+    for number, step in enumerate(spec.steps):
         for conv, layer in step.placed():
             weights = conv.inputs * conv.outputs * conv.kernel**2
             biases = conv.outputs if spec.norm == "none" else 0
             bare = conv is step.change and spec.kind == "resnet" and spec.order == "pre"
             normed = 0 if bare or spec.norm == "none" else conv.inputs if spec.order == "pre" else conv.outputs
             params += weights + biases + 2 * normed
-            flops += 2 * weights * layer.pixels
+            flops += 2 * weights * layer.pixels * _passes(spec, number)
     return _facts(spec, math.fsum(shares), math.fsum(shares * bends), params, flops)
 
 

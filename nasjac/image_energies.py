@@ -31,7 +31,7 @@ NODES = 64
 
 class ImageUnit(NamedTuple):
     """One block: `convs` of its branch (0: pruned), whether it `changes` the shape, its gates; the channels that the branch
-    of a densenet sees and adds.
+    of a densenet sees and adds; the factor `strength` on its shortcut where that is there.
     """
 
     convs: int
@@ -40,6 +40,7 @@ class ImageUnit(NamedTuple):
     scale: float
     channels: int
     growth: int
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,11 @@ def _residual(stack: ImageStack) -> Iterator[tuple[float, float, float]]:
         short, identity = layer, 1.0
         if unit.changes:
             short, identity = (layer.scaled(1.0), 1.0) if stack.pre else _normed(stack, layer.scaled(1.0))
-        mean, second, common = (unit.skip * moment for moment in short)
+        held = unit.strength**2
+        identity *= held
+        mean, second, common = (
+            unit.skip * factor * x for factor, x in zip((unit.strength, held, held), short, strict=True)
+        )
         if unit.convs:
             branch, energy, bend = _chain(stack, layer, unit.convs)
             energy *= unit.scale**2

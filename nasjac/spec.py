@@ -17,6 +17,7 @@ from nasjac.placement import PLACEMENTS
 NORMS = ("layernorm", "rmsnorm")
 NORM_EPS = 1e-5  # torch's default for LayerNorm
 BRANCHES = ("two_matrix", "one_matrix")
+BLOCK_TYPES = ("explicit", "leaky", "implicit")
 POSITIONS = ("learned", "rotary")
 LOGIT_SCALES = ("inverse_sqrt", "inverse")
 
@@ -31,6 +32,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 OPS = tuple(dict.fromkeys(op for ops in KINDS.values() for op in ops))
 CONVOLUTIONAL = ("resnet", "densenet")
 TRANSFORMERS = ("transformer_lm", "vit")
+#: kinds whose blocks are steps in time: sums of a stream and a branch, one after the other
+STEPPED_KINDS = ("residual_mlp", "resnet")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,13 @@ class Spec:
     `order`        of convolutional networks, post: convolution, norm, activation, the last one after the sum; pre: norm,
                    activation, convolution
     `growth`       channels that a block of a densenet adds
+    `block`        how a block steps along dx/dt = F(x) - D x, F with its scale and norms, h being `step` and D `leak`:
+                   explicit, x + h F(x), which has no leak; leaky, (1 - hD) x + h F(x); implicit, the solution y of
+                   y - hβ (F(y) - D y) = history by BDF-2 (`nasjac.networks.implicit`). A norm on the sum, or an
+                   activation after it, comes behind the step. An implicit block whose skip is cut, or that changes the
+                   shape of images, has no equation and is (skip x + h F(x)) / (1 + hD)
+    `step`         h, above 0
+    `leak`         D, at least 0; with leaky blocks hD below 1, so that the skip keeps its sign
 
     >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
     True
@@ -115,6 +125,9 @@ class Spec:
     patch: int = 1
     order: str = "post"
     growth: int = 1
+    block: str = "explicit"
+    step: float = 1.0
+    leak: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
@@ -135,7 +148,19 @@ class Spec:
         check_choice("positions", self.positions, POSITIONS)
         check_choice("logit_scale", self.logit_scale, LOGIT_SCALES)
         _check_number("query_gain", self.query_gain, low=0.0, open_low=True)
+        self._check_steps()
         self._check_kind()
+
+    def _check_steps(self) -> None:
+        check_choice("block", self.block, BLOCK_TYPES)
+        _check_number("step", self.step, low=0.0, open_low=True)
+        _check_number("leak", self.leak, low=0.0)
+        if self.block == "leaky" and self.step * self.leak >= 1:
+            raise ValueError(f"`leak` must be below 1 / `step` in leaky blocks, 1 / {self.step:g}, got {self.leak!r}")
+        if self.kind not in STEPPED_KINDS and (self.block, self.step) != ("explicit", 1.0):
+            name = "step" if self.block == "explicit" else "block"
+            rule = f"{DEFAULTS[name]} in a {self.kind}, whose blocks are no steps in time"
+            raise ValueError(f"`{name}` must be {rule}, got {getattr(self, name)!r}")
 
     def _check_kind(self) -> None:
         """What the fields must be to each other."""
@@ -211,6 +236,26 @@ class Spec:
         """Whether some kept block attends."""
         return any(block.keep and block.op == "attention" for block in self.blocks)
 
+    @property
+    def gates(self) -> tuple[float, float]:
+        """Factors of skip and branch beside the blocks' own: 1 and h; leaky 1 - hD and h; implicit 1/(1 + hD) and
+        h/(1 + hD), the step whose leak alone is implicit, which is the solution to first order in F.
+        """
+        if self.block == "implicit":
+            return 1 / (1 + self.step * self.leak), self.step / (1 + self.step * self.leak)
+        return 1 - self.step * self.leak if self.block == "leaky" else 1.0, self.step
+
+    def solves(self, number: int) -> bool:
+        """Whether a block is the solution of an equation."""
+        block = self.blocks[number]
+        changes = self.convolves and begins_stage(self.blocks, number)
+        return self.block == "implicit" and block.keep and block.skip > 0 and not changes
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is evaluated as a module, by autograd: densenets, and implicit blocks. All others share products."""
+        return self.kind == "densenet" or self.block == "implicit"
+
     @cached_property
     def canonical(self) -> Spec:
         """The same network without what cannot matter: pruned blocks, and choices that no block uses.
@@ -219,6 +264,7 @@ class Spec:
         """
         blocks = self._lasting_blocks()
         unused = self._unused_by_images(blocks) if self.convolves else self._unused_by_units(blocks)
+        unused += self._unused_by_steps(blocks)
         plain = {name: DEFAULTS[name] for name in unused if getattr(self, name) != DEFAULTS[name]}
         return replace(self, blocks=blocks, **plain) if plain or blocks != self.blocks else self
 
@@ -250,6 +296,16 @@ class Spec:
         gaining = [] if kept or (dense and blocks) else ["weight_gain"]
         never = ("placement", "branch", "ffn_ratio", "heads", "positions", "logit_scale", "query_gain", "patch")
         return [*never, *growing, *gaining]
+
+    def _unused_by_steps(self, blocks: tuple[Block, ...]) -> list[str]:
+        """Without a leak, or without a skip that it takes from, leaky is explicit; without an equation so is implicit."""
+        kept = any(block.keep for block in blocks)
+        leaks = kept and self.leak > 0
+        if self.block == "implicit":
+            matters = leaks or any(replace(self, blocks=blocks).solves(number) for number in range(len(blocks)))
+        else:
+            matters = self.block == "leaky" and leaks and any(block.keep and block.skip > 0 for block in blocks)
+        return [*([] if kept else ["step"]), *([] if matters else ["block", "leak"])]
 
     @cached_property
     def key(self) -> str:

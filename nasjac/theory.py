@@ -12,13 +12,18 @@ from nasjac.measurement import Layer, Profile
 from nasjac.spec import Spec
 
 #: what the closed forms cover, by field of a Spec
-COVERED: dict[str, tuple[Any, ...]] = {"kind": ("residual_mlp",), "activation": tuple(MOMENTS), "ffn_ratio": (1,)}
+COVERED: dict[str, tuple[Any, ...]] = {
+    "kind": ("residual_mlp",),
+    "activation": tuple(MOMENTS),
+    "ffn_ratio": (1,),
+    "block": ("explicit", "leaky"),  # the Jacobian of an implicit block is an inverse
+}
 
 
 def uncovered(spec: Spec) -> str | None:
     """The field of `spec` that the closed forms do not cover, as a sentence; None where they cover it."""
     for name, choices in COVERED.items():
-        if getattr(spec, name) not in choices:
+        if getattr(spec.canonical, name) not in choices:
             return f"`{name}` must be one of {', '.join(map(str, choices))} for a closed form, got {getattr(spec, name)!r}"
     return None
 

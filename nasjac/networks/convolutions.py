@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.images import Conv
+from nasjac.networks.implicit import through
 from nasjac.spec import NORM_EPS, Spec
 
 #: layers with gain 1, in the place of an identity or outside the blocks; those inside have the spec's `weight_gain`
-PLAIN = ("stem", "projection", "readout")
+PLAIN = ("stem", "embedding", "projection", "readout")
 #: most groups of a GroupNorm, and fewest channels of a group
 GROUPS, GROUP_CHANNELS = 8, 4
 
@@ -87,9 +88,7 @@ class ImageNetwork(nn.Module):
         """h_0 (after the stem), h_1, ..., h_L (before the head), each [batch, channels, rows, columns]."""
         x = self.start(x)
         yield x
-        for block in self.blocks:
-            x = block(x)
-            yield x
+        yield from through(self.blocks, x)
 
     def forward(self, x: Tensor) -> Tensor:
         *_, last = self.stream(x)

@@ -30,6 +30,7 @@ class DenseBlock(nn.Module):
     The gate `scale` is a buffer. A pruned block has no F.
     """
 
+    implicit = False
     scale: Tensor
 
     def __init__(self, spec: Spec, block: Block, step: Step) -> None:

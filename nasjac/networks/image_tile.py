@@ -143,12 +143,19 @@ class ImageTile:
             change = place.steps[rows[0]].change
             layers = [] if change is None else [self._convolution(f"{place.name} projection", change, 1.0)]
             layers += self._norm() if change is not None and self.spec.order == "post" else []
-            yield Path(rows, layers, self._column([place.blocks[row].skip for row in rows]))
+            yield Path(rows, layers, self._column([self._skip(place, row) for row in rows]))
         for op in sorted({block.op for block in place.blocks if block.keep}):
             rows = [row for row, block in enumerate(place.blocks) if block.keep and block.op == op]
             gains = self._column([self.specs[place.rows[row]].weight_gain for row in rows])
             layers = list(self._branch(f"{place.name} {op}", place.steps[rows[0]].branch, gains))
-            yield Path(rows, layers, self._column([place.blocks[row].scale for row in rows]))
+            yield Path(rows, layers, self._column([self._scale(place, row) for row in rows]))
+
+    def _skip(self, place: Place, row: int) -> float:
+        block = place.blocks[row]
+        return block.skip * (self.specs[place.rows[row]].gates[0] if block.keep else 1.0)
+
+    def _scale(self, place: Place, row: int) -> float:
+        return place.blocks[row].scale * self.specs[place.rows[row]].gates[1]
 
     def _branch(self, name: str, convs: Sequence[Conv], gains: Tensor) -> Iterator[Layer]:
         """pre: norm, activation, convolution each; post: convolution and norm, with activations between them."""

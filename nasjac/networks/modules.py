@@ -1,8 +1,10 @@
-"""Jacobian samples of one architecture by autograd on its module: of densenets, one after the other.
+"""Jacobian samples of one architecture by autograd on its module: of densenets and implicit blocks, one after the other.
 
-They mean what those of `nasjac.networks.image_tile` mean, with BatchNorm too; a layer's weights are drawn by its name in
-the module. A cotangent goes back through a block by autograd, and that is linear in the cotangent; its derivative carries
-tangents. So nothing needs forward mode, whose levels all threads share.
+They mean what those of `nasjac.networks.tile` and `nasjac.networks.image_tile` mean, with BatchNorm too; a layer's weights
+are drawn by its name in the module, those of an MLP by the same names as in a tile.
+
+An implicit block that is a step of BDF-2 sees h_{l-1} beside h_l. So vectors go through the chain with those of the layer
+before: forward they are ∂h_l/∂h_0 u on all paths, backward (∂h_L/∂h_l)ᵀ v with h_{l-1} held, which at h_0 is all there is.
 
 Letters: D draws, I inputs of a draw, G inputs of one pass (1 with BatchNorm, else I), P tangents and Q cotangents of an
 input, V vectors, n units of an input, L blocks.
@@ -11,19 +13,22 @@ input, V vectors, n units of an input, L blocks.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import replace_all_batch_norm_modules_
 
 from nasjac.images import Extent
 from nasjac.networks import build
 from nasjac.networks.convolutions import ImageNetwork, initialize
 from nasjac.networks.draws import Draws
+from nasjac.networks.linearized import Linearized
+from nasjac.networks.mlp import ResidualMLP
 from nasjac.networks.samples import Array, Plan, Samples
 from nasjac.spec import Spec
 
@@ -33,28 +38,30 @@ def module_samples(spec: Spec, inputs: Tensor, draws: Draws, plan: Plan) -> Samp
     network = _scored(spec, inputs.shape[1], draws)
     rows = draws.samples(inputs, plan.inputs * spec.batch)
     chosen = rows.view(len(rows), plan.inputs, spec.batch, -1)
-    first = Extent(spec.width, *spec.shape[1:]).units * spec.batch
+    first = Extent(spec.width, *spec.shape[1:]).units * spec.batch if spec.takes_images else spec.width
     tangents = draws.probes("tangent", plan.inputs, plan.tangents, first)
     cotangents = draws.probes("cotangent", 1 if plan.common else plan.inputs, plan.cotangents, spec.units)
     cotangents = cotangents.expand(-1, plan.inputs, -1, -1)
     together = 1 if spec.batch > 1 else plan.inputs
     found = []
     for draw in range(len(draws.draws)):
-        initialize(network, spec, partial(_drawn, draws, draw))
+        initialize(network, spec, partial(drawn, draws, draw))
         parts = [torch.split(x[draw], together) for x in (chosen, tangents, cotangents)]
         passes = [_sampled(network, plan, *vectors) for vectors in zip(*parts, strict=True)]
         found.append([torch.cat(pieces).cpu().numpy() for pieces in zip(*passes, strict=True)])
     return _samples(*(np.stack(pieces) for pieces in zip(*found, strict=True)))
 
 
-def _drawn(draws: Draws, draw: int, name: str, shape: torch.Size) -> Tensor:
-    return draws.normal(name, *shape)[draw]
+def drawn(draws: Draws, draw: int, name: str, shape: torch.Size) -> Tensor:
+    """Standard normal numbers for the weights of a layer, by its name in the module."""
+    role = re.sub(r"blocks\.(\d+)\.(inner|outer)$", r"\2 \1", name)  # of an MLP, as tiles call it
+    return draws.normal(role, *shape)[draw]
 
 
-def _scored(spec: Spec, features: int, draws: Draws) -> ImageNetwork:
+def _scored(spec: Spec, features: int, draws: Draws) -> ImageNetwork | ResidualMLP:
     """The module without gradients of weights and without running statistics."""
     network = build(spec, features, 1).to(draws.device, draws.dtype).requires_grad_(False)
-    assert isinstance(network, ImageNetwork)
+    assert isinstance(network, (ImageNetwork, ResidualMLP))
     replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
     return network
 
@@ -73,18 +80,17 @@ class _Pass(NamedTuple):
     pulled: Tensor  # [G, n] Jᵀ v of a common v, else [G, 0]
 
 
-def _sampled(network: ImageNetwork, plan: Plan, images: Tensor, tangents: Tensor, cotangents: Tensor) -> _Pass:
-    """Of images [G, batch, F], tangents [G, P, n] of h_0 and cotangents [G, Q, n] of h_L."""
-    layers, blocks = [network.start(images.flatten(0, 1))], []
-    for block in network.blocks:
-        blocks.append(Linearized(block, layers[-1]))
-        layers.append(blocks[-1].output.detach())
-    flat = [layer.reshape(len(images), -1) for layer in layers]
+def _sampled(
+    network: ImageNetwork | ResidualMLP, plan: Plan, inputs: Tensor, tangents: Tensor, cotangents: Tensor
+) -> _Pass:
+    """Of inputs [G, batch, F], tangents [G, P, n] of h_0 and cotangents [G, Q, n] of h_L."""
+    layers, links = _linked(network, network.start(inputs.flatten(0, 1)))
+    flat = [layer.reshape(len(inputs), -1) for layer in layers]
     sizes = [layer.shape[1] for layer in flat]
-    forward, forward_angle, ends = _carried(tangents, [block.push for block in blocks], sizes)
-    pulls, outputs = [block.pull for block in reversed(blocks)], [sizes[-1]] * len(sizes)
-    backward, backward_angle, pulled = _carried(cotangents, pulls, outputs)
-    trips, trip_angles, _ = _carried(ends if plan.round_trips else ends[:, :0], pulls, outputs)
+    forward, forward_angle, ends = _carried(tangents, [link.push for link in links], sizes)
+    pulls, outputs = [link.pull for link in reversed(links)], [sizes[-1]] * len(sizes)
+    backward, backward_angle, pulled = _carried(cotangents, pulls, outputs, sizes[::-1])
+    trips, trip_angles, _ = _carried(ends if plan.round_trips else ends[:, :0], pulls, outputs, sizes[::-1])
     return _Pass(
         stream=torch.stack([_norm(layer).square().div(layer.shape[1]).log() for layer in flat], dim=-1),
         forward=forward,
@@ -98,49 +104,75 @@ def _sampled(network: ImageNetwork, plan: Plan, images: Tensor, tangents: Tensor
     )
 
 
-class Linearized:
-    """One block at its input x: its `output`, and the products of its Jacobian with vectors [G, V, n]."""
+class _Link:
+    """One block, linearized, in the chain: it takes h_l, and h_{l-1} too or not; `kept` where the next takes h_l as well.
 
-    def __init__(self, block: nn.Module, x: Tensor) -> None:
-        self._input = x.detach().requires_grad_()
-        self.output: Tensor = block(self._input)
-        self._cotangent = torch.zeros_like(self.output, requires_grad=True)
-        [self._pulled] = torch.autograd.grad(self.output, self._input, self._cotangent, create_graph=True)
+    Vectors [G, V, ·] are those of its layer, followed by those of the layer before where that still matters.
+    """
+
+    def __init__(self, at: Linearized, kept: bool) -> None:
+        self._at, self._kept, self._double = at, kept, len(at.inputs) == 2
 
     def push(self, tangents: Tensor) -> Tensor:
-        """J u, as the derivative of ⟨u, Jᵀ v⟩ by v."""
-        return _each(tangents, self._input, lambda u: torch.autograd.grad(self._pulled, self._cotangent, u, True)[0])
+        """(J u, u) from (u, the one before)."""
+        own = self._at.inputs[0]
+        units = own.numel() // len(tangents)
+        parts = (tangents[..., :units], tangents[..., units:])[: 1 + self._double]
+        moved = _each(lambda *u: [self._at.push(*u)], parts, [own] * len(parts))[0]
+        return torch.cat([moved, parts[0]], dim=-1) if self._kept else moved
 
     def pull(self, cotangents: Tensor) -> Tensor:
-        """Jᵀ v."""
-        return _each(cotangents, self.output, lambda v: torch.autograd.grad(self.output, self._input, v, True)[0])
+        """(Jᵀ v and what came by the other path, that for the layer before) from (v, what came by the other path)."""
+        units = self._at.output.numel() // len(cotangents)
+        found = _each(lambda v: self._at.pull(v), [cotangents[..., :units]], [self._at.output])
+        if self._kept:
+            found[0] = found[0] + cotangents[..., units:]
+        return torch.cat(found, dim=-1) if self._double else found[0]
 
 
-def _each(vectors: Tensor, like: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
-    """The products of vectors [G, V, n], one V at a time in the shape of `like`."""
-    found = [product(vectors[:, number].reshape(like.shape)) for number in range(vectors.shape[1])]
-    return torch.stack([each.reshape(len(vectors), -1) for each in found], dim=1)
+def _linked(network: ImageNetwork | ResidualMLP, start: Tensor) -> tuple[list[Tensor], list[_Link]]:
+    """h_0 ... h_L and the blocks between them, as `nasjac.networks.implicit.through` calls them."""
+    layers, found = [start], []
+    double = False
+    for block in network.blocks:
+        before = [layers[-2]] if double and block.implicit else []
+        found.append(Linearized(block, layers[-1], *before))
+        layers.append(found[-1].output)
+        double = bool(block.implicit)
+    kept = (len(after.inputs) == 2 for after in found[1:])
+    return layers, [_Link(*pair) for pair in zip(found, [*kept, False], strict=False)]
+
+
+def _each(product: Callable[..., Sequence[Tensor]], vectors: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:
+    """The products of vectors [G, V, n], one V at a time in the shapes of `like`, each [G, V, ·]."""
+    count = vectors[0].shape[1]
+    shaped = ([x[:, v].reshape(y.shape) for x, y in zip(vectors, like, strict=True)] for v in range(count))
+    found = [[each.reshape(len(vectors[0]), -1) for each in product(*one)] for one in shaped]
+    return [torch.stack(pieces, dim=1) for pieces in zip(*found, strict=True)]
 
 
 def _carried(
-    vectors: Tensor, products: Sequence[Callable[[Tensor], Tensor]], sizes: Sequence[int]
+    vectors: Tensor,
+    products: Sequence[Callable[[Tensor], Tensor]],
+    sizes: Sequence[int],
+    units: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Vectors [G, V, n] through one product after the other, brought to norm √size before each.
 
     Log squared norms over `sizes` [G, V, L+1], squared cosines between the first two [G, L+1] (G = 0 if they are fewer),
-    and the last vectors at norm √size.
+    and the last vectors at norm √size. Norms are those of the first `units` of each layer, all sizes unless given.
     """
     count = vectors.shape[1]
     if not count:
         nothing = vectors.new_zeros(len(vectors), 0, len(sizes), dtype=torch.float64)
         return nothing, nothing[:0, :0].sum(1), vectors
     energies, angles = [], []
-    for product, size in zip((None, *products), sizes, strict=True):
+    for product, size, own in zip((None, *products), sizes, units or sizes, strict=True):
         vectors = vectors if product is None else product(vectors)
-        norm = _norm(vectors)
+        norm = _norm(vectors[..., :own])
         energies.append(norm.square().div(size).log())
         vectors = vectors * torch.where(norm > 0, math.sqrt(size) / norm, 1.0).to(vectors.dtype)[..., None]
-        pair = vectors[: len(vectors) if count > 1 else 0, :2].double()
+        pair = vectors[: len(vectors) if count > 1 else 0, :2, :own].double()
         angles.append(pair.prod(dim=1).sum(-1).div(size).square())
     return torch.stack(energies, dim=-1).cumsum(-1), torch.stack(angles, dim=-1), vectors
 

@@ -5,8 +5,8 @@ Those are dealt out to tiles by depth; within a tile the deepest come first and 
 product are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values
 do not depend on its company (`tests/test_population.py`, `tests/test_transformer.py`: bit for bit).
 
-Of resnets those are evaluated together that have a style in common (`nasjac.networks.image_tile`). Densenets share the
-random numbers and nothing else: each is sampled alone.
+Of resnets those are evaluated together that have a style in common (`nasjac.networks.image_tile`). Densenets, and networks
+of implicit blocks, share the random numbers and nothing else: each is sampled alone.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def sampled(
     ValueError: the inputs' shape, or fewer inputs than the plan takes for a draw.
 
     `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products; of
-                  convolutions not bf16
+                  convolutions and implicit blocks not bf16
     `max_memory`  bytes that the tiles in work may take together, half of what is free unless given; a tile that is out of
                   memory nevertheless is halved
     `tally`       is told how the work was cut
@@ -94,7 +94,7 @@ def sampled(
         rows = [specs[position] for position in tile]
         samples = chosen[rows[0].batch]
         try:
-            if rows[0].kind == "densenet":
+            if rows[0].stands_alone:
                 runs = [[module_samples(rows[0], inputs, draws, plan)]]
             elif rows[0].kind == "resnet":
                 runs = [resnet_samples(rows, samples, draws, plan)]
@@ -136,21 +136,22 @@ def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan, products: str | No
         raise ValueError(f"`inputs` must be {rule}, got {inputs.shape[1]} features")
     if not inputs.is_floating_point() and int(inputs.min()) < 0:
         raise ValueError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
-    if products == "bf16" and any(spec.convolves for spec in specs):
-        raise ValueError("`products` (`score.dtype`) must not be bf16 for convolutional networks, got 'bf16'")
+    if products == "bf16" and any(spec.convolves or spec.block == "implicit" for spec in specs):
+        what = "convolutional networks or implicit blocks"
+        raise ValueError(f"`products` (`score.dtype`) must not be bf16 for {what}, got 'bf16'")
 
 
 def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
     """Positions of the specs that are evaluated together: of one kind and width, dealt out so that tiles cost alike.
 
-    Of resnets they have one style; densenets are evaluated alone.
+    Of resnets they have one style; densenets, and networks of implicit blocks, are evaluated alone.
     """
     memory = free(draws.device) / 2 if max_memory is None else max_memory
     workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
     for common in sorted(set(map(_common, specs)), reverse=True):
         order = [position for position, spec in enumerate(specs) if _common(spec) == common]
         order.sort(key=lambda position: -len(specs[position].blocks))
-        if specs[order[0]].kind == "densenet":
+        if specs[order[0]].stands_alone:
             yield from ([position] for position in order)
             continue
         first, device = specs[order[0]], draws.device.type
@@ -163,7 +164,8 @@ def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | N
 
 def _common(spec: Spec) -> tuple[Any, ...]:
     """What architectures of a tile share."""
-    return spec.kind, *(style(spec) if spec.convolves else (spec.width, spec.context, spec.shape, spec.patch))
+    alike = style(spec) if spec.convolves else (spec.width, spec.context, spec.shape, spec.patch)
+    return spec.kind, spec.stands_alone, *alike
 
 
 def _bytes(specs: Sequence[Spec], draws: Draws, plan: Plan) -> int:

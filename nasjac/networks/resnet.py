@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nasjac.activations import ACTIVATIONS
 from nasjac.images import Conv, Step
 from nasjac.networks.convolutions import Branch, ImageNetwork, conv_of, image_norm_of
+from nasjac.networks.implicit import bdf2
 from nasjac.spec import Block, Spec
 
 
@@ -23,32 +24,48 @@ class ResNet(ImageNetwork):
     """
 
     def __init__(self, spec: Spec, outputs: int) -> None:
-        super().__init__(spec, [ResNetBlock(spec, *pair) for pair in zip(spec.blocks, spec.steps, strict=True)], outputs)
+        blocks = [
+            ResNetBlock(spec, block, step, spec.solves(number))
+            for number, (block, step) in enumerate(zip(spec.blocks, spec.steps, strict=True))
+        ]
+        super().__init__(spec, blocks, outputs)
 
 
 class ResNetBlock(nn.Module):
     """x -> skip * P(x) + scale * F(x), in the post order with an activation after it. The gates are buffers.
 
     The shortcut P is the identity; where a stage begins it is a 1x1 convolution of stride 2, in the post order with a norm.
-    A pruned block has no F.
+    A pruned block has no F. Steps, leaks and `implicit` blocks are as in `nasjac.networks.mlp.ResidualBlock`; the equation
+    of BatchNorm's blocks is one of the whole batch, and running statistics see its solution alone.
     """
 
     skip: Tensor
     scale: Tensor
 
-    def __init__(self, spec: Spec, block: Block, step: Step) -> None:
+    def __init__(self, spec: Spec, block: Block, step: Step, implicit: bool = False) -> None:
         super().__init__()
+        self.implicit, self.step, self.leak, self.residual = implicit, spec.step, spec.leak, 0.0
         self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
         identity = nn.Identity() if step.start == step.end else None  # cut where it cannot be
         self.shortcut = Shortcut(spec, step.change) if step.change else identity
         self.branch = Branch(spec, step.branch) if step.branch else None
-        self.register_buffer("skip", torch.tensor(float(block.skip)))
-        self.register_buffer("scale", torch.tensor(float(block.scale)))
+        held, moved = (1.0, 1.0) if implicit or not block.keep else spec.gates
+        self.register_buffer("skip", torch.tensor(float(block.skip * held)))
+        self.register_buffer("scale", torch.tensor(float(block.scale * moved)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, before: Tensor | None = None) -> Tensor:
+        if self.implicit:
+            norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+            total, self.residual = bdf2(self.slope, x, before, self.step, self.leak, norms)
+            return total if self.pre else self.activation(total)
         paths = ((self.skip, self.shortcut), (self.scale, self.branch))
         total = reduce(torch.add, [gate * path(x) for gate, path in paths if path is not None])
         return total if self.pre else self.activation(total)
+
+    def slope(self, x: Tensor) -> Tensor:
+        """F with its scale: dx/dt without the leak."""
+        assert self.branch is not None
+        return self.scale * self.branch(x)  # type: ignore[no-any-return]
 
 
 class Shortcut(nn.Module):

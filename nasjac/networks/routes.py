@@ -95,9 +95,11 @@ class Routes:
         self.rows, self.blocks, self._dtype, self._device = rows, self.depths[0], dtype, device
         # behind a norm the outer gain is but a smaller epsilon
         self._normed = [PLACEMENTS[spec.placement].on_branch for spec in self.specs]
-        self.skip = self._gates(lambda spec, block: block.skip, finished=1.0)
+        self.skip = self._gates(lambda spec, block: block.skip * spec.gates[0], finished=1.0)
         self.scale = self._gates(
-            lambda spec, block: block.scale * (1.0 if PLACEMENTS[spec.placement].on_branch else outer_gain(spec, block)),
+            lambda spec, block: (
+                block.scale * spec.gates[1] * (1.0 if PLACEMENTS[spec.placement].on_branch else outer_gain(spec, block))
+            ),
             finished=0.0,
         )
         #: a positively homogeneous network's Jacobian does not depend on its stream's size

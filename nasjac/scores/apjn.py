@@ -192,7 +192,7 @@ class _Candidate:
         self.score, self.spec, self.group, self.draws = score, spec, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = _result([self.samples[member.key] for member in group], spec.units, score.objective)
+        self.result = _result([self.samples[member.key] for member in group], spec, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
         self.precise = self._precise(self.result)
 
@@ -214,7 +214,7 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = _result([samples], self.spec.units, self.score.objective)
+            result = _result([samples], self.spec, self.score.objective)
             inner[key] = self._measurement(key, result, [samples], raced)
         return with_members(whole, self.group, inner)
 
@@ -248,20 +248,22 @@ class _Result(NamedTuple):
     terms: Terms | None
 
 
-def _result(samples: Sequence[Samples | None], width: int, objective: str) -> _Result:
+def _result(samples: Sequence[Samples | None], spec: Spec, objective: str) -> _Result:
     """Of the samples of each pattern of an architecture."""
     unknown = Estimate(None, None)
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
         return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None)
     failure = next((reason for item in held if (reason := _failure(item))), None)
+    if failure is not None and spec.block == "implicit":
+        failure += ": Newton's method finds no solution of the block, or it has none"
     dead_D = np.mean([_is_dead(item).mean(axis=1) for item in held], axis=0)
     dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
     if failure is None and dead.value:
         failure = f"{dead.value:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
     if failure is not None:
         return _Result("diverged", failure, dead, None)
-    found = terms(held, width)
+    found = terms(held, spec.units)
     known = NAMES[:-1] if objective == "trainability_cost" else ("log_mean", "mean_log", "sd_log", "log_decorrelation")
     missing = [name for name in known if not np.isfinite(found.values[NAMES.index(name)])]
     failure = f"{missing[-1]} is not finite" if missing else None

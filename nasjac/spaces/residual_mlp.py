@@ -11,6 +11,7 @@ from nasjac.facts import branch_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.pruning import CRITERIA, keep_set
 from nasjac.scales import BRANCH_SCALES
+from nasjac.spaces.block_types import STEPPED, check_block_types, suggest_block_type
 from nasjac.spaces.checks import check_names, check_range, check_widths
 from nasjac.spec import BRANCHES, NORMS, Block, Spec, check_choice
 from nasjac.wiring import check_density, skip_pattern
@@ -31,6 +32,10 @@ class ResidualMlpSpace:
     `skip_mode`    pattern: skip density and wiring seed draw one pattern; ensemble: each skip is kept with the density's
                    probability and the score is an expectation over patterns
     `prune_ratio`  share of the residual branches that goes, by one of `prune_criteria`
+    `block_types`  explicit x + hF(x), leaky (1 - hD) x + hF(x), implicit by BDF-2 along F(x) - D x; a choice `block` where
+                   there are several
+    `step_min`, `step_max`  of h, on a log scale, where they differ
+    `leak_min`, `leak_max`  of D, where they differ and some type has one
     """
 
     #: choices for one architecture where none are given: what a plain residual network has
@@ -44,7 +49,9 @@ class ResidualMlpSpace:
         "activation": "relu",
         "branch": "two_matrix",
         "weight_gain": 1.0,
+        **STEPPED.typical,
     }
+    later: ClassVar[tuple[str, ...]] = STEPPED.options
 
     depth_min: int = 4
     depth_max: int = 64
@@ -63,6 +70,11 @@ class ResidualMlpSpace:
     weight_gain_min: float = 0.7
     weight_gain_max: float = 1.8
     branch_scales: tuple[str, ...] = tuple(BRANCH_SCALES)
+    block_types: tuple[str, ...] = ("explicit",)
+    step_min: float = 1.0
+    step_max: float = 1.0
+    leak_min: float = 0.0
+    leak_max: float = 0.5
 
     def __post_init__(self) -> None:
         check_range(self, "depth", low=1)
@@ -77,6 +89,7 @@ class ResidualMlpSpace:
         sampled = [name for name in ACTIVATIONS if name != "linear"]
         names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "branches": BRANCHES}
         check_names(self, {"prune_criteria": CRITERIA, **names, "branch_scales": BRANCH_SCALES})
+        check_block_types(self)
 
     def __call__(self, trial: Trial) -> Spec:
         """One architecture from one trial; a flat function of its choices."""
@@ -94,6 +107,7 @@ class ResidualMlpSpace:
             "activation": trial.suggest_categorical("activation", self.activations),
             "branch": trial.suggest_categorical("branch", self.branches),
             "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
+            **suggest_block_type(self, trial),
         }
         skips = skip_pattern(density, depth, seed) if self.skip_mode == "pattern" else [density] * depth
         blocks = tuple(_block(float(skip), scale(number, depth)) for number, skip in enumerate(skips))

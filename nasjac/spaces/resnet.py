@@ -10,6 +10,7 @@ from nasjac.facts import branch_energies
 from nasjac.images import IMAGE_NORMS, ORDERS
 from nasjac.pruning import CRITERIA, keep_set
 from nasjac.scales import BRANCH_SCALES
+from nasjac.spaces.block_types import STEPPED, check_block_types, suggest_block_type
 from nasjac.spaces.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
 from nasjac.spec import KINDS, Block, Spec
 from nasjac.wiring import check_density, skip_pattern
@@ -27,6 +28,7 @@ class ResNetSpace:
     `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels of the first stage
     `prune_ratio`  share of the residual branches that goes, by one of `prune_criteria`
+    `block_types`, `step_min`, `step_max`, `leak_min`, `leak_max`  as in residual_mlp
     """
 
     #: choices for one architecture where none are given: what a plain residual network has
@@ -41,7 +43,9 @@ class ResNetSpace:
         "activation": "relu",
         "weight_gain": 2**0.5,
         **{f"depth_{stage}": 2 for stage in range(1, 9)},
+        **STEPPED.typical,
     }
+    later: ClassVar[tuple[str, ...]] = STEPPED.options
 
     shape: tuple[int, ...] | None = None
     stages: int = 3
@@ -61,6 +65,11 @@ class ResNetSpace:
     weight_gain_min: float = 0.7
     weight_gain_max: float = 2.0
     branch_scales: tuple[str, ...] = tuple(BRANCH_SCALES)
+    block_types: tuple[str, ...] = ("explicit",)
+    step_min: float = 1.0
+    step_max: float = 1.0
+    leak_min: float = 0.0
+    leak_max: float = 0.5
 
     def __post_init__(self) -> None:
         check_stages(self)
@@ -73,6 +82,7 @@ class ResNetSpace:
         sampled = [name for name in ACTIVATIONS if name != "linear"]
         names = {"ops": KINDS["resnet"], "norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled}
         check_names(self, {"prune_criteria": CRITERIA, **names, "branch_scales": BRANCH_SCALES})
+        check_block_types(self)
         if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
             raise ValueError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
 
@@ -98,6 +108,7 @@ class ResNetSpace:
             "order": trial.suggest_categorical("order", self.orders),
             "activation": trial.suggest_categorical("activation", self.activations),
             "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
+            **suggest_block_type(self, trial),
         }
         stages = [stage for stage, count in enumerate(depths) for _ in range(count)]
         depth = len(stages)

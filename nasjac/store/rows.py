@@ -69,6 +69,9 @@ class ArchitectureRow:
     log2_paths: float | None = None
     effective_depth: float | None = None
     nonlinear_effective_depth: float | None = None
+    block: str = "explicit"
+    step: float = 1.0
+    leak: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ CREATE TABLE validation_pick ( -- which architectures a study's validation chose
 );
 """
 
-#: the view of version 1; `more` columns of a measurement are those that later versions added
+#: the view of version 1; `more` columns of a measurement and `steps` of an architecture are those of later versions
 _LEADERBOARD = """
 CREATE VIEW leaderboard AS -- one row per study and architecture it kept, best trainability_cost first
 SELECT
@@ -143,7 +143,7 @@ SELECT
     m.sd_log, m.sd_log_se, m.log_rank, m.log_rank_se, m.log_decorrelation, m.log_decorrelation_se,
     m.dead_fraction, m.dead_fraction_se, e.sd_log_patterns, e.sd_log_patterns_se,{more}
     m.status AS status, -- of the measurement: ok, diverged, unsupported, out_of_memory, failed
-    m.draws, a.kind, a.depth, a.width, a.placement, a.norm, a.activation, a.branch, a.skip_density, a.skip_count,
+    m.draws, a.kind, a.depth, a.width, a.placement, a.norm, a.activation, a.branch, a.skip_density, a.skip_count,{steps}
     a.weight_gain, a.branch_scale, a.params, a.flops, a.log2_paths, a.effective_depth, a.nonlinear_effective_depth,
     (SELECT avg(r.accuracy) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.dataset = v.dataset
         AND r.trainer_id = v.trainer_id AND r.learning_rate = v.learning_rate AND r.status = 'ok'
@@ -186,6 +186,10 @@ ALTER TABLE measurement ADD COLUMN precision_reached INTEGER; -- 1 if as precise
 ALTER TABLE measurement ADD COLUMN raced INTEGER NOT NULL DEFAULT 0; -- 1 if sampling stopped early: certain to be dominated
 """
 
+_TOKENS = """
+    m.token_mean_log, m.token_mean_log_se, m.token_mean_log_backward, m.token_mean_log_backward_se,
+    m.token_log_decorrelation, m.token_log_decorrelation_se,"""
+
 _VERSION_4 = """
 ALTER TABLE measurement ADD COLUMN token_mean_log REAL; -- E log of the norm of what differs between tokens, forward
 ALTER TABLE measurement ADD COLUMN token_mean_log_se REAL; -- its standard error
@@ -194,14 +198,23 @@ ALTER TABLE measurement ADD COLUMN token_mean_log_backward_se REAL; -- its stand
 ALTER TABLE measurement ADD COLUMN token_log_decorrelation REAL; -- log of the output's share that differs between tokens
 ALTER TABLE measurement ADD COLUMN token_log_decorrelation_se REAL; -- its standard error
 DROP VIEW leaderboard;
-""" + _LEADERBOARD.format(
-    more="""
-    m.token_mean_log, m.token_mean_log_se, m.token_mean_log_backward, m.token_mean_log_backward_se,
-    m.token_log_decorrelation, m.token_log_decorrelation_se,"""
-)
+""" + _LEADERBOARD.format(more=_TOKENS, steps="")
+
+_VERSION_5 = """
+ALTER TABLE architecture ADD COLUMN block TEXT NOT NULL DEFAULT 'explicit'; -- how blocks step: explicit, leaky, implicit
+ALTER TABLE architecture ADD COLUMN step REAL NOT NULL DEFAULT 1.0; -- their step size h, a factor on every branch
+ALTER TABLE architecture ADD COLUMN leak REAL NOT NULL DEFAULT 0.0; -- their dilution rate D
+DROP VIEW leaderboard;
+""" + _LEADERBOARD.format(more=_TOKENS, steps="\n    a.block, a.step, a.leak,")
 
 #: version n of the schema is what the first n scripts make
-MIGRATIONS: tuple[str, ...] = (_VERSION_1 + _LEADERBOARD.format(more=""), _VERSION_2, _VERSION_3, _VERSION_4)
+MIGRATIONS: tuple[str, ...] = (
+    _VERSION_1 + _LEADERBOARD.format(more="", steps=""),
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _VERSION_5,
+)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

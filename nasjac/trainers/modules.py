@@ -1,4 +1,5 @@
-"""Networks trained one after the other, in a plain loop: what keeps running statistics cannot be one batched computation.
+"""Networks trained one after the other, in a plain loop: what keeps running statistics, or solves equations in as many
+steps as it takes, cannot be one batched computation.
 
 Letters: M networks, B samples, F features.
 """
@@ -11,6 +12,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from nasjac.networks.implicit import TOLERANCES
 from nasjac.trainers.stack import Stack, cross_entropy
 
 
@@ -37,6 +39,14 @@ class Modules(Stack):
             gradient.copy_(torch.cat([part.flatten() for part in parts]))
             losses.append(loss.detach())
         return torch.stack(losses)
+
+    def trouble(self, network: int) -> str:
+        """The first implicit block whose equation was not solved the last time."""
+        for name, block in self._modules[network].named_modules():
+            left = getattr(block, "residual", 0.0)
+            if not left <= max(TOLERANCES.values()):
+                return f": in {name} Newton's method leaves a relative residual of {left:.2g}"
+        return ""
 
     def state(self, network: int) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self._modules[network].state_dict().items()}

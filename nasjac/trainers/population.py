@@ -30,7 +30,8 @@ def fit_population(
     one, up to rounding, and on a CPU bit for bit the same in any company. Seconds are shared out by parameters. Memory: at
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
     architecture fits the cache best. Transformers train one after the other, all runs of each at once; convolutional
-    networks one run after the other. ValueError: an ensemble, different kinds or widths, data that the kind does not take.
+    networks and those of implicit blocks one run after the other. ValueError: an ensemble, different kinds or widths, data
+    that the kind does not take.
     """
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
@@ -39,8 +40,16 @@ def fit_population(
     if not specs:
         return []
     check_kind(data, specs[0])
-    if specs[0].kind != "residual_mlp":
-        return [_alone(spec, data, options, device, progress) for spec in specs]
+    alone = [n for n, spec in enumerate(specs) if spec.kind != "residual_mlp" or spec.canonical.stands_alone]
+    found = {position: _alone(specs[position], data, options, device, progress) for position in alone}
+    together = [position for position in range(len(specs)) if position not in found]
+    if together:
+        runs = _stacked([specs[position] for position in together], data, options, device, progress)
+        found |= dict(zip(together, runs, strict=True))
+    return [found[position] for position in range(len(specs))]
+
+
+def _stacked(specs: Sequence[Spec], data: Data, options: AdamW, device: str, progress: Progress | None) -> list[list[Run]]:
     order = sorted(range(len(specs)), key=lambda position: pyramid(specs[position].canonical))
     starts = [(specs[position], seed) for position in order for seed in options.seeds]
     modules = [build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(seed)) for spec, seed in starts]
@@ -53,7 +62,7 @@ def fit_population(
 
 
 def _alone(spec: Spec, data: Data, options: AdamW, device: str, progress: Progress | None) -> list[Run]:
-    stack = Modules if spec.convolves else Replicas
+    stack = Modules if spec.convolves or spec.canonical.stands_alone else Replicas
     return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress, stack)
 
 

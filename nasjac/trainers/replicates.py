@@ -86,7 +86,8 @@ class Replicate:
     def _survives(self, what: str, value: float) -> bool:
         if not math.isfinite(value):
             steps = len(self.losses)
-            self.reason = f"the {what} is not finite " + (f"after {steps} steps" if steps else "at initialization")
+            when = f"after {steps} steps" if steps else "at initialization"
+            self.reason = f"the {what} is not finite {when}{self.stack.trouble(self.index)}"
         return self.reason is None
 
 

@@ -88,8 +88,9 @@ class ResidualStack(Stack):
         """x -> norm_sum(skip * x + scale * norm_branch(F(norm_input(x)))), as `nasjac.placement` has it."""
         norm_input, norm_branch, norm_sum = (self._norm(f"blocks.{number}.{n}", rows, at) for n, at in norms.items())
         inner, outer = self._inner(number, rows, branches), self._linear(f"blocks.{number}.outer", rows)
-        blocks = [spec.blocks[number] for spec in self._specs[rows]]
-        skip_A11, scale_A11 = self._values_MP.new_tensor([(b.skip, b.scale) for b in blocks]).T[..., None, None]
+        blocks = [(spec.blocks[number], *spec.gates) for spec in self._specs[rows]]
+        gates_A2 = self._values_MP.new_tensor([(b.skip * held, b.scale * moved) for b, held, moved in blocks])
+        skip_A11, scale_A11 = gates_A2.T[..., None, None]
 
         def block(x_ABN: Tensor) -> Pulled:
             z, pull_branch = chain(x_ABN, norm_input, inner, phi, outer, norm_branch)

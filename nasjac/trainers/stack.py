@@ -39,6 +39,10 @@ class Stack(ABC):
     def state(self, network: int) -> dict[str, Tensor]:
         """The state_dict of one of the networks, on the CPU."""
 
+    def trouble(self, network: int) -> str:
+        """What is known of why a network's outputs are not finite, to follow a sentence; empty if nothing."""
+        return ""
+
     @torch.no_grad()
     def evaluate(self, inputs_BF: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Accuracy [M] and cross-entropy [M], means over all samples, float64."""

@@ -11,7 +11,7 @@ from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow
 
 #: the fields of a Spec that are columns of its architecture's row
-CHOICES = ("kind", "width", "placement", "norm", "activation", "branch", "weight_gain")
+CHOICES = ("kind", "width", "placement", "norm", "activation", "branch", "weight_gain", "block", "step", "leak")
 
 
 def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[ArchitectureRow]:

@@ -82,7 +82,7 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """What a study must share to be resumed."""
         options = {"search": asdict(self.options), "seed": self.seed}
-        names = {**self.names, "score": self._score_names, "dataset": self._dataset}
+        names = {**self.names, "space": self._space_names, "score": self._score_names, "dataset": self._dataset}
         return json.loads(json.dumps({**names, **options}))  # type: ignore[no-any-return]
 
     @cached_property
@@ -98,6 +98,13 @@ class Search:
         """The score's options without those that no value depends on."""
         incidental = getattr(self.score, "incidental", ())
         return {name: value for name, value in self.names["score"].items() if name not in incidental}
+
+    @property
+    def _space_names(self) -> dict[str, Any]:
+        """The space's options without those that came later and have their defaults: studies of before go on."""
+        later = getattr(self.space, "later", ())
+        same = [name for name in later if getattr(self.space, name) == getattr(type(self.space), name)]
+        return {name: value for name, value in self.names["space"].items() if name not in same}
 
     @cached_property
     def _dataset(self) -> dict[str, Any]:
