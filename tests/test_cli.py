@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -385,3 +386,43 @@ def test_racing_stops_what_is_dominated_and_goes_on_as_unbroken(run: Run) -> Non
 def test_racing_wants_a_score_that_samples(run: Run) -> None:
     code, _, err = run("search", "search.racing=true", "score=meanfield", *SMALL)
     assert code == 2 and "`search.racing` must be false for a score that does not sample, got true with meanfield" in err
+
+
+def test_block_types_are_searched_validated_and_reported(run: Run) -> None:
+    """Explicit, leaky and implicit blocks in one search; the database tells them apart."""
+    types = ["space.block_types=[explicit,leaky,implicit]", "space.step_min=0.1", "space.step_max=0.4"]
+    small = ["space.depth_min=2", "space.depth_max=3", "space.skip_density_min=0.9", "budget.min_effective_depth=0"]
+    words = ["study=k", "budget.trials=12", "score.rel_error=null", *SMALL, *small, *types]
+    assert run("search", *words, "format=json")[0] == 0
+    sql = "SELECT block, count(*) AS n, min(step) AS step, max(leak) AS leak FROM leaderboard GROUP BY block"
+    code, out, _ = run("query", sql, "--format", "json")
+    rows = {row["block"]: row for row in json.loads(out)}
+    assert code == 0 and set(rows) == {"explicit", "leaky", "implicit"} and rows["explicit"]["leak"] == 0
+    assert all(0.1 <= row["step"] <= 0.4 for row in rows.values()) and 0 < rows["leaky"]["leak"] <= 0.5
+    code, out, _ = run("query", "--study", "k", "--where", "block='implicit'", "--format", "json")
+    key = json.loads(out)[0]["key"]
+    assert run("train", key, "out=kept", "trainer.steps=2", "quiet=true")[0] == 0
+    assert run("validate", "study=k", "quiet=true", "trainer.steps=3", "validation.top=3")[0] == 0
+    assert run("report", "study=k", "out=again", "quiet=true")[0] == 0
+    code, _, err = run("theory", key, "quiet=true")
+    assert code == 2 and "`block` must be one of explicit, leaky for a closed form, got 'implicit'" in err
+
+
+def test_a_study_from_before_block_types_goes_on(run: Run) -> None:
+    """Its identity does not name them, as that of a new one does not while they have their defaults."""
+    assert run("search", "study=k", "budget.trials=8", *SMALL)[0] == 0
+    with Store("nasjac.db", read_only=True) as store:
+        space = store.study("k").identity["space"]
+    assert "branch_scales" in space and not {"block_types", "step_min", "step_max", "leak_min", "leak_max"} & set(space)
+    code, _, err = run("search", "study=k", "budget.trials=16", *SMALL, "space.block_types=[leaky]")
+    assert code == 2 and "block_types is 'nothing', asked for ['leaky']" in err
+    assert run("search", "study=k", "budget.trials=16", *SMALL)[0] == 0
+
+
+def test_theory_of_a_leaky_chain(run: Run) -> None:
+    """log 𝒥 = L log((1 − hD)² + h² χ), χ = 1/2 of relu; a leak too large is refused by its rule."""
+    words = ["theory", "block=leaky", "leak=0.5", "step=0.5", "depth=8", "out=null", "format=json"]
+    code, out, _ = run(*words)
+    assert code == 0 and json.loads(out)["log_norm"] == pytest.approx(8 * math.log(0.75**2 + 0.25 / 2))
+    code, _, err = run(*(w.replace("leak=0.5", "leak=2.0") for w in words))
+    assert code == 2 and "`leak` must be below 1 / `step` in leaky blocks, 1 / 0.5, got 2.0" in err

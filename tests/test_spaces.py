@@ -10,6 +10,7 @@ from optuna.trial import FixedTrial
 
 from nasjac.spaces import SPACES
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.spaces.resnet import ResNetSpace
 from nasjac.spec import Spec
 
 CHOICES: dict[str, Any] = {
@@ -67,6 +68,41 @@ def test_skips_follow_the_density() -> None:
     assert {block.skip for block in ensemble.blocks} == {0.3} and ensemble.is_ensemble
 
 
+#: made before there were block types
+PINNED = ["37dc5439c460", "1e2fc146809b", "0c4239a13cc2"]
+STEPPED = {"block_types": ("explicit", "leaky", "implicit"), "step_min": 0.1}
+
+
+@pytest.mark.parametrize("kind", [ResidualMlpSpace, ResNetSpace])
+def test_block_types_are_choices_where_there_are_several(kind: type[ResidualMlpSpace] | type[ResNetSpace]) -> None:
+    """By default nothing more is asked for, and the same seed gives the same trials as before there were block types."""
+
+    def proposals(space: ResidualMlpSpace | ResNetSpace, count: int) -> list[tuple[dict[str, Any], Spec]]:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+        trials = [study.ask() for _ in range(count)]
+        return [(trial.params, spec) for trial in trials for spec in (space(trial),)]
+
+    new = {"block", "step", "leak"}
+    assert all(not new & set(params) and spec.block == "explicit" for params, spec in proposals(kind(), 5))
+    fixed = kind(block_types=("leaky",), leak_min=0.25, leak_max=0.25)
+    assert all(not new & set(params) for params, _ in proposals(fixed, 3))
+    found = proposals(kind(**STEPPED), 40)  # type: ignore[arg-type]
+    assert all(new <= set(params) for params, _ in found)
+    assert {spec.block for _, spec in found} == {"explicit", "leaky", "implicit"}
+    for params, spec in found:
+        whole = spec.canonical
+        assert params["block"] != "explicit" or (whole.block, whole.leak, whole.step) == ("explicit", 0.0, params["step"])
+    gone = {name: value for name, value in found[0][0].items() if name not in new}
+    assert set(gone) == set(proposals(kind(), 1)[0][0])
+
+
+def test_the_default_trials_of_a_seed_are_pinned() -> None:
+    """Of a search by seed 0: a choice added later must not change them."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    keys = [ResidualMlpSpace()(study.ask()).key for _ in range(3)]
+    assert keys == PINNED
+
+
 def test_branch_scales() -> None:
     assert of(branch_scale="inverse_sqrt_depth").blocks[0].scale == pytest.approx(12**-0.5)
     scales = [block.scale for block in of(branch_scale="inverse_sqrt_index").blocks[:4]]
@@ -80,6 +116,9 @@ def test_branch_scales() -> None:
         ({"prune_ratio_max": 2.0}, ["prune_ratio", "[0, 1]", "2.0"]),
         ({"skip_mode": "both"}, ["skip_mode", "pattern, ensemble", "'both'"]),
         ({"widths": (8, 16, 32, 64)}, ["widths", "one to three"]),
+        ({"block_types": ("stiff",)}, ["block_types", "explicit, leaky, implicit", "'stiff'"]),
+        ({"block_types": ("leaky",), "leak_max": 1.0}, ["leak_max", "below 1 / `space.step_max`", "1.0"]),
+        ({"step_min": 0.0}, ["step_min", "in order"]),
         ({"norms": ()}, ["norms", "at least one of layernorm, rmsnorm"]),
     ],
 )

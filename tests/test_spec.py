@@ -59,6 +59,19 @@ def test_the_key_is_that_of_the_non_default_fields() -> None:
     assert spec.key == "77a1fc2782b6"
 
 
+def test_a_leak_that_nothing_has_is_no_choice() -> None:
+    """Without a leak, or a skip that it takes from, leaky is explicit; implicit is so without equation and leak."""
+    plain = Spec(width=8, blocks=(Block(), Block(skip=0)))
+    cut = replace(plain, blocks=plain.blocks[1:])
+    assert replace(plain, block="leaky").key == replace(plain, leak=0.5).key == plain.key
+    assert replace(cut, block="leaky", leak=0.5).key == replace(cut, block="implicit").key == cut.key
+    apart = [replace(plain, **fields) for fields in ({"step": 0.5}, {"block": "leaky", "leak": 0.5}, {"block": "implicit"})]
+    apart += [replace(apart[-1], leak=0.5), replace(cut, block="implicit", leak=0.5)]
+    assert len({spec.key for spec in (plain, cut, *apart)}) == len(apart) + 2
+    assert all(Spec.from_json(spec.to_json()) == spec for spec in apart)
+    assert replace(apart[0], blocks=()).canonical == Spec(width=8, blocks=())
+
+
 def test_a_network_of_pruned_blocks_is_the_identity() -> None:
     spec = Spec(width=8, blocks=(Block(keep=False),) * 3, placement="post", activation="tanh")
     assert spec.canonical == Spec(width=8, blocks=())
@@ -73,6 +86,18 @@ def test_a_network_of_pruned_blocks_is_the_identity() -> None:
         (lambda: Spec(width=8, blocks=(), activation="swish"), ["activation", "relu, gelu, tanh", "'swish'"]),
         (lambda: Spec(width=8, blocks=(), weight_gain=0.0), ["weight_gain", "greater than 0", "0.0"]),
         (lambda: Spec(width=8, blocks=(), weight_gain=float("nan")), ["weight_gain", "finite", "nan"]),
+        (lambda: Spec(width=8, blocks=(), block="stiff"), ["block", "explicit, leaky, implicit", "'stiff'"]),
+        (lambda: Spec(width=8, blocks=(), step=0.0), ["step", "greater than 0", "0.0"]),
+        (lambda: Spec(width=8, blocks=(), leak=-1.0), ["leak", "at least 0", "-1.0"]),
+        (lambda: Spec(8, (), block="leaky", step=0.5, leak=2.0), ["leak", "below 1 / `step`", "1 / 0.5", "2.0"]),
+        (
+            lambda: Spec(8, (), kind="transformer_lm", context=4, block="implicit"),
+            ["block", "explicit in a transformer_lm", "'implicit'"],
+        ),
+        (
+            lambda: Spec(8, (), kind="densenet", shape=(1, 8, 8), norm="none", step=0.5),
+            ["step", "1.0 in a densenet", "0.5"],
+        ),
         (lambda: Block(skip=1.5), ["skip", "[0, 1]", "1.5"]),
         (lambda: Block(skip=0, scale=0), ["scale", "greater than 0", "0"]),
         (lambda: Spec.from_json('{"width": 8, "blocks": [], "colour": 4}'), ["colour", "its fields are"]),
