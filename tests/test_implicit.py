@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import jacrev, vmap
 
+from nasjac import diagnose
 from nasjac.datasets import Data
 from nasjac.networks import build
 from nasjac.networks.convolutions import initialize
@@ -251,6 +252,20 @@ def test_inference_mode_gives_the_same_outputs() -> None:
     with torch.no_grad():
         torch.testing.assert_close(inferred, network(x))
     torch.testing.assert_close(inferred, network(x).detach())
+
+
+def test_a_diagnosis_sees_through_the_equations() -> None:
+    """nasjac.diagnose pushes tangents forward and pulls cotangents back: the two norms from h_0 to h_L agree."""
+    torch.manual_seed(0)
+    network = build(replace(IMPLICIT, width=16), 12, 8, torch.Generator().manual_seed(0))
+    found = diagnose(network, torch.randn(4, 12))
+    forward, backward = (
+        next(x for x in found.layers if (x.name, x.direction) == end)
+        for end in (("output", "forward"), ("input", "backward"))
+    )
+    error = math.hypot(forward.standard_error or 0, backward.standard_error or 0)
+    assert forward.mean_log is not None and backward.mean_log is not None
+    assert abs(forward.mean_log - backward.mean_log) < 4 * error + 1e-3
 
 
 def test_running_statistics_see_the_solution_alone() -> None:

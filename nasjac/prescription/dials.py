@@ -137,7 +137,8 @@ def _why_not(dial: Dial, band: Band, edge: float, least: float, most: float) -> 
     if not spec.blocks:
         return PRUNED
     reason = f"log 𝒥 stays in [{least:.4g}, {most:.4g}] for {dial.swept}; the band is {band}"
-    if edge < 0 and spec.placement != "post" and all(block.skip == 1 for block in spec.blocks):
+    whole = all(block.skip == 1 for block in spec.blocks) and spec.gates[0] == 1
+    if edge < 0 and spec.placement != "post" and whole:
         return f"with every skip a block's factor is 1 + χ > 1, so log 𝒥 is above 0: {reason}"
     return reason
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nasjac.reporting.wording import COST, interval, plus_minus, sentences
 
-CHOICES = ("placement", "norm", "activation", "branch", "depth", "width", "skip_density", "params", "flops")
+CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")
 COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
 RUN_COLUMNS = ("verb", "started", "finished", "status", "device", "git_commit")
 

@@ -6,6 +6,7 @@ Letters: M networks, B samples, F features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -26,6 +27,7 @@ class Modules(Stack):
         self._modules = [deepcopy(module) for module in modules for _ in range(copies)]
         self.rows = [_row(module) for module in self._modules]
         self.gradients = [torch.zeros_like(row) for row in self.rows]
+        self._over: set[int] = set()  # their loss was not finite: they have no more updates, and a solver would try in vain
 
     def outputs(self, inputs: Tensor) -> Tensor:
         each = inputs if inputs.ndim == 3 else inputs.expand(len(self._modules), *inputs.shape)
@@ -33,8 +35,14 @@ class Modules(Stack):
 
     def backward(self, inputs_MBF: Tensor, labels_MB: Tensor) -> Tensor:
         losses = []
-        for module, gradient, x_BF, labels in zip(self._modules, self.gradients, inputs_MBF, labels_MB, strict=True):
+        networks = zip(self._modules, self.gradients, inputs_MBF, labels_MB, strict=True)
+        for number, (module, gradient, x_BF, labels) in enumerate(networks):
+            if number in self._over:
+                losses.append(gradient.new_tensor(math.nan))
+                continue
             loss = cross_entropy(module.train()(x_BF)[None], labels[None])[0]
+            if not loss.isfinite():
+                self._over.add(number)
             parts = torch.autograd.grad(loss, list(module.parameters()))
             gradient.copy_(torch.cat([part.flatten() for part in parts]))
             losses.append(loss.detach())
