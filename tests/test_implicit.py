@@ -245,6 +245,11 @@ def test_types_train_side_by_side(placement: str) -> None:
         assert runs[0].loss is not None and math.isfinite(runs[0].loss)
 
 
+def test_rounded_products_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be float32 or float64 for implicit blocks, .* got 'bf16'"):
+        Apjn(dtype="bf16")([IMPLICIT], numbers(40, 8).float(), torch.device("cpu"))
+
+
 def test_inference_mode_gives_the_same_outputs() -> None:
     network, x = build(IMPLICIT, 16, 2, torch.Generator().manual_seed(0)), numbers(5, 16).float()
     with torch.inference_mode():

@@ -79,7 +79,7 @@ def sampled(
     ValueError: the inputs' shape, or fewer inputs than the plan takes for a draw.
 
     `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products; of
-                  convolutions and implicit blocks not bf16
+                  convolutions not bf16, of implicit blocks neither
     `max_memory`  bytes that the tiles in work may take together, half of what is free unless given; a tile that is out of
                   memory nevertheless is halved
     `tally`       is told how the work was cut
@@ -136,9 +136,11 @@ def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan, products: str | No
         raise ValueError(f"`inputs` must be {rule}, got {inputs.shape[1]} features")
     if not inputs.is_floating_point() and int(inputs.min()) < 0:
         raise ValueError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
-    if products == "bf16" and any(spec.convolves or spec.block == "implicit" for spec in specs):
-        what = "convolutional networks or implicit blocks"
-        raise ValueError(f"`products` (`score.dtype`) must not be bf16 for {what}, got 'bf16'")
+    if products == "bf16" and any(spec.convolves for spec in specs):
+        raise ValueError("`products` (`score.dtype`) must not be bf16 for convolutional networks, got 'bf16'")
+    if products in ("bf16", "tf32") and any(spec.block == "implicit" for spec in specs):
+        rule = "float32 or float64 for implicit blocks, whose equations are solved to more digits"
+        raise ValueError(f"`products` (`score.dtype`) must be {rule}, got {products!r}")
 
 
 def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
