@@ -220,7 +220,7 @@ def test_what_has_no_solution_is_said() -> None:
     spec = Spec(8, (Block(),) * 2, block="implicit", step=8.0, activation="gelu")
     [found] = Apjn(rel_error=None)([spec], numbers(40, 8), torch.device("cpu"))
     assert found.status == "diverged" and "Newton's method finds no solution" in str(found.reason)
-    [[run]] = fit_population([spec], digits_like(), AdamW(steps=2, seeds=(0,), learning_rates=(1e-3,)))
+    [[run]] = fit_population([spec], digits_like(), AdamW(steps=1, batch=8, seeds=(0,), learning_rates=(1e-3,)))
     assert run.status == "diverged" and "Newton's method leaves a relative residual of" in str(run.reason)
     assert "blocks." in str(run.reason)
 
@@ -246,7 +246,7 @@ def test_types_train_side_by_side(placement: str) -> None:
 
 
 def test_rounded_products_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be float32 or float64 for implicit blocks, .* got 'bf16'"):
+    with pytest.raises(ValueError, match=r"must be float32 or float64 for implicit blocks, .* got 'bf16'"):
         Apjn(dtype="bf16")([IMPLICIT], numbers(40, 8).float(), torch.device("cpu"))
 
 
@@ -261,9 +261,9 @@ def test_inference_mode_gives_the_same_outputs() -> None:
 
 def test_a_diagnosis_sees_through_the_equations() -> None:
     """nasjac.diagnose pushes tangents forward and pulls cotangents back: the two norms from h_0 to h_L agree."""
-    torch.manual_seed(0)
-    network = build(replace(IMPLICIT, width=16), 12, 8, torch.Generator().manual_seed(0))
-    found = diagnose(network, torch.randn(4, 12))
+    torch.manual_seed(0)  # of inputs
+    network = build(replace(IMPLICIT, width=8), 12, 8, torch.Generator().manual_seed(0))
+    found = diagnose(network, torch.randn(2, 12), rel_error=0.1, max_probes=64)
     forward, backward = (
         next(x for x in found.layers if (x.name, x.direction) == end)
         for end in (("output", "forward"), ("input", "backward"))

@@ -137,12 +137,12 @@ def trained(options: Options, data: Data) -> list[dict[str, Any]]:
     for (kind, step), spec in specs.items():
         row: dict[str, Any] = {"kind": kind, "step": step, "leak": options.leak if KINDS[kind][0] else 0.0}
         if spec is None:
-            rows.append(row | {"params": None, "runs": 0, "diverged": 0} | summarized({}, options))
+            rows.append(row | {"params": None, "runs": 0, "diverged": 0, "fewest_updates": None} | summarized({}, options))
             continue
         own = runs[kind, step]
         by_rate = {rate: [run.accuracy for run in own if run.learning_rate == rate] for rate in rates}
         row |= {"params": facts([spec])[0].params, "runs": len(own)}
-        row |= {"diverged": sum(run.status == "diverged" for run in own)}
+        row |= {"diverged": sum(run.status == "diverged" for run in own), "fewest_updates": min(run.steps for run in own)}
         rows.append(row | summarized(by_rate, options) | {"seconds": round(sum(run.seconds for run in own), 2)})
     return rows
 
