@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -15,11 +16,13 @@ from torch.func import jacrev, vmap
 
 from nasjac import diagnose
 from nasjac.datasets import Data
+from nasjac.facts import IMPLICIT_PASSES
 from nasjac.networks import build
 from nasjac.networks.convolutions import initialize
 from nasjac.networks.draws import Draws
 from nasjac.networks.implicit import TOLERANCES, bdf2
 from nasjac.networks.krylov import minimal_residual
+from nasjac.networks.linearized import Linearized
 from nasjac.networks.mlp import ResidualMLP
 from nasjac.networks.modules import drawn, module_samples
 from nasjac.networks.population import sample
@@ -243,6 +246,30 @@ def test_types_train_side_by_side(placement: str) -> None:
         assert [(run.status, run.loss) for run in runs] == [("ok", run.loss) for run in alone]
         assert runs[0].accuracy is not None and runs[0].accuracy > 0.8
         assert runs[0].loss is not None and math.isfinite(runs[0].loss)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
+def test_the_passes_that_flops_count_are_those_of_half_a_step(monkeypatch: pytest.MonkeyPatch, activation: str) -> None:
+    """Linearizations count two, products with the Jacobian and the last evaluation one; to a fifth."""
+    count = 0
+    whole, push = Linearized.__init__, Linearized.push
+
+    def linearize(self: Linearized, function: Callable[..., Tensor], *inputs: Tensor) -> None:
+        nonlocal count
+        count += 2
+        whole(self, function, *inputs)
+
+    def counted(self: Linearized, *tangents: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return push(self, *tangents)
+
+    monkeypatch.setattr(Linearized, "__init__", linearize)
+    monkeypatch.setattr(Linearized, "push", counted)
+    spec = Spec(32, (Block(),) * 8, block="implicit", step=0.5, activation=activation)
+    with torch.no_grad():
+        build(spec, 64, 10, torch.Generator().manual_seed(0))(numbers(64, 64).float())
+    assert count / 8 + 1 == pytest.approx(IMPLICIT_PASSES, rel=0.2)
 
 
 def test_rounded_products_are_refused() -> None:
