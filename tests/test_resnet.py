@@ -300,7 +300,9 @@ def test_values_do_not_depend_on_company(norm: str, device: torch.device) -> Non
 def test_values_do_not_depend_on_who_shares_a_tile(norm: str, device: torch.device) -> None:
     """Any depths, blocks, skips, scales, gains and pruning: bit for bit what each is alone, in either order, few tiles."""
     rng = random.Random(5)
-    specs = [replace(random_spec(rng), norm=norm, activation="gelu", width=4, shape=SHAPE).canonical for _ in range(24)]
+    specs = [replace(random_spec(rng), norm=norm, activation="gelu", width=4, shape=SHAPE) for _ in range(24)]
+    leaky = [replace(spec, block="leaky", step=0.5, leak=0.6) for spec in specs[:4]]
+    specs = [spec.canonical for spec in [*specs, *leaky]]
     bank, tally = Draws(3, range(3), torch.float32, device), Tally()
     runs = [sample(specs, images().float(), bank), sample(specs[::-1], images().float(), bank)[::-1]]
     dict(sampled(specs, images().float(), bank, tally=tally))
