@@ -46,7 +46,7 @@ class Options:
     width: int = 64
     heads: int = 4
     tokens: int = 32
-    depths: list[int] = field(default_factory=lambda: [6, 12, 24, 48])
+    depths: list[int] = field(default_factory=lambda: [6, 12, 24, 48, 96])
     query_gain: float = 0.25
     draws: int = 16
     trained: list[int] = field(default_factory=lambda: [2, 8])
