@@ -2,11 +2,11 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  cost  ranking  front  workers
+    0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  cost  ranking  front  workers  lanczos  whole_files
     1  spec  measurement  estimators  image_energies
     2  networks  facts  ensemble  foreign  dynamics
-    3  theory  spaces  samplers  datasets  objectives  store
-    4  scores  trainers  checkpoint  study  prescription  reporting  console  tables  interrupts
+    3  theory  spaces  samplers  datasets  objectives  store  branches
+    4  scores  trainers  checkpoint  growth  compression  study  prescription  reporting  console  tables  interrupts
     5  verbs
     6  cli
 

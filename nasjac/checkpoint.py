@@ -10,14 +10,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 
 from nasjac.networks import build
 from nasjac.spec import Spec
+from nasjac.whole_files import write_whole
 
 MODEL, SPEC = "model.safetensors", "spec.json"
+#: names under which others leave pickled weights
+PICKLES = ("model.pt", "model.pth", "model.bin", "model.pkl", "pytorch_model.bin")
+#: how a pickle begins: that of torch.save is a zip file, a bare one has its protocol's mark
+PICKLE_MARKS = (b"PK\x03\x04", b"\x80")
+#: names that an error lists
+LISTED = 3
 
 
 def save(folder: str | Path, spec: Spec, state: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
@@ -27,12 +36,22 @@ def save(folder: str | Path, spec: Spec, state: Mapping[str, Tensor], info: Mapp
     """
     target = Path(folder)
     check_free(target)
+    content = json.dumps({**info, "spec": json.loads(spec.to_json())}, indent=2, allow_nan=False) + "\n"
+    tensors = bytes_of({name: tensor.contiguous() for name, tensor in state.items()})
+    place(target, {MODEL: tensors, SPEC: content.encode()})
+
+
+def place(folder: str | Path, files: Mapping[str, bytes]) -> None:
+    """Make a new folder with these files, whole or not at all, also where the process is killed meanwhile.
+
+    ValueError: there is something at `folder` already, or it cannot be written.
+    """
+    target = Path(folder)
+    check_free(target)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    content = {**info, "spec": json.loads(spec.to_json())}
     try:
-        draft.mkdir(parents=True)
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, draft / MODEL)
-        (draft / SPEC).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(draft, files)
         os.rename(draft, target)  # refused by the system if something is there by now
     except OSError as error:
         raise ValueError(f"`folder` must be one that can be written, got {target}: {error}") from error
@@ -52,15 +71,21 @@ def is_free(folder: str | Path) -> bool:
     return not target.exists() or (target.is_dir() and not any(target.iterdir()))
 
 
-def load(folder: str | Path) -> tuple[Spec, nn.Module, dict[str, Any]]:
-    """The Spec, the trained module on the CPU, and the rest of what `save` was told. ValueError: not a checkpoint."""
+def load(folder: str | Path, allow_pickle: bool = False) -> tuple[Spec, nn.Module, dict[str, Any]]:
+    """The Spec, the trained module on the CPU, and the rest of what `save` was told.
+
+    `allow_pickle` takes a pickled state_dict (model.pt and the like) where there are no safetensors; tensors alone are read
+    from it. ValueError: not a whole checkpoint, weights that are not the Spec's or not finite, a pickle.
+    """
     info = read_info(folder)
     try:
         spec = Spec.from_json(json.dumps(info.pop("spec")))
         module = build(spec, info["inputs"], info["outputs"])
-        module.load_state_dict(load_file(Path(folder) / MODEL))
+        state = _tensors(Path(folder), allow_pickle)
     except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"`folder` must hold a whole checkpoint, got {folder}: {error}") from error
+    _check_state(folder, module.state_dict(), state)
+    module.load_state_dict(state)
     return spec, module, info
 
 
@@ -73,3 +98,41 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"`folder` must hold a checkpoint whose {SPEC} is an object, got {folder}")
     return content
+
+
+def _tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
+    path = folder / MODEL
+    if not path.exists():
+        path = next((folder / name for name in PICKLES if (folder / name).exists()), path)
+    content = path.read_bytes()
+    if not content.startswith(PICKLE_MARKS):
+        return tensors_of(content)
+    if not allow_pickle:
+        rule = "safetensors, for a pickle may run any program when it is read (allow_pickle=true takes its tensors)"
+        raise ValueError(f"`checkpoint` must hold {rule}, got the pickle {path}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise whatever the bytes make them raise
+        raise ValueError(f"`checkpoint` must hold a pickled state_dict of tensors, got {path}: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise ValueError(f"`checkpoint` must hold a pickled state_dict of tensors, got {type(found).__name__} in {path}")
+    return found
+
+
+def _check_state(folder: str | Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """ValueError unless the tensors are those of the Spec's network, in its shapes, and finite."""
+    faults = {
+        "missing": [name for name in wanted if name not in found],
+        "not of this network": [name for name in found if name not in wanted],
+        "of another shape": [name for name in wanted if name in found and wanted[name].shape != found[name].shape],
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
+        raise ValueError(f"`folder` must hold a whole checkpoint whose {MODEL} and {SPEC} agree, got {folder}: {told}")
+    if bad := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"`folder` must hold a checkpoint of finite weights, got NaN or infinity in {_some(bad)}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

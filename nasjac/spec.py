@@ -47,6 +47,8 @@ class Block:
     `op`    what F is: ffn, or attention of tokens to each other; of a resnet basic (two 3x3 convolutions) or bottleneck
             (1x1, 3x3, 1x1), of a densenet dense (one 3x3 convolution, whose output is put beside x)
     `stage` of a network of images: each stage after 0 begins by halving rows and columns
+    `gate`  whether a learned factor, which starts at 0, is on the branch beside `scale` (ReZero, Bachlechner et al. 2021;
+            SkipInit, De & Smith 2020). What is said of a Spec without its weights takes it at 1
     """
 
     keep: bool = True
@@ -54,11 +56,13 @@ class Block:
     scale: float = 1.0
     op: str = "ffn"
     stage: int = 0
+    gate: bool = False
 
     def __post_init__(self) -> None:
         check_choice("op", self.op, OPS)
-        if not isinstance(self.keep, bool):
-            raise ValueError(f"`keep` must be true or false, got {self.keep!r}")
+        for name in ("keep", "gate"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
         if isinstance(self.stage, bool) or not isinstance(self.stage, int) or self.stage < 0:
             raise ValueError(f"`stage` must be a whole number of at least 0, got {self.stage!r}")
         _check_number("skip", self.skip, low=0.0, high=1.0)
@@ -174,6 +178,8 @@ class Spec:
         if self.width % (self.heads * even):
             rule = f"a multiple of `heads`{' and even for each head, with rotary positions' if even == 2 else ''}"
             raise ValueError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
+        if self.kind == "densenet" and any(block.gate for block in self.blocks):
+            raise ValueError("`gate` must be false in a densenet, whose branches are beside the stream, got true")
         if self.branch == "one_matrix" and (self.ffn_ratio != 1 or self.kind != "residual_mlp"):
             raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in other kinds, got 'one_matrix'")
         if self.convolves:
@@ -311,6 +317,11 @@ class Spec:
     def key(self) -> str:
         """Content key: 12 hexadecimal digits of the SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.canonical.to_json().encode()).hexdigest()[:12]
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether some kept block has a learned factor on its branch."""
+        return any(block.keep and block.gate for block in self.blocks)
 
     @property
     def is_ensemble(self) -> bool:

@@ -7,6 +7,7 @@ fluctuations       spread over initializations, effective rank
 correlation        how far two inputs stay apart
 critical, gated    where 𝒥 neither grows nor decays; moments over gate patterns at one constant energy
 sensitivity        how log 𝒥 answers to gains, scales and skip probabilities
+growth             how many new blocks a trained network takes
 newton             a root inside a bracket
 graphs             random DAGs, DenseNets, zero-padded convolutions
 tokens, grams, attention   transformers, by the Gram matrix of their tokens

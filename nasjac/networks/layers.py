@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nasjac.spec import NORM_EPS, Spec
+from nasjac.spec import NORM_EPS, Block, Spec
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
@@ -24,3 +24,13 @@ def norm_of(spec: Spec, present: bool) -> nn.Module:
     if not present:
         return nn.Identity()
     return (nn.LayerNorm if spec.norm == "layernorm" else nn.RMSNorm)(spec.width, eps=NORM_EPS)
+
+
+def gate_of(block: Block) -> nn.Parameter | None:
+    """The learned factor on the block's branch, at 0; None where there is none."""
+    return nn.Parameter(torch.zeros(())) if block.keep and block.gate else None
+
+
+def factor(scale: Tensor, gate: Tensor | None) -> Tensor:
+    """What the branch is multiplied by."""
+    return scale if gate is None else scale * gate

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.networks.implicit import bdf2, through
-from nasjac.networks.layers import linear, norm_of
+from nasjac.networks.layers import factor, gate_of, linear, norm_of
 from nasjac.placement import PLACEMENTS, residual_block
 from nasjac.spec import Block, Spec
 
@@ -71,6 +71,7 @@ class ResidualBlock(nn.Module):
         held, moved = (1.0, 1.0) if implicit else spec.gates
         self.register_buffer("skip", torch.tensor(float(block.skip * held)))
         self.register_buffer("scale", torch.tensor(float(block.scale * moved)))
+        self.gate = gate_of(block)
 
     def branch(self, x: Tensor) -> Tensor:
         """F: W2 phi(W1 x), or W phi(x) where the branch has one matrix."""
@@ -79,10 +80,11 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, before: Tensor | None = None) -> Tensor:
         if not self.implicit:
             norms = (self.norm_input, self.norm_branch, self.norm_sum)
-            return residual_block(x, norms, self.branch, self.skip, self.scale)
+            return residual_block(x, norms, self.branch, self.skip, factor(self.scale, self.gate))
         y, self.residual = bdf2(self.slope, x, before, self.step, self.leak)
         return self.norm_sum(y)  # type: ignore[no-any-return]
 
     def slope(self, x: Tensor) -> Tensor:
         """F with its scale and its norms, but that on the sum: dx/dt without the leak."""
-        return self.scale * self.norm_branch(self.branch(self.norm_input(x)))  # type: ignore[no-any-return]
+        branch = self.norm_branch(self.branch(self.norm_input(x)))
+        return factor(self.scale, self.gate) * branch  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from nasjac.activations import ACTIVATIONS
 from nasjac.images import Conv, Step
 from nasjac.networks.convolutions import Branch, ImageNetwork, conv_of, image_norm_of
 from nasjac.networks.implicit import bdf2
+from nasjac.networks.layers import factor, gate_of
 from nasjac.spec import Block, Spec
 
 
@@ -52,20 +53,21 @@ class ResNetBlock(nn.Module):
         held, moved = (1.0, 1.0) if implicit or not block.keep else spec.gates
         self.register_buffer("skip", torch.tensor(float(block.skip * held)))
         self.register_buffer("scale", torch.tensor(float(block.scale * moved)))
+        self.gate = gate_of(block)
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> Tensor:
         if self.implicit:
             norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
             total, self.residual = bdf2(self.slope, x, before, self.step, self.leak, norms)
             return total if self.pre else self.activation(total)
-        paths = ((self.skip, self.shortcut), (self.scale, self.branch))
+        paths = ((self.skip, self.shortcut), (factor(self.scale, self.gate), self.branch))
         total = reduce(torch.add, [gate * path(x) for gate, path in paths if path is not None])
         return total if self.pre else self.activation(total)
 
     def slope(self, x: Tensor) -> Tensor:
         """F with its scale: dx/dt without the leak."""
         assert self.branch is not None
-        return self.scale * self.branch(x)  # type: ignore[no-any-return]
+        return factor(self.scale, self.gate) * self.branch(x)  # type: ignore[no-any-return]
 
 
 class Shortcut(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.networks.attention import turn_of
-from nasjac.networks.layers import linear, norm_of
+from nasjac.networks.layers import factor, gate_of, linear, norm_of
 from nasjac.networks.patches import patches
 from nasjac.placement import PLACEMENTS, residual_block
 from nasjac.spec import Block, Spec
@@ -103,9 +103,11 @@ class TransformerBlock(nn.Module):
         self.branch = (Attention if block.op == "attention" else FeedForward)(spec, generator)
         self.register_buffer("skip", torch.tensor(float(block.skip)))
         self.register_buffer("scale", torch.tensor(float(block.scale)))
+        self.gate = gate_of(block)
 
     def forward(self, x: Tensor) -> Tensor:
-        return residual_block(x, (self.norm_input, self.norm_branch, self.norm_sum), self.branch, self.skip, self.scale)
+        norms = (self.norm_input, self.norm_branch, self.norm_sum)
+        return residual_block(x, norms, self.branch, self.skip, factor(self.scale, self.gate))
 
 
 class FeedForward(nn.Module):

@@ -29,9 +29,9 @@ def fit_population(
     Each list is in the order of seeds, within a seed in that of learning rates. It is what the ordinary modules give one by
     one, up to rounding, and on a CPU bit for bit the same in any company. Seconds are shared out by parameters. Memory: at
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
-    architecture fits the cache best. Transformers train one after the other, all runs of each at once; convolutional
-    networks and those of implicit blocks one run after the other. ValueError: an ensemble, different kinds or widths, data
-    that the kind does not take.
+    architecture fits the cache best. Transformers, and where branches have learned factors, train one after the other, all
+    runs of each at once; convolutional networks and those of implicit blocks one run after the other. ValueError: an
+    ensemble, different kinds or widths, data that the kind does not take.
     """
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
@@ -40,7 +40,9 @@ def fit_population(
     if not specs:
         return []
     check_kind(data, specs[0])
-    alone = [n for n, spec in enumerate(specs) if spec.kind != "residual_mlp" or spec.canonical.stands_alone]
+    alone = [
+        n for n, spec in enumerate(specs) if spec.kind != "residual_mlp" or spec.canonical.stands_alone or spec.is_gated
+    ]
     found = {position: _alone(specs[position], data, options, device, progress) for position in alone}
     together = [position for position in range(len(specs)) if position not in found]
     if together:

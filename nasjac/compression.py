@@ -1,0 +1,117 @@
+"""Smaller networks from trained ones: residual branches physically removed, as a new Spec and state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasjac.branches.ours import blocks_of, gated
+from nasjac.images import begins_stage
+from nasjac.pruning import CRITERIA as ORDERS
+from nasjac.pruning import keep_set
+from nasjac.spec import Spec, check_choice
+
+Array = NDArray[np.float64]
+State = Mapping[str, Tensor]
+
+#: criteria that prune the branches of lowest value first, and what the value is
+VALUES = {
+    "lowest_energy": "expected branch energy E‖J_F‖_F² / N at initialization",
+    "measured_energy": "branch energy ‖J_F‖_F² / N at the data",
+    "output_damage": "‖F(x)‖ / ‖x‖ at the data",
+    "taylor": "|∂ loss / ∂ gate|, the loss that pruning adds to first order",
+}
+CRITERIA = tuple(dict.fromkeys([*ORDERS, *VALUES]))
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned network; `kept` are the blocks of the canonical spec whose branches stay."""
+
+    spec: Spec
+    state: dict[str, Tensor]
+    kept: tuple[int, ...]
+
+
+def check_prunable(spec: Spec) -> None:
+    """ValueError of a DenseNet, whose later blocks take every branch for an input of theirs."""
+    if spec.kind == "densenet":
+        raise ValueError(
+            "`checkpoint` must be of residual blocks x + F(x) to prune; later blocks of a densenet take what a branch makes "
+            "for channels of their own"
+        )
+
+
+def branches(spec: Spec) -> list[int]:
+    """The blocks of the canonical spec whose branches can go.
+
+    Not one without a skip where the shape changes: no shortcut is there to stand for it.
+    """
+    blocks = spec.canonical.blocks
+    changing = {n for n in range(len(blocks)) if spec.takes_images and begins_stage(blocks, n)}
+    return [n for n, block in enumerate(blocks) if block.keep and (n not in changing or block.skip > 0)]
+
+
+def chosen(spec: Spec, ratio: float, criterion: str, values: Callable[[], Array], seed: int) -> list[int]:
+    """The branches that go: floor(`ratio` × their number) by `criterion`, one of `CRITERIA`.
+
+    `values` [branches] to prune the lowest of first, for those of `VALUES`.
+    """
+    check_choice("criterion", criterion, CRITERIA)
+    if not 0 <= ratio < 1:
+        raise ValueError(f"`ratio` must be a number in [0, 1), got {ratio!r}")
+    there = branches(spec)
+    keep = keep_set(ratio, "lowest_energy" if criterion in VALUES else criterion, len(there), values, seed)
+    return [number for number, kept in zip(there, keep, strict=True) if not kept]
+
+
+def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
+    """The network without the branches of the blocks `gone`, whose tensors leave the state.
+
+    `state` is that of the spec's network, and stays as it is. What goes on is the identity, or the shortcut where the
+    shape changes.
+    """
+    check_prunable(spec)
+    old = spec.canonical
+    if unknown := sorted(set(gone) - set(branches(spec))):
+        raise ValueError(f"`gone` must hold numbers of branches that can be pruned, got {unknown[0]}")
+    marked = replace(old, blocks=tuple(replace(b, keep=b.keep and n not in gone) for n, b in enumerate(old.blocks)))
+    smaller = marked.canonical
+    lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.takes_images and begins_stage(old.blocks, n))]
+    assert len(lasting) == len(smaller.blocks)
+    renamed = {str(before): after for after, before in enumerate(lasting)}
+    kept = {}
+    for name, tensor in state.items():
+        first, _, rest = name.partition(".")
+        number, _, inner = rest.partition(".")
+        if first != "blocks":
+            kept[name] = tensor.clone()
+        elif number in renamed and not (int(number) in gone and inner.startswith(("branch.", "gate"))):
+            kept[f"blocks.{renamed[number]}.{inner}"] = _gate(smaller, renamed[number], inner, tensor)
+    return Pruned(smaller, kept, tuple(n for n in range(len(old.blocks)) if old.blocks[n].keep and n not in gone))
+
+
+def _gate(spec: Spec, number: int, name: str, tensor: Tensor) -> Tensor:
+    """A pruned block that stays has the gates of one."""
+    value = getattr(spec.blocks[number], name) if name in ("skip", "scale") else None
+    return tensor.clone() if value is None else torch.tensor(float(value), dtype=tensor.dtype)
+
+
+def taylor_values(network: nn.Module, inputs: Tensor, labels: Tensor) -> Array:
+    """[L] |∂ loss / ∂ gate| of every block at gate 1 (Molchanov et al. 2017): by how much the loss changes to first order.
+
+    The loss is cross-entropy, its mean over the inputs.
+    """
+    blocks = blocks_of(network)
+    gates = torch.ones(len(blocks), dtype=next(network.parameters()).dtype, requires_grad=True)
+    with gated(network, gates):
+        outputs = network(inputs)
+    loss = F.cross_entropy(outputs.flatten(0, -2), labels.flatten())
+    [gradient] = torch.autograd.grad(loss, gates)
+    return np.asarray(gradient.abs().double().numpy())

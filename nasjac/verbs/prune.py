@@ -1,0 +1,333 @@
+"""prune: residual branches taken out of a network, trained or not, and what that does to its paths and its accuracy."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from nasjac import checkpoint
+from nasjac.branches import Norms, norms
+from nasjac.branches.ours import blocks_of, branch_norms, bypassed, gated, measurable, stream
+from nasjac.compression import VALUES, Array, Pruned, branches, check_prunable, chosen, prune, taylor_values
+from nasjac.datasets import Data, check_kind
+from nasjac.facts import branch_energies, facts
+from nasjac.images import begins_stage
+from nasjac.jacobian import on_sphere
+from nasjac.networks import build
+from nasjac.networks.modules import Linearized
+from nasjac.paths import count_paths, path_lengths
+from nasjac.spec import Spec, check_choice
+from nasjac.trainers import AdamW, Run
+from nasjac.trainers.modules import Modules
+from nasjac.trainers.population import fit
+from nasjac.verbs.trained import COMPARED, Trained, check_out, layers, left, outputs, profile, shown, trained, worth
+
+#: probes of the damage at each point
+PROBES = 32
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """`ratio` of the branches that go by `criterion`; `points` of the data at which Jacobians are taken; `fine_tune` steps of
+    AdamW at `learning_rate` afterwards (0: none); `seed` of random order, probes and fine-tuning.
+    """
+
+    ratio: float = 0.3
+    criterion: str = "measured_energy"
+    points: int = 16
+    fine_tune: int = 60
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ratio < 1:
+            raise ValueError(f"`ratio` must be a number in [0, 1), got {self.ratio!r}")
+        if self.fine_tune < 0:
+            raise ValueError(f"`fine_tune` must be at least 0, got {self.fine_tune!r}")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network's blocks as links of gradient paths, at the data.
+
+    `branch` by block its norms; `identity` [L] the energy of what goes beside it; `energy` [L] χ, 0 without a branch
+    """
+
+    branch: Mapping[int, Norms]
+    identity: Array
+    energy: Array
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Effective depth, number and entropy of paths."""
+        total = self.energy + self.identity
+        lengths = path_lengths(self.energy / np.where(total > 0, total, 1.0))
+        skips, kept = (self.identity > 0).tolist(), [n in self.branch for n in range(len(self.energy))]
+        return {
+            "effective_depth": lengths.effective_depth,
+            "path_count": count_paths(skips, kept),
+            "path_entropy": lengths.entropy,
+        }
+
+
+def prune_checkpoint(
+    folder: str | Path,
+    data: Data,
+    options: PruneOptions,
+    out: str | Path,
+    tuned: str | Path | None = None,
+    allow_pickle: bool = False,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Prune the checkpoint in `folder` into a new one in `out`, and its fine-tuned weights into `tuned` if that is given.
+
+    Returns what was done and measured, as a summary for JSON. ValueError, with nothing written: not a checkpoint, nothing
+    that can be pruned, other data.
+    """
+    target = check_out(out)
+    if tuned is not None:
+        check_out(tuned)
+    old = trained(folder, data, allow_pickle)
+    done = _prune(old, options, say)
+    summary = {"checkpoint": str(folder), "spec_file": None, "out": str(target), **done.summary}
+    note = {name: summary[name] for name in ("checkpoint", "criterion", "ratio", "seed", "pruned")}
+    info = {**old.info, **done.worth, "key": done.pruned.spec.key, "pruned": note}
+    checkpoint.save(target, done.pruned.spec, done.pruned.state, info)
+    if tuned is not None and done.run is not None and done.run.state:
+        figures = {"accuracy": done.run.accuracy, "loss": done.run.loss}
+        checkpoint.save(tuned, done.pruned.spec, done.run.state, {**info, **figures, "fine_tuned": options.fine_tune})
+    return {**summary, "files": left(target, "pruning.json", summary, done.profiles)}
+
+
+def prune_spec(
+    spec: Spec, source: str, data: Data, options: PruneOptions, out: str | Path, say: Say = print
+) -> dict[str, Any]:
+    """Prune an architecture without weights: its values are those at one initialization, drawn by `options.seed`.
+
+    The pruned Spec goes into spec.json of the new folder `out`.
+    """
+    target = check_out(out)
+    check_kind(data, spec)
+    network = build(spec, data.inputs, data.outputs, Generator().manual_seed(options.seed)).eval()
+    if spec.takes_images and spec.norm == "batchnorm":
+        _settle(network, data.train_inputs[:COMPARED])
+    sizes = {"inputs": data.inputs, "outputs": data.outputs}
+    done = _prune(Trained(spec.canonical, network, sizes, data), options, say)
+    summary = {"checkpoint": None, "spec_file": source, "out": str(target), **done.summary}
+    content = {**sizes, "key": done.pruned.spec.key, "spec": done.pruned.spec.content}
+    checkpoint.place(target, {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode()})
+    return {**summary, "files": left(target, "pruning.json", summary, done.profiles)}
+
+
+@torch.no_grad()
+def _settle(network: nn.Module, inputs: Tensor) -> None:
+    """Running statistics of BatchNorm: those of these inputs."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    network.train()(inputs)
+    network.eval()
+
+
+@dataclass(frozen=True)
+class _Done:
+    pruned: Pruned
+    summary: dict[str, Any]
+    worth: dict[str, float]
+    run: Run | None
+    profiles: dict[str, Any]
+
+
+def _prune(old: Trained, options: PruneOptions, say: Say) -> _Done:
+    check_prunable(old.spec)
+    points = old.points(options.points)
+    say(f"branches of {len(old.spec.blocks)} blocks")
+    whole = _chain(old.spec, old.module, points, options.seed)
+    gone = chosen(old.spec, options.ratio, options.criterion, lambda: _values(old, options, whole), options.seed)
+    pruned = prune(old.spec, old.module.state_dict(), gone)
+    module = build(pruned.spec, *old.sizes)
+    module.load_state_dict(pruned.state)
+    rest = _chain(pruned.spec, module.eval(), points, options.seed)
+    say(f"fine-tuning without {len(gone)} branches")
+    run = _tuned(module, old.data, options)
+    worths = {"before": worth(old.module, old.data), "after": worth(module, old.data)}
+    found = {"before": profile(old.module, points, options.seed), "after": profile(module, points, options.seed)}
+    summary = {
+        "key": {"before": old.spec.key, "after": pruned.spec.key},
+        "kind": old.spec.kind,
+        "criterion": options.criterion,
+        "ratio": options.ratio,
+        "seed": options.seed,
+        "branches": len(branches(old.spec)),
+        "pruned": gone,
+        **_both(whole.content, rest.content),
+        "expected": _expected(old.spec, pruned.spec, gone),
+        **_damage(whole, gone, old, module, points, options.seed),
+        "accuracy": {**{when: one["accuracy"] for when, one in worths.items()}, "fine_tuned": run and run.accuracy},
+        "loss": {**{when: one["loss"] for when, one in worths.items()}, "fine_tuned": run and run.loss},
+        "fine_tune": {"steps": options.fine_tune, "learning_rate": options.learning_rate, "reason": run and run.reason},
+        "parameters": {"before": _size(old.module), "after": _size(module)},
+        "flops": {"before": facts([old.spec])[0].flops, "after": facts([pruned.spec])[0].flops},
+        "gate_difference": _gate_difference(old, module, gone),
+        "branch_values": list(_rows(old, whole, gone)),
+        "profile_before": layers(found["before"]),
+        "profile_after": layers(found["after"]),
+        "spec": pruned.spec.content,
+    }
+    return _Done(pruned, summary, worths["after"], run, found)
+
+
+def _chain(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
+    network, generator = measurable(module), Generator().manual_seed(seed)
+    numbers = [n for n, block in enumerate(spec.blocks) if block.keep]
+    found = branch_norms(network, points, numbers, generator, rel_error=None)
+    identity = np.array([float(block.skip) for block in spec.blocks])
+    streams = stream(network, points)
+    for n, block in enumerate(blocks_of(network)):
+        if spec.takes_images and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
+            identity[n] = norms(lambda x, block=block: bypassed(block, x), streams[n], generator, None).energy  # type: ignore[misc]
+    energy = np.array([found[n].energy if n in found else 0.0 for n in range(len(spec.blocks))])
+    return Chain(found, identity, energy)
+
+
+def _values(old: Trained, options: PruneOptions, whole: Chain) -> Array:
+    """The criterion's value of each branch that can go."""
+    check_choice("criterion", options.criterion, VALUES)
+    there = branches(old.spec)
+    if options.criterion == "lowest_energy":
+        return np.asarray(branch_energies(old.spec))[there]
+    if options.criterion == "measured_energy":
+        return whole.energy[there]
+    if options.criterion == "output_damage":
+        return np.array([float(whole.branch[n].ratio.mean()) for n in there])
+    data = old.data
+    return taylor_values(old.module, data.train_inputs[:COMPARED], data.train_labels[:COMPARED])[there]
+
+
+def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"before": before[name], "after": after[name]} for name in before}
+
+
+def _expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
+    """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
+    known = [facts([spec])[0] for spec in (old, new)]
+    chi = np.asarray(branch_energies(old))
+    skip = np.array([block.skip for block in old.blocks])
+    return {
+        "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
+        "damage": _predicted(chi, skip, np.ones_like(skip), gone),
+    }
+
+
+def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) -> float:
+    """∏(s + χ) − ∏_K(s + χ), what is `instead` of a pruned block: the paths through pruned branches, per unit."""
+    factors = identity + energy
+    kept = factors.copy()
+    kept[gone] = instead[gone]
+    return float(factors.prod() - kept.prod())
+
+
+def _damage(
+    whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
+) -> dict[str, float | None]:
+    """‖J − J_K‖_F² / N of the whole network and the pruned one, as their paths predict it and measured with equal probes."""
+    changing = {n for n in gone if old.spec.takes_images and begins_stage(old.spec.blocks, n)}
+    instead = np.array([whole.identity[n] if n in changing else 1.0 for n in range(len(whole.energy))])
+    before, after = measurable(old.module), measurable(module)
+    start = stream(before, points)[0]
+    generator = Generator().manual_seed(seed)
+    probes = on_sphere(torch.randn(len(start), PROBES, start[0].numel(), dtype=start.dtype, generator=generator))
+    pushed = [_pushed(network, start, probes) for network in (before, after)]
+    units = pushed[0].shape[-1]
+    lost, energy = ((pushed[0] - pushed[1]).square().sum(-1) / units).mean(0), (pushed[0].square().sum(-1) / units).mean(0)
+    total = float((whole.identity + whole.energy).prod())
+    predicted = _predicted(whole.energy, whole.identity, instead, gone)
+    return {
+        "predicted_damage": predicted,
+        "measured_damage": float(lost.mean()),
+        "measured_damage_error": float(lost.std() / math.sqrt(PROBES)),
+        "predicted_relative_damage": predicted / total if total else None,
+        "measured_relative_damage": float(lost.mean() / energy.mean()) if energy.any() else None,
+    }
+
+
+def _pushed(network: nn.Module, start: Tensor, probes: Tensor) -> Tensor:
+    blocks = blocks_of(network)
+    return Linearized(nn.Sequential(*blocks), start).push(probes) if blocks else probes
+
+
+def _tuned(module: nn.Module, data: Data, options: PruneOptions) -> Run | None:
+    """A short training from the weights that are there; None for no steps."""
+    if not options.fine_tune:
+        return None
+    trainer = AdamW(steps=options.fine_tune, learning_rates=(options.learning_rate,), seeds=(options.seed,))
+    [run] = fit(lambda generator: deepcopy(module), data, trainer, kind=Modules)
+    return run
+
+
+@torch.no_grad()
+def _gate_difference(old: Trained, module: nn.Module, gone: list[int]) -> float:
+    """The largest difference of an output from that of the whole network with gates shut: rounding."""
+    gates = torch.ones(len(old.spec.blocks))
+    gates[gone] = 0
+    after = outputs(module, old.data)
+    with gated(old.module, gates):
+        return float((outputs(old.module, old.data) - after).abs().max())
+
+
+def _rows(old: Trained, whole: Chain, gone: list[int]) -> Iterator[dict[str, Any]]:
+    for n, found in whole.branch.items():
+        yield {
+            "block": n,
+            "op": old.spec.blocks[n].op,
+            "kept": n not in gone,
+            "measured_energy": found.energy,
+            "output_damage": float(found.ratio.mean()),
+            "frobenius_norm": found.frobenius,
+            "frobenius_error": found.frobenius_error,
+        }
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def spec_from(path: Path) -> Spec:
+    """The Spec in a file: its own JSON, or that of a checkpoint. ValueError: neither."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`spec` must be a file with a Spec's JSON, got {str(path)!r}: {error}") from error
+    return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+    """What went, and what that changed."""
+
+    def change(name: str) -> str:
+        values = summary[name]
+        told = f"{values['before']:.6g} -> {values['after']:.6g}"
+        tuned = values.get("fine_tuned")
+        return told if tuned is None else f"{told}, fine-tuned {tuned:.6g}"
+
+    names = ("effective_depth", "path_count", "path_entropy", "accuracy", "loss", "parameters", "flops")
+    rows = [("pruned", f"{len(summary['pruned'])} of {summary['branches']} branches by {summary['criterion']}: "
+             f"{', '.join(map(str, summary['pruned'])) or 'none'}")]  # fmt: skip
+    rows += [(name, change(name)) for name in names if name in summary]
+    rows.append(("damage", f"{_told(summary['measured_damage'])} measured, {_told(summary['predicted_damage'])} predicted"))
+    return f"{shown(rows)}\n\nWritten: {summary['out']}"
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -1,0 +1,114 @@
+"""What grow and prune share: a checkpoint with its data, what a network is worth, and its profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasjac import checkpoint
+from nasjac.branches.ours import blocks_of, measurable, stream
+from nasjac.datasets import Data, check_kind
+from nasjac.foreign.diagnose import Diagnosis, diagnose
+from nasjac.reporting import profiles
+from nasjac.spec import Spec
+from nasjac.trainers.modules import Modules
+from nasjac.verbs.diagnose import summary_of
+
+#: samples on which outputs are compared, and probes a direction of a profile
+COMPARED, PROBES = 1024, 64
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with weights, what is known of it, and data of its kind."""
+
+    spec: Spec
+    module: nn.Module
+    info: Mapping[str, Any]
+    data: Data
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Its inputs and outputs, as `build` takes them."""
+        return self.info["inputs"], self.info["outputs"]
+
+    def points(self, count: int) -> Tensor:
+        """The first `count` validation inputs."""
+        if count < 2:
+            raise ValueError(f"`points` must be at least 2, got {count}")
+        return self.data.valid_inputs[:count]
+
+
+def trained(folder: str | Path, data: Data, allow_pickle: bool) -> Trained:
+    """A checkpoint of canonical form with data of its kind. ValueError: not a whole checkpoint, other data."""
+    spec, module, info = checkpoint.load(folder, allow_pickle)
+    check_kind(data, spec)
+    if (data.inputs, data.outputs) != (info["inputs"], info["outputs"]):
+        got = f"{data.inputs} and {data.outputs}"
+        rule = f"the checkpoint's {info['inputs']} inputs and {info['outputs']} outputs"
+        raise ValueError(f"`dataset` must have {rule}, got {got}")
+    return Trained(spec.canonical, module.eval(), info, data)
+
+
+def check_out(out: str | Path) -> Path:
+    """The folder to be made. ValueError: there is something already."""
+    if not checkpoint.is_free(out):
+        raise ValueError(f"`out` must be a new or empty folder, for nothing is overwritten, got {out}")
+    return Path(out)
+
+
+@torch.no_grad()
+def worth(module: nn.Module, data: Data) -> dict[str, float]:
+    """Accuracy and loss on the validation split."""
+    accuracy, loss = Modules([module]).evaluate(data.valid_inputs, data.valid_labels)
+    return {"accuracy": float(accuracy), "loss": float(loss)}
+
+
+@torch.no_grad()
+def outputs(module: nn.Module, data: Data) -> Tensor:
+    """Of the first validation inputs. ValueError: not finite."""
+    found: Tensor = module.eval()(data.valid_inputs[:COMPARED])
+    if not found.isfinite().all():
+        raise ValueError("outputs must be finite, got NaN or infinity on the data")
+    return found
+
+
+def profile(module: nn.Module, points: Tensor, seed: int) -> Diagnosis | None:
+    """The Jacobian norms along the blocks, from h_0 on, at the points; None without blocks."""
+    network = measurable(module)
+    if not blocks_of(network):
+        return None
+    chain = nn.Sequential(*blocks_of(network))
+    names = [str(number) for number in range(len(chain))]
+    start = stream(network, points)[0]
+    return diagnose(chain, start, layers=names, batchnorm="running", max_probes=PROBES, seed=seed)
+
+
+def layers(found: Diagnosis | None) -> list[dict[str, Any]]:
+    """A profile's layers, for JSON."""
+    return summary_of("", found)["layers"] if found else []  # type: ignore[no-any-return]
+
+
+def left(out: Path, name: str, summary: Mapping[str, Any], lines: Mapping[str, Diagnosis | None]) -> list[str]:
+    """Write the summary beside the checkpoint in `out`, and draw the profiles; the names of the files."""
+    files = [out / f"profile.{suffix}" for suffix in ("png", "svg")]
+    drawn = {line: found for line, found in lines.items() if found}
+    try:
+        if drawn:
+            profiles.draw(drawn, files)
+        (out / name).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+    return [str(path) for path in (out / name, *(files if drawn else []))]
+
+
+def shown(rows: Sequence[tuple[str, Any]]) -> str:
+    """Names and values, aligned."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
