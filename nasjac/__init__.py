@@ -2,7 +2,8 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  cost  ranking  front  workers  lanczos  whole_files
+    0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
+    0  workers  whole_files
     1  spec  measurement  estimators  image_energies
     2  networks  facts  ensemble  foreign  dynamics
     3  theory  spaces  samplers  datasets  objectives  store  branches

@@ -43,8 +43,8 @@ def check_prunable(spec: Spec) -> None:
     """ValueError of a DenseNet, whose later blocks take every branch for an input of theirs."""
     if spec.kind == "densenet":
         raise ValueError(
-            "`checkpoint` must be of residual blocks x + F(x) to prune; later blocks of a densenet take what a branch makes "
-            "for channels of their own"
+            "`checkpoint` must be of residual blocks x + F(x) to prune; in a densenet later blocks take what a branch makes for "
+            "channels of their own"
         )
 
 

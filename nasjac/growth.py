@@ -142,7 +142,7 @@ def calibrated(grown: Grown, data: Tensor) -> Grown:
                 module.reset_running_stats()
                 module.momentum = None  # a plain mean over batches
                 module.train()
-    for batch in data.split(CALIBRATION_BATCH):
+    for batch in torch.split(data, CALIBRATION_BATCH):
         if len(batch) > 1:
             network(batch)
     return replace(grown, state=dict(network.state_dict()))

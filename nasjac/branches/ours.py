@@ -49,7 +49,7 @@ def added(block: Any, x: Tensor) -> Tensor:
     """
     scale = factor(block.scale, block.gate)
     if isinstance(block, ResNetBlock):
-        return scale * block.branch(x)  # type: ignore[misc]
+        return cast(Tensor, scale * cast(nn.Module, block.branch)(x))
     if not isinstance(block.norm_sum, nn.Identity):
         return cast(Tensor, block(x) - block.skip * x)
     return cast(Tensor, scale * block.norm_branch(block.branch(block.norm_input(x))))

@@ -83,7 +83,7 @@ def _named(verb: str, words: list[str]) -> list[str]:
         words = [re.sub(rf"^(?!(?:{own})=)(?=\w+=)", "++choices.", word) for word in words]
     if verb == "search" and not any(word.startswith("dataset=") for word in words):
         words += [f"dataset={DATASETS_OF[word]}" for word in words if word in DATASETS_OF]
-    if verb in ("diagnose", "prescribe"):  # model._target_=... although `model` has no options of its own
+    if verb in ("diagnose", "prescribe", "grow", "prune"):  # model._target_=... although `model` has no options of its own
         words = [re.sub(r"^(?=(?:model|input)\.)", "++", word) for word in words]
     return words
 

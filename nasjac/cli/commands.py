@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from nasjac.cli.depth import run_grow, run_prune
 from nasjac.cli.foreign import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, stored_search, validation_of
 from nasjac.cli.runs import Run, recorded
@@ -184,6 +185,8 @@ COMMANDS: dict[str, Callable[[DictConfig, Choices], int]] = {
     "theory": run_theory,
     "prescribe": run_prescribe,
     "diagnose": run_diagnose,
+    "grow": run_grow,
+    "prune": run_prune,
 }
 
 

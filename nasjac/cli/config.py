@@ -13,7 +13,9 @@ from nasjac.objectives import Budget
 from nasjac.scores import SCORES
 from nasjac.spaces import SPACES
 from nasjac.trainers import TRAINERS
+from nasjac.verbs.bounds import Budget as GrowBudget
 from nasjac.verbs.diagnose import Options as DiagnoseOptions
+from nasjac.verbs.prune import PruneOptions
 from nasjac.verbs.search import SearchOptions
 from nasjac.verbs.validate import ValidationOptions
 
@@ -129,6 +131,51 @@ class DiagnoseConfig(Common):
     out: str = "reports/diagnose"
 
 
+@dataclass
+class GrowConfig(Common):
+    """nasjac grow: of a `checkpoint`, or of a `model` with its `input`, whose list of blocks `blocks` names."""
+
+    checkpoint: str | None = None
+    model: Any = None
+    input: Any = None
+    blocks: Any = "???"
+    insert: Any = None
+    init: str | None = None
+    gain: float = 0.1
+    after: Any = None
+    budget: GrowBudget = field(default_factory=GrowBudget)
+    rule: str | None = None
+    epsilon_spectral: float | None = None
+    epsilon_rms: float | None = None
+    points: int = 16
+    seed: int = 0
+    force: bool = False
+    allow_pickle: bool = False
+    dataset: Any = None
+    out: str | None = None
+
+
+@dataclass
+class PruneConfig(Common):
+    """nasjac prune: of a `checkpoint`, a `spec`, or a `model` with its `input`, whose list of blocks `blocks` names."""
+
+    checkpoint: str | None = None
+    spec: str | None = None
+    model: Any = None
+    input: Any = None
+    blocks: str | None = None
+    ratio: float = PruneOptions.ratio
+    criterion: str = PruneOptions.criterion
+    points: int = PruneOptions.points
+    fine_tune: int = PruneOptions.fine_tune
+    learning_rate: float = PruneOptions.learning_rate
+    save_tuned: str | None = None
+    seed: int = PruneOptions.seed
+    allow_pickle: bool = False
+    dataset: Any = None
+    out: str | None = None
+
+
 SCHEMAS: dict[str, type[Common]] = {
     "search": SearchConfig,
     "validate": ValidateConfig,
@@ -137,6 +184,8 @@ SCHEMAS: dict[str, type[Common]] = {
     "theory": TheoryConfig,
     "prescribe": PrescribeConfig,
     "diagnose": DiagnoseConfig,
+    "grow": GrowConfig,
+    "prune": PruneConfig,
 }
 
 

@@ -1,7 +1,7 @@
 """How many new residual blocks fit before a grown network may be unstable: three rules, each with its own smallness.
 
-`epsilon_spectral` bounds ‖J_F‖₂ of every new block, `epsilon_rms` is √(E‖J_F‖_F² / N): of a square Gaussian branch the first
-is about twice the second, and of one that is not isotropic far more. Neither stands for the other.
+`epsilon_spectral` bounds ‖J_F‖₂ of every new block, `epsilon_rms` is √(E‖J_F‖_F² / N): of a square Gaussian branch the
+first is about twice the second, and of one that is not isotropic far more. Neither stands for the other.
 
     worst case   (1 + ε)^m ≤ τ                     every singular value at most τ, whatever the blocks are
     rms          (1 + ε_rms²)^(m/2) ≤ τ            the root-mean-square gain, where branches are independent with zero mean

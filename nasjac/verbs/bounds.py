@@ -98,8 +98,8 @@ class Allowed:
         measured = f"the measured Σ ln(1 + ‖J_F‖) is {self.measured_sum:.4g} of ln τ = {math.log(self.limits.tau):.4g}"
         return ValueError(
             f"`blocks` must be at most {self.count} by the rule {self.limits.chosen} (tau {self.limits.tau:g}), got "
-            f"{wanted}: at epsilon_spectral {self.epsilon_spectral:.4g} and epsilon_rms {self.epsilon_rms:.4g} the rules allow "
-            f"{told}; {measured}; force=true grows all the same, gain= makes new blocks smaller"
+            f"{wanted}: at epsilon_spectral {self.epsilon_spectral:.4g} and epsilon_rms {self.epsilon_rms:.4g} the rules "
+            f"allow {told}; {measured}; force=true grows all the same, gain= makes new blocks smaller"
         )
 
 
@@ -107,6 +107,9 @@ def allowed(limits: Limits, spectral: Sequence[float], energies: Sequence[float]
     """From ‖J_F‖₂ and ‖J_F‖_F² / N of each new block, unless other smallnesses are given."""
     largest = max(spectral, default=0.0)
     typical = math.sqrt(math.fsum(energies) / len(energies)) if energies else 0.0
-    given = limits.epsilon_spectral, limits.epsilon_rms
-    epsilons = [measured if one is None else one for one, measured in zip(given, (largest, typical), strict=True)]
-    return Allowed(limits, *epsilons, tuple(spectral))
+    return Allowed(
+        limits,
+        largest if limits.epsilon_spectral is None else limits.epsilon_spectral,
+        typical if limits.epsilon_rms is None else limits.epsilon_rms,
+        tuple(spectral),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ class GrowOptions:
     """
 
     blocks: int | str
-    beginning: Beginning = Beginning()
-    limits: Limits = Limits()
+    beginning: Beginning = field(default_factory=Beginning)
+    limits: Limits = field(default_factory=Limits)
     after: tuple[int, ...] | None = None
     points: int = 16
 
@@ -64,6 +64,13 @@ class Attempt:
     grown: Grown
     norms: Mapping[int, Norms]
     allowed: Allowed
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What is allowed by the measured smallnesses alone, for JSON."""
+        limits = replace(self.allowed.limits, epsilon_spectral=None, epsilon_rms=None)
+        energies = [found.energy for found in self.norms.values()]
+        return allowed(limits, self.allowed.spectral_norms, energies).content
 
 
 def grow_checkpoint(
@@ -151,7 +158,7 @@ def _finished(
         "allowed": found.allowed.count,
         "forced": options.limits.force and not found.allowed.holds,
         **found.allowed.content,
-        "nominal": None if nominal is None else nominal.allowed.content,
+        "nominal": None if nominal is None else nominal.measured,
         "deviation": deviation,
         "relative_deviation": deviation / float(before.abs().max()),
         **_stream_deviation(found, points, old),

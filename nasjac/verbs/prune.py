@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from nasjac import checkpoint
 from nasjac.branches import Norms, norms
 from nasjac.branches.ours import blocks_of, branch_norms, bypassed, gated, measurable, stream
-from nasjac.compression import VALUES, Array, Pruned, branches, check_prunable, chosen, prune, taylor_values
+from nasjac.compression import CRITERIA, Array, Pruned, branches, check_prunable, chosen, prune, taylor_values
 from nasjac.datasets import Data, check_kind
 from nasjac.facts import branch_energies, facts
 from nasjac.images import begins_stage
@@ -39,8 +39,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PruneOptions:
-    """`ratio` of the branches that go by `criterion`; `points` of the data at which Jacobians are taken; `fine_tune` steps of
-    AdamW at `learning_rate` afterwards (0: none); `seed` of random order, probes and fine-tuning.
+    """`ratio` of the branches that go by `criterion`; `points` of the data at which Jacobians are taken; `fine_tune` steps
+    of AdamW at `learning_rate` afterwards (0: none); `seed` of random order, probes and fine-tuning.
     """
 
     ratio: float = 0.3
@@ -53,6 +53,7 @@ class PruneOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.ratio < 1:
             raise ValueError(f"`ratio` must be a number in [0, 1), got {self.ratio!r}")
+        check_choice("criterion", self.criterion, CRITERIA)
         if self.fine_tune < 0:
             raise ValueError(f"`fine_tune` must be at least 0, got {self.fine_tune!r}")
 
@@ -203,7 +204,6 @@ def _chain(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
 
 def _values(old: Trained, options: PruneOptions, whole: Chain) -> Array:
     """The criterion's value of each branch that can go."""
-    check_choice("criterion", options.criterion, VALUES)
     there = branches(old.spec)
     if options.criterion == "lowest_energy":
         return np.asarray(branch_energies(old.spec))[there]
@@ -241,7 +241,7 @@ def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) 
 def _damage(
     whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
 ) -> dict[str, float | None]:
-    """‖J − J_K‖_F² / N of the whole network and the pruned one, as their paths predict it and measured with equal probes."""
+    """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
     changing = {n for n in gone if old.spec.takes_images and begins_stage(old.spec.blocks, n)}
     instead = np.array([whole.identity[n] if n in changing else 1.0 for n in range(len(whole.energy))])
     before, after = measurable(old.module), measurable(module)
