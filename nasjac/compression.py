@@ -43,8 +43,8 @@ def check_prunable(spec: Spec) -> None:
     """ValueError of a DenseNet, whose later blocks take every branch for an input of theirs."""
     if spec.kind == "densenet":
         raise ValueError(
-            "`checkpoint` must be of residual blocks x + F(x) to prune; in a densenet later blocks take what a branch makes for "
-            "channels of their own"
+            "`checkpoint` must be of residual blocks x + F(x) to prune; in a densenet later blocks take what a branch makes "
+            "for channels"
         )
 
 
@@ -81,6 +81,8 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
     old = spec.canonical
     if unknown := sorted(set(gone) - set(branches(spec))):
         raise ValueError(f"`gone` must hold numbers of branches that can be pruned, got {unknown[0]}")
+    if len(gone) and len(gone) == sum(block.keep for block in old.blocks):
+        raise ValueError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
     marked = replace(old, blocks=tuple(replace(b, keep=b.keep and n not in gone) for n, b in enumerate(old.blocks)))
     smaller = marked.canonical
     lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.takes_images and begins_stage(old.blocks, n))]

@@ -35,7 +35,7 @@ def spectral_norms(
 ) -> Spectral:
     """The largest singular values of B maps, every residual at most `rel_error` times the norm.
 
-    `start` [B, n] random vectors; `most` steps (n: then B has all singular values, but for rounding).
+    `start` [B, n] random vectors; `most` steps (by default the n or m + 1 after which B has all singular values).
     Both bases are orthogonalized in full, twice. Memory: (n + m) k numbers a map.
     """
     if not 0 < rel_error < 1:
@@ -44,7 +44,7 @@ def spectral_norms(
         raise ValueError(f"`start` must be vectors [maps, n], got shape {tuple(start.shape)}")
     right, _ = _unit(start, start.new_zeros(len(start)))
     image = product(right)
-    most = min(start.shape[1], image.shape[1], most or start.shape[1])
+    most = min(start.shape[1], image.shape[1] + 1, most or start.shape[1])
     left, alpha = _unit(image, image.new_zeros(len(image)))
     V, U, diagonal, beside = [right], [left], [alpha], list[Tensor]()
     while True:

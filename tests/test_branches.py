@@ -1,0 +1,91 @@
+"""Branches at the data: norms against whole Jacobians, for every kind of block; 24 blocks of 256 units in seconds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nasjac import Block, Spec, build
+from nasjac.branches.norms import MOST, norms
+from nasjac.branches.ours import added, blocks_of, branch_norms, bypassed, gated, measurable, stream
+
+IMAGES = {"kind": "resnet", "shape": (1, 5, 4)}
+SPECS = {
+    "mlp": Spec(12, (Block(), Block(scale=0.5), Block(skip=0.0)), placement="pre", activation="gelu"),
+    "one matrix": Spec(12, (Block(),) * 2, branch="one_matrix", activation="tanh"),
+    "norm on the branch": Spec(12, (Block(),) * 2, placement="sandwich", norm="rmsnorm"),
+    "norm on the sum": Spec(12, (Block(),) * 2, placement="post"),
+    "decoder": Spec(8, (Block(op="attention"), Block()), kind="transformer_lm", context=5, heads=2, placement="pre"),
+    "resnet, post": Spec(4, (Block(op="basic"), Block(op="basic", stage=1)), norm="batchnorm", **IMAGES),
+    "resnet, pre": Spec(4, (Block(op="bottleneck"), Block(op="basic", stage=1)), norm="groupnorm", order="pre", **IMAGES),
+}
+
+
+def made(name: str) -> tuple[Spec, nn.Module, Tensor]:
+    spec, generator = SPECS[name], torch.Generator().manual_seed(0)
+    inputs = 20 if spec.takes_images else 7
+    network = measurable(build(spec, inputs, 3, generator))
+    if spec.takes_tokens:
+        return spec, network, torch.randint(inputs, (3, spec.context), generator=generator)
+    return spec, network, torch.randn(3, inputs, dtype=torch.float64, generator=generator)
+
+
+def dense(block: nn.Module, x: Tensor) -> Tensor:
+    """[m, n] the Jacobian of the block's branch at one point."""
+    jacobian = torch.func.jacrev(lambda point: added(block, point[None])[0])(x)
+    return jacobian.reshape(-1, x.numel())
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_norms_are_those_of_the_dense_jacobian(name: str) -> None:
+    spec, network, inputs = made(name)
+    found = branch_norms(network, inputs, range(len(spec.blocks)), torch.Generator().manual_seed(1))
+    layers = stream(network, inputs)
+    for number, block in enumerate(blocks_of(network)):
+        whole = [dense(block, x) for x in layers[number]]
+        exact = torch.stack([torch.linalg.matrix_norm(jacobian, 2) for jacobian in whole])
+        assert ((exact - found[number].spectral).abs() <= 0.01 * exact).all()
+        energy = sum(float(jacobian.square().sum()) for jacobian in whole) / len(whole)
+        error = 4 * found[number].squared_error
+        assert found[number].energy * found[number].outputs == pytest.approx(energy, abs=error + 1e-12 * energy)
+        assert found[number].outputs == whole[0].shape[0]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_block_is_its_branch_beside_what_is_left_of_it(name: str) -> None:
+    spec, network, inputs = made(name)
+    layers = stream(network, inputs)
+    for number, block in enumerate(blocks_of(network)):
+        if spec.blocks[number].skip and spec.placement != "post" and not spec.takes_images:
+            torch.testing.assert_close(layers[number] + added(block, layers[number]), layers[number + 1])
+        with gated(network, torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
+            torch.testing.assert_close(stream(network, inputs)[number + 1], bypassed(block, layers[number]))
+
+
+def test_the_error_of_the_energy_is_what_it_says() -> None:
+    """Over repetitions the estimate lies as far from the truth as its standard error says, within a quarter."""
+    _, network, inputs = made("one matrix")
+    block, x = blocks_of(network)[0], stream(network, inputs)[0]
+    truth = sum(float(dense(block, point).square().sum()) for point in x) / len(x)
+    scores = []
+    for seed in range(200):
+        found = norms(lambda point: added(block, point), x, torch.Generator().manual_seed(seed), None)
+        assert found.spectral.isnan().all() and found.squared_error > 0
+        scores.append((float(found.squared.mean()) - truth) / found.squared_error)
+    spread = torch.tensor(scores)
+    assert abs(float(spread.mean())) < 4 / 200**0.5 + 0.1 and 0.75 < float(spread.std()) < 1.25
+
+
+def test_24_blocks_of_256_units_take_seconds() -> None:
+    """To 1%, without a dense Jacobian, at one point; a fifth of the time that is allowed on two cores."""
+    network = measurable(build(Spec(256, (Block(),) * 24, placement="pre"), 64, 10, torch.Generator().manual_seed(0)))
+    inputs, began = torch.randn(4, 64, dtype=torch.float64), time.perf_counter()
+    found = branch_norms(network, inputs, range(24), torch.Generator().manual_seed(0))
+    assert time.perf_counter() - began < 10
+    x = stream(network, inputs)[11]
+    exact = torch.linalg.matrix_norm(dense(blocks_of(network)[11], x[0]), 2)
+    assert float(found[11].spectral[0]) == pytest.approx(float(exact), rel=0.01)
+    assert MOST >= 64
