@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -105,13 +106,13 @@ def _tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
     if not path.exists():
         path = next((folder / name for name in PICKLES if (folder / name).exists()), path)
     content = path.read_bytes()
-    if not content.startswith(PICKLE_MARKS):
+    if not content.startswith(PICKLE_MARKS) or content[8:9] == b"{":  # the length of safetensors' header may begin alike
         return tensors_of(content)
     if not allow_pickle:
         rule = "safetensors, for a pickle may run any program when it is read (allow_pickle=true takes its tensors)"
         raise ValueError(f"`checkpoint` must hold {rule}, got the pickle {path}")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle raise whatever the bytes make them raise
         raise ValueError(f"`checkpoint` must hold a pickled state_dict of tensors, got {path}: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasjac.branches.ours import blocks_of, gated
+from nasjac.facts import branch_energies
 from nasjac.images import begins_stage
 from nasjac.pruning import CRITERIA as ORDERS
 from nasjac.pruning import keep_set
@@ -103,6 +104,13 @@ def _gate(spec: Spec, number: int, name: str, tensor: Tensor) -> Tensor:
     """A pruned block that stays has the gates of one."""
     value = getattr(spec.blocks[number], name) if name in ("skip", "scale") else None
     return tensor.clone() if value is None else torch.tensor(float(value), dtype=tensor.dtype)
+
+
+def expected_energies(spec: Spec) -> Array:
+    """[L] E‖J_F‖_F² / N at initialization of every block of a canonical spec; 0 where the branch is pruned."""
+    found = np.zeros(len(spec.blocks))
+    found[[n for n, block in enumerate(spec.blocks) if block.keep]] = branch_energies(spec)
+    return found
 
 
 def taylor_values(network: nn.Module, inputs: Tensor, labels: Tensor) -> Array:

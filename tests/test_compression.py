@@ -39,7 +39,9 @@ def test_a_removed_branch_is_a_shut_gate(name: str) -> None:
             torch.testing.assert_close(smaller(inputs), network(inputs), rtol=1e-5, atol=1e-5)
         before, after = facts([spec])[0], facts([found.spec])[0]
         assert (after.params < before.params and after.flops < before.flops) == bool(gone)
-        assert sum(t.numel() for t in found.state.values()) < sum(t.numel() for t in network.state_dict().values()) or not gone
+        assert (
+            sum(t.numel() for t in found.state.values()) < sum(t.numel() for t in network.state_dict().values()) or not gone
+        )
         assert found.spec.canonical == found.spec and len(found.kept) == len(there) - len(gone)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nasjac.jacobian import PROBES
-from nasjac.meanfield import Columns, expected_norms, fluctuations
+from nasjac.meanfield import Columns, expected_norms, fluctuations, growth
 from nasjac.meanfield.attention import linear_attention_norm
 from nasjac.meanfield.critical import annealed_density, critical_densities, critical_point, power_law, quenched_density
 from nasjac.meanfield.fluctuations import vector_log_norm
@@ -134,6 +134,10 @@ def growing_densenet() -> list[float]:
     return [math.exp(found.raw[-1]), math.exp(found.per_unit[-1])]
 
 
+def growth_rules() -> list[float | None]:
+    return [growth.worst_case_count(0.05, 2.0), growth.rms_count(0.05, 2.0), growth.edge(0.5), growth.edge_time(2.0)]
+
+
 COMPUTED: dict[str, Callable[[], Sequence[float | None]]] = {
     "moments_at_one": moments_at_one,
     "gelu_critical_point": gelu_critical_point,
@@ -155,6 +159,7 @@ COMPUTED: dict[str, Callable[[], Sequence[float | None]]] = {
     "token_gram": token_gram,
     "densenet": growing_densenet,
     "zero_padded_convolution": lambda: [math.exp(zero_padded_conv(5, 5, 3).log_energy[-1])],
+    "growth_rules": growth_rules,
 }
 
 

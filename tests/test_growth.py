@@ -30,14 +30,22 @@ SPECS = {
     "no norm": Spec(16, (Block(),) * 3, branch="one_matrix"),
     "norm on the branch": Spec(16, (Block(),) * 3, placement="res_post", norm="rmsnorm"),
     "decoder": Spec(
-        16, (Block(op="attention"), Block()) * 2, kind="transformer_lm", context=6, heads=2, positions="rotary", placement="pre"
+        16,
+        (Block(op="attention"), Block()) * 2,
+        kind="transformer_lm",
+        context=6,
+        heads=2,
+        positions="rotary",
+        placement="pre",
     ),
     "empty": Spec(16, ()),
     **{
         f"resnet {norm} {order} {op}": Spec(
             8, tuple(Block(op=op, stage=n // 2) for n in range(4)), norm=norm, order=order, **SHAPE
         )
-        for norm, order, op in itertools.product(("batchnorm", "groupnorm", "none"), ("post", "pre"), ("basic", "bottleneck"))
+        for norm, order, op in itertools.product(
+            ("batchnorm", "groupnorm", "none"), ("post", "pre"), ("basic", "bottleneck")
+        )
     },
 }
 IDENTITIES = [name for name, is_identity in INITS.items() if is_identity]

@@ -13,7 +13,10 @@ def found(matrices: Tensor, rel_error: float = 0.01, seed: int = 0) -> Spectral:
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(len(matrices), matrices.shape[2], dtype=matrices.dtype, generator=generator)
     return spectral_norms(
-        lambda v: torch.einsum("bmn,bn->bm", matrices, v), lambda u: torch.einsum("bmn,bm->bn", matrices, u), start, rel_error
+        lambda v: torch.einsum("bmn,bn->bm", matrices, v),
+        lambda u: torch.einsum("bmn,bm->bn", matrices, u),
+        start,
+        rel_error,
     )
 
 

@@ -60,7 +60,7 @@ class Options:
     batch: int = 64
     learning_rate: float = 3e-3
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
-    gains: list[float] = field(default_factory=lambda: [0.02, 0.035, 0.06, 0.1, 0.18, 0.3, 0.55, 1.0])
+    gains: list[float] = field(default_factory=lambda: [0.035, 0.06, 0.1, 0.18, 0.3, 0.55, 1.0])
     most: int = 1024
     tau: float = 2.0
     loss_factor: float = 2.0
@@ -289,6 +289,9 @@ def _bounds(axes: Axes, options: Options, rows: Sequence[Mapping[str, Any]]) -> 
     axes.set(
         xscale="log", yscale="log", xlabel=r"$\epsilon_{rms}$ of a new block at the data", ylabel="new blocks in a row"
     )
+    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if min(x) / 1.2 < tick < 1.2 * max(x)]
+    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
     axes.set_title("What the rules allow, and where random blocks break a trained network", fontsize=10, loc="left")
 
 

@@ -17,9 +17,19 @@ from torch import Generator, Tensor, nn
 from nasjac import checkpoint
 from nasjac.branches import Norms, norms
 from nasjac.branches.ours import blocks_of, branch_norms, bypassed, gated, measurable, stream
-from nasjac.compression import CRITERIA, Array, Pruned, branches, check_prunable, chosen, prune, taylor_values
+from nasjac.compression import (
+    CRITERIA,
+    Array,
+    Pruned,
+    branches,
+    check_prunable,
+    chosen,
+    expected_energies,
+    prune,
+    taylor_values,
+)
 from nasjac.datasets import Data, check_kind
-from nasjac.facts import branch_energies, facts
+from nasjac.facts import facts
 from nasjac.images import begins_stage
 from nasjac.jacobian import on_sphere
 from nasjac.networks import build
@@ -206,7 +216,7 @@ def _values(old: Trained, options: PruneOptions, whole: Chain) -> Array:
     """The criterion's value of each branch that can go."""
     there = branches(old.spec)
     if options.criterion == "lowest_energy":
-        return np.asarray(branch_energies(old.spec))[there]
+        return expected_energies(old.spec)[there]
     if options.criterion == "measured_energy":
         return whole.energy[there]
     if options.criterion == "output_damage":
@@ -222,7 +232,7 @@ def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
 def _expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
     """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
     known = [facts([spec])[0] for spec in (old, new)]
-    chi = np.asarray(branch_energies(old))
+    chi = expected_energies(old)
     skip = np.array([block.skip for block in old.blocks])
     return {
         "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
