@@ -44,8 +44,8 @@ def check_prunable(spec: Spec) -> None:
     """ValueError of a DenseNet, whose later blocks take every branch for an input of theirs."""
     if spec.kind == "densenet":
         raise ValueError(
-            "`checkpoint` must be of residual blocks x + F(x) to prune; in a densenet later blocks take what a branch makes "
-            "for channels"
+            "`checkpoint` must be of residual blocks x + F(x) to prune; what the branches of a densenet make are "
+            "channels of all later blocks"
         )
 
 

@@ -168,6 +168,42 @@ def test_leaky_blocks(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "figure.png").stat().st_size > 0
 
 
+def test_growing(tmp_path: Path) -> None:
+    small = ["width=16", "depth=3", "steps=40", "seeds=[0,1]", "gains=[0.1,1.0]", "most=128", "smooth=5"]
+    found = run("011_growing", tmp_path, "out=here", *small)
+    arms = found["arms"]
+    assert isinstance(arms, dict)
+    for name in ("shallow", "zero_last", "rezero"):  # nothing changes at first
+        assert arms[name]["loss_grown"] == arms[name]["loss_before"]
+    assert arms["naive"]["loss_grown"][0] > 2 * arms["small_gain"]["loss_grown"][0]
+    small_blocks = found["bounds"][0]  # type: ignore[index]
+    assert small_blocks["worst_case"] < small_blocks["edge"] < small_blocks["rms"]
+    assert small_blocks["edge"] / 2 < small_blocks["blocks_sigma_beyond_tau"] < small_blocks["edge"] * 2
+    assert len(table(tmp_path / "here" / "table.csv")) == 2 * 7 and len(table(tmp_path / "here" / "bounds.csv")) == 4
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
+def test_pruning_trained(tmp_path: Path) -> None:
+    small = [
+        "width=16",
+        "depth=6",
+        "steps=60",
+        "seeds=[0]",
+        "ratios=[0,0.5]",
+        "fine_tuned=[0.5]",
+        "fine_tune=5",
+        "points=4",
+    ]
+    found = run("012_pruning_trained", tmp_path, "out=here", *small)
+    rows = table(tmp_path / "here" / "table.csv")
+    assert len(rows) == 8 * 2 and {row["kept"] for row in rows} == {"6", "3"}
+    whole = found["whole"]
+    assert isinstance(whole, dict)
+    assert all(float(row["effective_depth"]) < whole["effective_depth"][0] for row in rows if row["ratio"] == "0.5")
+    assert all(bool(row["fine_tuned"]) == (row["ratio"] == "0.5") for row in rows)
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
 def test_every_experiment_is_a_folder_with_its_story() -> None:
     for folder in EXPERIMENTS.iterdir():
         assert (folder / "README.md").read_text().startswith("# ")

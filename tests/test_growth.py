@@ -158,7 +158,7 @@ def test_bad_values_are_named() -> None:
     network, _, size = made(SPECS["no norm"])
     with pytest.raises(ValueError, match=r"`after` must hold numbers of blocks in 0 ... 3, got 4"):
         grow(SPECS["no norm"], network.state_dict(), [4], Beginning(), size, 5)
-    with pytest.raises(ValueError, match="`init` must be one of zero_last, .* got 'noise'"):
+    with pytest.raises(ValueError, match=r"`init` must be one of zero_last, .* got 'noise'"):
         Beginning("noise")
     with pytest.raises(ValueError, match=r"`gain` must be a finite number greater than 0, got 0"):
         Beginning("copy", 0)
@@ -207,7 +207,7 @@ def test_sharp_edge_of_sampled_products() -> None:
 def test_bad_rules_are_named() -> None:
     with pytest.raises(ValueError, match="`epsilon_spectral` must be a finite number of at least 0, got -1"):
         worst_case_count(-1, 2)
-    with pytest.raises(ValueError, match="`epsilon_rms` must be .* got inf"):
+    with pytest.raises(ValueError, match=r"`epsilon_rms` must be .* got inf"):
         rms_count(math.inf, 2)
     with pytest.raises(ValueError, match=r"`budget.tau` must be a finite number above 1, got 1"):
         edge_count(0.1, 1)

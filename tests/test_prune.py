@@ -13,7 +13,7 @@ from nasjac import Block, Spec, checkpoint
 from nasjac.cli import main
 from nasjac.compression import CRITERIA
 from nasjac.facts import facts
-from tests.test_grow import GPT2, SPECS, VIT, Run, kept, options, run, vit_list
+from tests.test_grow import GPT2, SPECS, VIT, Run, kept, run, vit_list
 
 __all__ = ["run"]
 SMALL = ["points=4", "fine_tune=5", "quiet=true", "format=json"]
@@ -23,7 +23,7 @@ SMALL = ["points=4", "fine_tune=5", "quiet=true", "format=json"]
 def test_a_checkpoint_is_pruned(run: Run, tmp_path: Path, name: str) -> None:
     source = kept(name, tmp_path)
     before = {path.name: path.read_bytes() for path in source.iterdir()}
-    words = ["prune", f"checkpoint={name}", "ratio=0.5", *SMALL, *options(name)]
+    words = ["prune", f"checkpoint={name}", "ratio=0.5", *SMALL]
     code, out, err = run(*words, "save_tuned=tuned")
     assert (code, err) == (0, "")
     found = json.loads(out)

@@ -13,7 +13,7 @@ from nasjac import checkpoint
 from nasjac.cli.foreign import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, option
 from nasjac.console import Console
-from nasjac.datasets import DATASETS, Data
+from nasjac.datasets import DATASETS, Data, Text
 from nasjac.growth import Beginning
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
@@ -78,7 +78,7 @@ def run_prune(config: DictConfig, choices: Choices) -> int:
         raise ValueError("`blocks` and `input` belong to `model`; of a checkpoint or spec ratio= says how many branches go")
     if config.spec is not None:
         spec = _spec(config)
-        data = _data(config, choices, {"kind": spec.kind})
+        data = _data(config, choices, {"spec": spec.content})
         _stands_alone(config, "save_tuned")
         out = _out(config, f"reports/prune/{spec.key}", "pruned")
         return _printed(
@@ -143,14 +143,16 @@ def _folder(config: DictConfig) -> Path:
 
 
 def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> Data:
-    """The dataset asked for; else that of the checkpoint, with its default options, or one of the kind."""
+    """The dataset asked for; else that of the checkpoint or one of the kind, with its default options and its context."""
     if config.dataset is not None:
         loaded: Data = option("dataset", choices, config).load()
         return loaded
     spec = info.get("spec")
-    kind = info.get("kind") or (spec.get("kind") if isinstance(spec, Mapping) else None)
+    kind = spec.get("kind") if isinstance(spec, Mapping) else None
     name = info.get("dataset") or DATASET_OF.get(str(kind), "digits")
     check_choice("dataset", name, DATASETS)
+    if name == "text" and isinstance(spec, Mapping) and "context" in spec:
+        return Text(context=spec["context"]).load()
     return DATASETS[str(name)]().load()
 
 

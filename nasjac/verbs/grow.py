@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from nasjac import checkpoint
@@ -20,7 +19,7 @@ from nasjac.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.spec import Spec
 from nasjac.tables import as_text as as_table
 from nasjac.verbs.bounds import MOST, Allowed, Limits, allowed
-from nasjac.verbs.trained import Trained, check_out, layers, left, outputs, profile, shown, trained, worth
+from nasjac.verbs.trained import Trained, check_out, layers, left, outputs, profile, shown, size, trained, worth
 
 #: new blocks from which it is first told how many there may be
 PILOT = 8
@@ -164,7 +163,7 @@ def _finished(
         **_stream_deviation(found, points, old),
         "accuracy": {when: one["accuracy"] for when, one in accuracy.items()},
         "loss": {when: one["loss"] for when, one in accuracy.items()},
-        "parameters": {"before": _size(old.module), "after": _size(module)},
+        "parameters": {"before": size(old.module), "after": size(module)},
         "new_blocks": list(_rows(found)),
         "profile_before": layers(profiles["before"]),
         "profile_after": layers(profiles["after"]),
@@ -174,10 +173,6 @@ def _finished(
     info = {**old.info, **accuracy["after"], "key": found.grown.spec.key, "grown": {name: summary[name] for name in keep}}
     checkpoint.save(target, found.grown.spec, found.grown.state, info)
     return {**summary, "files": left(target, "growth.json", summary, profiles)}
-
-
-def _size(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _rows(found: Attempt) -> Iterator[dict[str, Any]]:

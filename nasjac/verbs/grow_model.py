@@ -18,8 +18,8 @@ from nasjac.spec import check_choice
 from nasjac.verbs.bounds import MOST, Allowed, Limits, allowed
 from nasjac.verbs.diagnose import Factory, built, own_traceback
 from nasjac.verbs.grow import as_text as grown_text
-from nasjac.verbs.model_blocks import Say, keep, size, spread, watched
-from nasjac.verbs.trained import check_out, layers
+from nasjac.verbs.model_blocks import Say, keep, spread, watched
+from nasjac.verbs.trained import check_out, layers, size
 
 #: how a new block begins, which is a copy of the one before it: its branches' last layers at 0, or scaled by `gain`
 INITS = ("zero_last", "copy")

@@ -100,11 +100,6 @@ def keep(model: nn.Module, out: Path, summary: Mapping[str, Any], name: str) -> 
     checkpoint.place(out, {**files, name: content.encode()})
 
 
-def size(model: nn.Module) -> int:
-    """Its parameters, shared ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def spread(count: int, depth: int) -> list[int]:
     """After which of `depth` blocks (1: after the first) `count` new ones go, evenly."""
     return [(2 * n + 1) * depth // (2 * count) + 1 for n in range(count)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nasjac import checkpoint
-from nasjac.branches import Norms, norms
-from nasjac.branches.ours import blocks_of, branch_norms, bypassed, gated, measurable, stream
+from nasjac.branches.ours import gated
 from nasjac.compression import (
     CRITERIA,
     Array,
@@ -30,19 +28,25 @@ from nasjac.compression import (
 )
 from nasjac.datasets import Data, check_kind
 from nasjac.facts import facts
-from nasjac.images import begins_stage
-from nasjac.jacobian import on_sphere
 from nasjac.networks import build
-from nasjac.networks.modules import Linearized
-from nasjac.paths import count_paths, path_lengths
 from nasjac.spec import Spec, check_choice
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.modules import Modules
 from nasjac.trainers.population import fit
-from nasjac.verbs.trained import COMPARED, Trained, check_out, layers, left, outputs, profile, shown, trained, worth
-
-#: probes of the damage at each point
-PROBES = 32
+from nasjac.verbs.paths import Chain, chain_of, damage, expected
+from nasjac.verbs.trained import (
+    COMPARED,
+    Trained,
+    check_out,
+    layers,
+    left,
+    outputs,
+    profile,
+    shown,
+    size,
+    trained,
+    worth,
+)
 
 Say = Callable[[str], None]
 
@@ -66,30 +70,6 @@ class PruneOptions:
         check_choice("criterion", self.criterion, CRITERIA)
         if self.fine_tune < 0:
             raise ValueError(f"`fine_tune` must be at least 0, got {self.fine_tune!r}")
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A network's blocks as links of gradient paths, at the data.
-
-    `branch` by block its norms; `identity` [L] the energy of what goes beside it; `energy` [L] χ, 0 without a branch
-    """
-
-    branch: Mapping[int, Norms]
-    identity: Array
-    energy: Array
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """Effective depth, number and entropy of paths."""
-        total = self.energy + self.identity
-        lengths = path_lengths(self.energy / np.where(total > 0, total, 1.0))
-        skips, kept = (self.identity > 0).tolist(), [n in self.branch for n in range(len(self.energy))]
-        return {
-            "effective_depth": lengths.effective_depth,
-            "path_count": count_paths(skips, kept),
-            "path_entropy": lengths.entropy,
-        }
 
 
 def prune_checkpoint(
@@ -164,12 +144,12 @@ def _prune(old: Trained, options: PruneOptions, say: Say) -> _Done:
     check_prunable(old.spec)
     points = old.points(options.points)
     say(f"branches of {len(old.spec.blocks)} blocks")
-    whole = _chain(old.spec, old.module, points, options.seed)
+    whole = chain_of(old.spec, old.module, points, options.seed)
     gone = chosen(old.spec, options.ratio, options.criterion, lambda: _values(old, options, whole), options.seed)
     pruned = prune(old.spec, old.module.state_dict(), gone)
     module = build(pruned.spec, *old.sizes)
     module.load_state_dict(pruned.state)
-    rest = _chain(pruned.spec, module.eval(), points, options.seed)
+    rest = chain_of(pruned.spec, module.eval(), points, options.seed)
     say(f"fine-tuning without {len(gone)} branches")
     run = _tuned(module, old.data, options)
     worths = {"before": worth(old.module, old.data), "after": worth(module, old.data)}
@@ -183,12 +163,12 @@ def _prune(old: Trained, options: PruneOptions, say: Say) -> _Done:
         "branches": len(branches(old.spec)),
         "pruned": gone,
         **_both(whole.content, rest.content),
-        "expected": _expected(old.spec, pruned.spec, gone),
-        **_damage(whole, gone, old, module, points, options.seed),
+        "expected": expected(old.spec, pruned.spec, gone),
+        **damage(whole, gone, old, module, points, options.seed),
         "accuracy": {**{when: one["accuracy"] for when, one in worths.items()}, "fine_tuned": run and run.accuracy},
         "loss": {**{when: one["loss"] for when, one in worths.items()}, "fine_tuned": run and run.loss},
         "fine_tune": {"steps": options.fine_tune, "learning_rate": options.learning_rate, "reason": run and run.reason},
-        "parameters": {"before": _size(old.module), "after": _size(module)},
+        "parameters": {"before": size(old.module), "after": size(module)},
         "flops": {"before": facts([old.spec])[0].flops, "after": facts([pruned.spec])[0].flops},
         "gate_difference": _gate_difference(old, module, gone),
         "branch_values": list(_rows(old, whole, gone)),
@@ -197,19 +177,6 @@ def _prune(old: Trained, options: PruneOptions, say: Say) -> _Done:
         "spec": pruned.spec.content,
     }
     return _Done(pruned, summary, worths["after"], run, found)
-
-
-def _chain(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
-    network, generator = measurable(module), Generator().manual_seed(seed)
-    numbers = [n for n, block in enumerate(spec.blocks) if block.keep]
-    found = branch_norms(network, points, numbers, generator, rel_error=None)
-    identity = np.array([float(block.skip) for block in spec.blocks])
-    streams = stream(network, points)
-    for n, block in enumerate(blocks_of(network)):
-        if spec.takes_images and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
-            identity[n] = norms(lambda x, block=block: bypassed(block, x), streams[n], generator, None).energy  # type: ignore[misc]
-    energy = np.array([found[n].energy if n in found else 0.0 for n in range(len(spec.blocks))])
-    return Chain(found, identity, energy)
 
 
 def _values(old: Trained, options: PruneOptions, whole: Chain) -> Array:
@@ -227,54 +194,6 @@ def _values(old: Trained, options: PruneOptions, whole: Chain) -> Array:
 
 def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {"before": before[name], "after": after[name]} for name in before}
-
-
-def _expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
-    """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
-    known = [facts([spec])[0] for spec in (old, new)]
-    chi = expected_energies(old)
-    skip = np.array([block.skip for block in old.blocks])
-    return {
-        "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
-        "damage": _predicted(chi, skip, np.ones_like(skip), gone),
-    }
-
-
-def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) -> float:
-    """∏(s + χ) − ∏_K(s + χ), what is `instead` of a pruned block: the paths through pruned branches, per unit."""
-    factors = identity + energy
-    kept = factors.copy()
-    kept[gone] = instead[gone]
-    return float(factors.prod() - kept.prod())
-
-
-def _damage(
-    whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
-) -> dict[str, float | None]:
-    """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
-    changing = {n for n in gone if old.spec.takes_images and begins_stage(old.spec.blocks, n)}
-    instead = np.array([whole.identity[n] if n in changing else 1.0 for n in range(len(whole.energy))])
-    before, after = measurable(old.module), measurable(module)
-    start = stream(before, points)[0]
-    generator = Generator().manual_seed(seed)
-    probes = on_sphere(torch.randn(len(start), PROBES, start[0].numel(), dtype=start.dtype, generator=generator))
-    pushed = [_pushed(network, start, probes) for network in (before, after)]
-    units = pushed[0].shape[-1]
-    lost, energy = ((pushed[0] - pushed[1]).square().sum(-1) / units).mean(0), (pushed[0].square().sum(-1) / units).mean(0)
-    total = float((whole.identity + whole.energy).prod())
-    predicted = _predicted(whole.energy, whole.identity, instead, gone)
-    return {
-        "predicted_damage": predicted,
-        "measured_damage": float(lost.mean()),
-        "measured_damage_error": float(lost.std() / math.sqrt(PROBES)),
-        "predicted_relative_damage": predicted / total if total else None,
-        "measured_relative_damage": float(lost.mean() / energy.mean()) if energy.any() else None,
-    }
-
-
-def _pushed(network: nn.Module, start: Tensor, probes: Tensor) -> Tensor:
-    blocks = blocks_of(network)
-    return Linearized(nn.Sequential(*blocks), start).push(probes) if blocks else probes
 
 
 def _tuned(module: nn.Module, data: Data, options: PruneOptions) -> Run | None:
@@ -307,10 +226,6 @@ def _rows(old: Trained, whole: Chain, gone: list[int]) -> Iterator[dict[str, Any
             "frobenius_norm": found.frobenius,
             "frobenius_error": found.frobenius_error,
         }
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def spec_from(path: Path) -> Spec:

@@ -23,10 +23,11 @@ from nasjac.paths import count_paths, energy_shares, path_lengths
 from nasjac.pruning import keep_set
 from nasjac.spec import check_choice
 from nasjac.verbs.diagnose import Factory, built, own_traceback
-from nasjac.verbs.model_blocks import Say, Watched, keep, size, watched
-from nasjac.verbs.prune import PROBES, PruneOptions
+from nasjac.verbs.model_blocks import Say, Watched, keep, watched
+from nasjac.verbs.paths import PROBES
+from nasjac.verbs.prune import PruneOptions
 from nasjac.verbs.prune import as_text as pruned_text
-from nasjac.verbs.trained import check_out, layers
+from nasjac.verbs.trained import check_out, layers, size
 
 
 def prune_model(

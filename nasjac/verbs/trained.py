@@ -63,6 +63,11 @@ def check_out(out: str | Path) -> Path:
     return Path(out)
 
 
+def size(module: nn.Module) -> int:
+    """Its parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 @torch.no_grad()
 def worth(module: nn.Module, data: Data) -> dict[str, float]:
     """Accuracy and loss on the validation split."""

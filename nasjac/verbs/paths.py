@@ -1,0 +1,115 @@
+"""Gradient paths of a network at its data, before and after pruning: depth, number, entropy, and damage to the Jacobian.
+
+Letters: L blocks, N units of h_L.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from nasjac.branches import Norms, norms
+from nasjac.branches.ours import blocks_of, branch_norms, bypassed, measurable, stream
+from nasjac.compression import Array, expected_energies
+from nasjac.facts import facts
+from nasjac.images import begins_stage
+from nasjac.jacobian import on_sphere
+from nasjac.networks.modules import Linearized
+from nasjac.paths import count_paths, path_lengths
+from nasjac.spec import Spec
+from nasjac.verbs.trained import Trained
+
+#: probes of the damage at each point
+PROBES = 32
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network's blocks as links of gradient paths, at the data.
+
+    `branch` by block its norms; `identity` [L] the energy of what goes beside it; `energy` [L] χ, 0 without a branch
+    """
+
+    branch: Mapping[int, Norms]
+    identity: Array
+    energy: Array
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Effective depth, number and entropy of paths."""
+        total = self.energy + self.identity
+        lengths = path_lengths(self.energy / np.where(total > 0, total, 1.0))
+        skips, kept = (self.identity > 0).tolist(), [n in self.branch for n in range(len(self.energy))]
+        return {
+            "effective_depth": lengths.effective_depth,
+            "path_count": count_paths(skips, kept),
+            "path_entropy": lengths.entropy,
+        }
+
+
+def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
+    """The chain of a canonical spec's network at the points."""
+    network, generator = measurable(module), Generator().manual_seed(seed)
+    numbers = [n for n, block in enumerate(spec.blocks) if block.keep]
+    found = branch_norms(network, points, numbers, generator, rel_error=None)
+    identity = np.array([float(block.skip) for block in spec.blocks])
+    streams = stream(network, points)
+    for n, block in enumerate(blocks_of(network)):
+        if spec.takes_images and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
+            identity[n] = norms(lambda x, block=block: bypassed(block, x), streams[n], generator, None).energy  # type: ignore[misc]
+    energy = np.array([found[n].energy if n in found else 0.0 for n in range(len(spec.blocks))])
+    return Chain(found, identity, energy)
+
+
+def expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
+    """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
+    known = [facts([spec])[0] for spec in (old, new)]
+    chi = expected_energies(old)
+    skip = np.array([block.skip for block in old.blocks])
+    return {
+        "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
+        "damage": _predicted(chi, skip, np.ones_like(skip), gone),
+    }
+
+
+def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) -> float:
+    """∏(s + χ) − ∏_K(s + χ), what is `instead` of a pruned block: the paths through pruned branches, per unit."""
+    factors = identity + energy
+    kept = factors.copy()
+    kept[gone] = instead[gone]
+    return float(factors.prod() - kept.prod())
+
+
+def damage(
+    whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
+) -> dict[str, float | None]:
+    """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
+    changing = {n for n in gone if old.spec.takes_images and begins_stage(old.spec.blocks, n)}
+    instead = np.array([whole.identity[n] if n in changing else 1.0 for n in range(len(whole.energy))])
+    before, after = measurable(old.module), measurable(module)
+    start = stream(before, points)[0]
+    generator = Generator().manual_seed(seed)
+    probes = on_sphere(torch.randn(len(start), PROBES, start[0].numel(), dtype=start.dtype, generator=generator))
+    pushed = [_pushed(network, start, probes) for network in (before, after)]
+    units = pushed[0].shape[-1]
+    lost, energy = ((pushed[0] - pushed[1]).square().sum(-1) / units).mean(0), (pushed[0].square().sum(-1) / units).mean(0)
+    total = float((whole.identity + whole.energy).prod())
+    predicted = _predicted(whole.energy, whole.identity, instead, gone)
+    return {
+        "predicted_damage": predicted,
+        "measured_damage": float(lost.mean()),
+        "measured_damage_error": float(lost.std() / math.sqrt(PROBES)),
+        "predicted_relative_damage": predicted / total if total else None,
+        "measured_relative_damage": float(lost.mean() / energy.mean()) if energy.any() else None,
+    }
+
+
+def _pushed(network: nn.Module, start: Tensor, probes: Tensor) -> Tensor:
+    blocks = blocks_of(network)
+    return Linearized(nn.Sequential(*blocks), start).push(probes) if blocks else probes
