@@ -77,6 +77,22 @@ def test_damage_is_what_the_paths_predict_behind_the_last_branches(run: Run, tmp
     assert sum(ratios) / 4 == pytest.approx(1, abs=0.1)
 
 
+def test_a_branch_without_a_skip_gives_way_to_the_identity(run: Run, tmp_path: Path) -> None:
+    """F and the identity have nothing in common, so that both of their energies are lost, not the difference."""
+    spec = Spec(64, (Block(), Block(skip=0.0), Block()))
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    found = []
+    for seed in range(4):
+        words = ["prune", "spec=spec.json", "ratio=0.7", "criterion=last", f"seed={seed}", f"out=out{seed}", "points=16"]
+        code, out, _ = run(*words, "fine_tune=0", "quiet=true", "format=json")
+        assert code == 0
+        found.append(json.loads(out))
+    assert found[0]["pruned"] == [1, 2] and found[0]["expected"]["damage"] == pytest.approx(1.5 * (0.5 * 1.5 + 1))
+    assert found[0]["path_count"] == {"before": 4, "after": 2}
+    ratios = [one["measured_damage"] / one["predicted_damage"] for one in found]
+    assert sum(ratios) / 4 == pytest.approx(1, abs=0.1)
+
+
 def test_an_architecture_without_weights(run: Run, tmp_path: Path) -> None:
     path = kept("resnet", tmp_path) / "spec.json"
     code, out, _ = run("prune", f"spec={path}", "ratio=0.4", "out=smaller", *SMALL)

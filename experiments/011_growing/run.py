@@ -205,9 +205,14 @@ def main(options: Any, folder: Path) -> Mapping[str, Any]:
     rows = list(bounds(data, shallow, options))
     write_csv(folder / "table.csv", [line.row for line in lines])
     curves = [
-        {"arm": line.row["arm"], "seed": line.row["seed"], "step": step, "loss": loss}
+        {
+            "arm": line.row["arm"],
+            "seed": line.row["seed"],
+            "step": step,
+            "loss": float(np.mean(line.losses[step : step + 10])),
+        }
         for line in lines
-        for step, loss in enumerate(line.losses)
+        for step in range(0, len(line.losses), 10)
     ]
     write_csv(folder / "curves.csv", curves)
     write_csv(folder / "bounds.csv", rows)

@@ -79,11 +79,13 @@ def expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
 
 
 def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) -> float:
-    """∏(s + χ) − ∏_K(s + χ), what is `instead` of a pruned block: the paths through pruned branches, per unit."""
-    factors = identity + energy
-    kept = factors.copy()
-    kept[gone] = instead[gone]
-    return float(factors.prod() - kept.prod())
+    """E‖J − J_K‖² / N by the paths through pruned branches: ∏(s + χ) − ∏_K(s + χ) where every pruned block had its skip.
+
+    In general ∏_K(s + χ) times ∏(s + χ) + ∏ i − 2 ∏ s over the pruned blocks, of which i is `instead` left.
+    """
+    kept = np.delete(identity + energy, gone).prod()
+    lost = (identity + energy)[gone].prod() + instead[gone].prod() - 2 * identity[gone].prod()
+    return float(kept * lost)
 
 
 def damage(
