@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,16 +31,22 @@ PICKLE_MARKS = (b"PK\x03\x04", b"\x80")
 LISTED = 3
 
 
-def save(folder: str | Path, spec: Spec, state: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+def save(
+    folder: str | Path,
+    spec: Spec,
+    state: Mapping[str, Tensor],
+    info: Mapping[str, Any],
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
     """Write the checkpoint, whole or not at all. `info` is JSON with at least the module's `inputs` and `outputs`.
 
-    ValueError: there is something at `folder` already, or it cannot be written.
+    `beside` are further files of the folder. ValueError: there is something at `folder` already, or it cannot be written.
     """
     target = Path(folder)
     check_free(target)
     content = json.dumps({**info, "spec": json.loads(spec.to_json())}, indent=2, allow_nan=False) + "\n"
     tensors = bytes_of({name: tensor.contiguous() for name, tensor in state.items()})
-    place(target, {MODEL: tensors, SPEC: content.encode()})
+    place(target, {MODEL: tensors, SPEC: content.encode(), **beside})
 
 
 def place(folder: str | Path, files: Mapping[str, bytes]) -> None:

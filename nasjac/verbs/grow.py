@@ -19,7 +19,7 @@ from nasjac.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.spec import Spec
 from nasjac.tables import as_text as as_table
 from nasjac.verbs.bounds import MOST, Allowed, Limits, allowed
-from nasjac.verbs.trained import Trained, check_out, layers, left, outputs, profile, shown, size, trained, worth
+from nasjac.verbs.trained import Trained, beside, check_out, layers, outputs, profile, shown, size, trained, worth
 
 #: new blocks from which it is first told how many there may be
 PILOT = 8
@@ -171,8 +171,9 @@ def _finished(
     }
     keep = ("checkpoint", "init", "gain", "seed", "blocks", "tau", "rule", "epsilon_spectral", "epsilon_rms", "deviation")
     info = {**old.info, **accuracy["after"], "key": found.grown.spec.key, "grown": {name: summary[name] for name in keep}}
-    checkpoint.save(target, found.grown.spec, found.grown.state, info)
-    return {**summary, "files": left(target, "growth.json", summary, profiles)}
+    files = beside("growth.json", summary, profiles)
+    checkpoint.save(target, found.grown.spec, found.grown.state, info, files)
+    return {**summary, "files": [str(target / name) for name in files]}
 
 
 def _rows(found: Attempt) -> Iterator[dict[str, Any]]:

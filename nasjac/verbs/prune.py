@@ -37,9 +37,9 @@ from nasjac.verbs.paths import Chain, chain_of, damage, expected
 from nasjac.verbs.trained import (
     COMPARED,
     Trained,
+    beside,
     check_out,
     layers,
-    left,
     outputs,
     profile,
     shown,
@@ -94,11 +94,12 @@ def prune_checkpoint(
     summary = {"checkpoint": str(folder), "spec_file": None, "out": str(target), **done.summary}
     note = {name: summary[name] for name in ("checkpoint", "criterion", "ratio", "seed", "pruned")}
     info = {**old.info, **done.worth, "key": done.pruned.spec.key, "pruned": note}
-    checkpoint.save(target, done.pruned.spec, done.pruned.state, info)
+    files = beside("pruning.json", summary, done.profiles)
+    checkpoint.save(target, done.pruned.spec, done.pruned.state, info, files)
     if tuned is not None and done.run is not None and done.run.state:
         figures = {"accuracy": done.run.accuracy, "loss": done.run.loss}
         checkpoint.save(tuned, done.pruned.spec, done.run.state, {**info, **figures, "fine_tuned": options.fine_tune})
-    return {**summary, "files": left(target, "pruning.json", summary, done.profiles)}
+    return {**summary, "files": [str(target / name) for name in files]}
 
 
 def prune_spec(
@@ -117,8 +118,9 @@ def prune_spec(
     done = _prune(Trained(spec.canonical, network, sizes, data), options, say)
     summary = {"checkpoint": None, "spec_file": source, "out": str(target), **done.summary}
     content = {**sizes, "key": done.pruned.spec.key, "spec": done.pruned.spec.content}
-    checkpoint.place(target, {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode()})
-    return {**summary, "files": left(target, "pruning.json", summary, done.profiles)}
+    files = beside("pruning.json", summary, done.profiles)
+    checkpoint.place(target, {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode(), **files})
+    return {**summary, "files": [str(target / name) for name in files]}
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,17 +101,15 @@ def layers(found: Diagnosis | None) -> list[dict[str, Any]]:
     return summary_of("", found)["layers"] if found else []
 
 
-def left(out: Path, name: str, summary: Mapping[str, Any], lines: Mapping[str, Diagnosis | None]) -> list[str]:
-    """Write the summary beside the checkpoint in `out`, and draw the profiles; the names of the files."""
-    files = [out / f"profile.{suffix}" for suffix in ("png", "svg")]
-    drawn = {line: found for line, found in lines.items() if found}
-    try:
-        if drawn:
-            profiles.draw(drawn, files)
-        (out / name).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
-    return [str(path) for path in (out / name, *(files if drawn else []))]
+def beside(name: str, summary: Mapping[str, Any], lines: Mapping[str, Diagnosis | None]) -> dict[str, bytes]:
+    """The files beside a checkpoint: the summary as JSON, and the profiles drawn."""
+    files = {name: (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode()}
+    if drawn := {line: found for line, found in lines.items() if found}:
+        with tempfile.TemporaryDirectory() as folder:
+            figures = [Path(folder) / f"profile.{suffix}" for suffix in ("png", "svg")]
+            profiles.draw(drawn, figures)
+            files |= {figure.name: figure.read_bytes() for figure in figures}
+    return files
 
 
 def shown(rows: Sequence[tuple[str, Any]]) -> str:
