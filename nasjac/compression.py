@@ -47,6 +47,8 @@ def check_prunable(spec: Spec) -> None:
             "`checkpoint` must be of residual blocks x + F(x) to prune; what the branches of a densenet make are "
             "channels of all later blocks"
         )
+    if spec.canonical.block == "implicit":
+        raise ValueError("`checkpoint` must be of explicit or leaky blocks to prune, got implicit ones")
 
 
 def branches(spec: Spec) -> list[int]:
@@ -55,7 +57,7 @@ def branches(spec: Spec) -> list[int]:
     Not one without a skip where the shape changes: no shortcut is there to stand for it.
     """
     blocks = spec.canonical.blocks
-    changing = {n for n in range(len(blocks)) if spec.takes_images and begins_stage(blocks, n)}
+    changing = {n for n in range(len(blocks)) if spec.convolves and begins_stage(blocks, n)}
     return [n for n, block in enumerate(blocks) if block.keep and (n not in changing or block.skip > 0)]
 
 
@@ -86,7 +88,7 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
         raise ValueError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
     marked = replace(old, blocks=tuple(replace(b, keep=b.keep and n not in gone) for n, b in enumerate(old.blocks)))
     smaller = marked.canonical
-    lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.takes_images and begins_stage(old.blocks, n))]
+    lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.convolves and begins_stage(old.blocks, n))]
     assert len(lasting) == len(smaller.blocks)
     renamed = {str(before): after for after, before in enumerate(lasting)}
     kept = {}
@@ -102,8 +104,10 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
 
 def _gate(spec: Spec, number: int, name: str, tensor: Tensor) -> Tensor:
     """A pruned block that stays has the gates of one."""
-    value = getattr(spec.blocks[number], name) if name in ("skip", "scale") else None
-    return tensor.clone() if value is None else torch.tensor(float(value), dtype=tensor.dtype)
+    block = spec.blocks[number]
+    if block.keep or name not in ("skip", "scale"):
+        return tensor.clone()
+    return torch.tensor(float(getattr(block, name)), dtype=tensor.dtype)
 
 
 def expected_energies(spec: Spec) -> Array:

@@ -24,14 +24,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nasjac.images import begins_stage
 from nasjac.networks import build
 from nasjac.placement import PLACEMENTS
-from nasjac.spec import Block, Spec, check_choice
+from nasjac.spec import TRANSFORMERS, Block, Spec, check_choice
 
 State = Mapping[str, Tensor]
 
 #: how a new block begins, and whether it is the identity then
 INITS = {"zero_last": True, "skipinit": True, "rezero": True, "small_gain": False, "copy": False}
 #: residual branches of a layer
-LAYER = {"transformer_lm": 2}
+LAYER = dict.fromkeys(TRANSFORMERS, 2)
 CALIBRATION_BATCH = 256
 
 
@@ -75,11 +75,13 @@ def check_growable(spec: Spec) -> None:
         raise ValueError(
             "`checkpoint` must be of residual blocks x + F(x), which keep the shape, to grow; a densenet's blocks change it"
         )
+    if spec.canonical.block != "explicit":
+        raise ValueError(f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {spec.block} ones")
 
 
 def identity_fault(spec: Spec) -> str | None:
     """Why no new block of this kind of network is the identity, whatever its branch is; None where one may be."""
-    if PLACEMENTS[spec.placement].on_sum and not spec.takes_images:
+    if PLACEMENTS[spec.placement].on_sum and not spec.convolves:
         return f"`placement` {spec.placement} ends a block with a norm of the sum"
     if spec.kind == "resnet" and spec.order == "post" and spec.activation not in ("relu", "linear"):
         return f"`order` post ends a block with the activation {spec.activation}, which changes what it is given"
@@ -132,7 +134,7 @@ def grow(spec: Spec, state: State, places: Sequence[int], beginning: Beginning, 
 @torch.no_grad()
 def calibrated(grown: Grown, data: Tensor) -> Grown:
     """With the running statistics of new BatchNorms taken from `data`; the grown network itself where it has none."""
-    if not grown.spec.takes_images or grown.spec.norm != "batchnorm":
+    if not grown.spec.convolves or grown.spec.norm != "batchnorm":
         return grown
     network = grown.module(data[0].numel(), 1 if "readout.bias" not in grown.state else len(grown.state["readout.bias"]))
     network.eval()
@@ -158,7 +160,7 @@ def _order(depth: int, places: Sequence[int]) -> Iterator[tuple[int, int | None]
 
 def _new_op(old: Spec, before: Sequence[Block], place: int) -> str:
     """In a transformer attention and FFN take turns; elsewhere it is that of the block before, or else after."""
-    if old.kind == "transformer_lm":
+    if old.is_transformer:
         return "ffn" if before and before[-1].op == "attention" else "attention"
     near = before[-1] if before else next(iter(old.blocks[place:]), Block(op="ffn"))
     return near.op if old.blocks else {"resnet": "basic"}.get(old.kind, "ffn")
@@ -170,7 +172,7 @@ def _stage(before: Sequence[Block]) -> int:
 
 def _alike(old: Spec, op: str, stage: int) -> list[int]:
     """The old blocks of an op and stage that keep their shape."""
-    changing = {n for n in range(len(old.blocks)) if old.takes_images and begins_stage(old.blocks, n)}
+    changing = {n for n in range(len(old.blocks)) if old.convolves and begins_stage(old.blocks, n)}
     there = enumerate(old.blocks)
     return [n for n, block in there if block.keep and n not in changing and (block.op, block.stage) == (op, stage)]
 
@@ -200,7 +202,7 @@ def _new_block(old: Spec, before: Sequence[Block], place: int, neighbour: int | 
 
 @torch.no_grad()
 def _zero_last(spec: Spec, block: nn.Module) -> None:
-    if spec.takes_images:
+    if spec.convolves:
         normed = spec.order == "post" and spec.norm != "none"
         branch = block.get_submodule("branch")
         last = branch.get_submodule("norms" if normed else "convs")[-1]  # type: ignore[index]

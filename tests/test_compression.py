@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ from nasjac.growth import Beginning, grow
 from tests.test_growth import SPECS, made
 
 TRAINED = [name for name in SPECS if name != "empty"]
+LEAKY = {
+    "leaky": Spec(16, (Block(),) * 3, block="leaky", step=0.5, leak=0.6),
+    "leaky resnet": replace(SPECS["resnet groupnorm pre basic"], block="leaky", step=0.5, leak=0.6),
+}
 
 
 def module(spec: Spec, state: dict[str, torch.Tensor], size: int) -> nn.Module:
@@ -26,9 +31,9 @@ def module(spec: Spec, state: dict[str, torch.Tensor], size: int) -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, *LEAKY])
 def test_a_removed_branch_is_a_shut_gate(name: str) -> None:
-    spec = SPECS[name]
+    spec = (SPECS | LEAKY)[name]
     network, inputs, size = made(spec)
     there = branches(spec)
     for gone in ([], there[:1], there[1:]):
@@ -119,3 +124,9 @@ def test_what_cannot_be_pruned_is_named() -> None:
     dense = Spec(8, (Block(op="dense"),), kind="densenet", shape=(1, 6, 6), growth=4, norm="none")
     with pytest.raises(ValueError, match="densenet"):
         prune(dense, build(dense, 36, 5).state_dict(), [0])
+
+
+def test_implicit_blocks_are_not_pruned() -> None:
+    spec = Spec(16, (Block(),) * 3, block="implicit", step=0.5, leak=0.5)
+    with pytest.raises(ValueError, match="`checkpoint` must be of explicit or leaky blocks"):
+        prune(spec, build(spec, 9, 5).state_dict(), [1])

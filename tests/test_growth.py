@@ -38,6 +38,8 @@ SPECS = {
         positions="rotary",
         placement="pre",
     ),
+    "encoder": Spec(16, (Block(op="attention"), Block()) * 2, "vit", placement="pre", context=9, shape=(1, 6, 6), patch=2),
+    "steps": Spec(16, (Block(),) * 3, step=0.5),
     "empty": Spec(16, ()),
     **{
         f"resnet {norm} {order} {op}": Spec(
@@ -240,3 +242,10 @@ def test_small_gain_deviates_as_stated() -> None:
 def test_the_measured_sum_is_the_log_of_the_bound() -> None:
     assert math.exp(measured_sum([0.1, 0.2])) == pytest.approx(1.1 * 1.2)
     assert deviation_bound([0.1, 0.2]) == pytest.approx(1.1 * 1.2 - 1)
+
+
+@pytest.mark.parametrize("block", ["leaky", "implicit"])
+def test_what_is_no_sum_of_identity_and_branch_does_not_grow(block: str) -> None:
+    spec = Spec(16, (Block(),) * 3, block=block, step=0.5, leak=0.5)
+    with pytest.raises(ValueError, match=f"`checkpoint` must be of explicit blocks.*got {block} ones"):
+        grow(spec, build(spec, 9, 5).state_dict(), [1], Beginning(), 9, 5)

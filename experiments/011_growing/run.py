@@ -29,7 +29,7 @@ from nasjac.datasets import Data, Digits
 from nasjac.growth import Beginning, grow, spread
 from nasjac.lanczos import spectral_norms
 from nasjac.meanfield.growth import rules
-from nasjac.networks.modules import Linearized
+from nasjac.networks.linearized import Linearized
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.tables import write_csv
 
@@ -152,7 +152,7 @@ def largest(blocks: nn.Module, x: Tensor, seed: int) -> float:
         Linearized(blocks, x),
         torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(seed)),
     )
-    push, pull = (lambda v: linear.push(v[:, None])[:, 0]), (lambda v: linear.pull(v[:, None])[:, 0])
+    push, pull = (lambda v: linear.push_each(v[:, None])[:, 0]), (lambda v: linear.pull_each(v[:, None])[:, 0])
     return float(spectral_norms(push, pull, start, 0.01).norm.max())
 
 

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from nasjac.jacobian import on_sphere
 from nasjac.lanczos import spectral_norms
-from nasjac.networks.modules import Linearized
+from nasjac.networks.linearized import Linearized
 
 Function = Callable[[Tensor], Tensor]
 
@@ -64,7 +64,7 @@ def norms(function: Function, x: Tensor, generator: Generator, rel_error: float 
     if rel_error is not None:
         start = _normal(points, 1, x, generator)[:, 0]
         spectral = spectral_norms(
-            lambda v: linear.push(v[:, None])[:, 0], lambda v: linear.pull(v[:, None])[:, 0], start, rel_error
+            lambda v: linear.push_each(v[:, None])[:, 0], lambda v: linear.pull_each(v[:, None])[:, 0], start, rel_error
         ).norm
     with torch.no_grad():
         ratio = _size(function(x)) / _size(x)
@@ -76,7 +76,7 @@ def _squared(linear: Linearized, x: Tensor, generator: Generator) -> tuple[Tenso
     found = x.new_zeros(len(x), 0, dtype=torch.float64)
     while True:
         probes = on_sphere(_normal(len(x), max(FIRST, found.shape[1]), x, generator))
-        pushed = linear.push(probes).double().square().sum(-1)
+        pushed = linear.push_each(probes).double().square().sum(-1)
         found = torch.cat([found, pushed], dim=1)
         error = float((found.var(dim=1) / found.shape[1]).sum().sqrt()) / len(x)
         if error <= PRECISE * float(found.mean()) or found.shape[1] >= MOST:

@@ -30,3 +30,17 @@ class Linearized:
     def pull(self, cotangent: Tensor) -> tuple[Tensor, ...]:
         """Jᵀ v."""
         return torch.autograd.grad(self._output, self.inputs, cotangent, retain_graph=True)
+
+    def push_each(self, tangents: Tensor) -> Tensor:
+        """J u [G, V, m] of tangents [G, V, n] of a single input with G rows."""
+        return _each(self.push, tangents, self.inputs[0])
+
+    def pull_each(self, cotangents: Tensor) -> Tensor:
+        """Jᵀ v [G, V, n] of cotangents [G, V, m] of an output with G rows, by a single input."""
+        return _each(lambda v: self.pull(v)[0], cotangents, self.output)
+
+
+def _each(product: Callable[[Tensor], Tensor], vectors: Tensor, like: Tensor) -> Tensor:
+    """One V after the other, in the shape of `like`."""
+    found = [product(vectors[:, number].reshape(like.shape)) for number in range(vectors.shape[1])]
+    return torch.stack([each.reshape(len(vectors), -1) for each in found], dim=1)

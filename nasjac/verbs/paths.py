@@ -20,7 +20,7 @@ from nasjac.compression import Array, expected_energies
 from nasjac.facts import facts
 from nasjac.images import begins_stage
 from nasjac.jacobian import on_sphere
-from nasjac.networks.modules import Linearized
+from nasjac.networks.linearized import Linearized
 from nasjac.paths import count_paths, path_lengths
 from nasjac.spec import Spec
 from nasjac.verbs.trained import Trained
@@ -61,7 +61,7 @@ def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
     identity = np.array([float(block.skip) for block in spec.blocks])
     streams = stream(network, points)
     for n, block in enumerate(blocks_of(network)):
-        if spec.takes_images and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
+        if spec.convolves and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
             identity[n] = norms(lambda x, block=block: bypassed(block, x), streams[n], generator, None).energy  # type: ignore[misc]
     energy = np.array([found[n].energy if n in found else 0.0 for n in range(len(spec.blocks))])
     return Chain(found, identity, energy)
@@ -92,7 +92,7 @@ def damage(
     whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
 ) -> dict[str, float | None]:
     """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
-    changing = {n for n in gone if old.spec.takes_images and begins_stage(old.spec.blocks, n)}
+    changing = {n for n in gone if old.spec.convolves and begins_stage(old.spec.blocks, n)}
     instead = np.array([whole.identity[n] if n in changing else 1.0 for n in range(len(whole.energy))])
     before, after = measurable(old.module), measurable(module)
     start = stream(before, points)[0]
@@ -114,4 +114,4 @@ def damage(
 
 def _pushed(network: nn.Module, start: Tensor, probes: Tensor) -> Tensor:
     blocks = blocks_of(network)
-    return Linearized(nn.Sequential(*blocks), start).push(probes) if blocks else probes
+    return Linearized(nn.Sequential(*blocks), start).push_each(probes) if blocks else probes

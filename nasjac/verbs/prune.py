@@ -112,7 +112,7 @@ def prune_spec(
     target = check_out(out)
     check_kind(data, spec)
     network = build(spec, data.inputs, data.outputs, Generator().manual_seed(options.seed)).eval()
-    if spec.takes_images and spec.norm == "batchnorm":
+    if spec.convolves and spec.norm == "batchnorm":
         _settle(network, data.train_inputs[:COMPARED])
     sizes = {"inputs": data.inputs, "outputs": data.outputs}
     done = _prune(Trained(spec.canonical, network, sizes, data), options, say)

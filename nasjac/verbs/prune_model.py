@@ -18,7 +18,7 @@ from nasjac.branches.theirs import branch_norms, gated
 from nasjac.compression import CRITERIA, VALUES, Array
 from nasjac.foreign.lists import rearranged
 from nasjac.jacobian import on_sphere
-from nasjac.networks.modules import Linearized
+from nasjac.networks.linearized import Linearized
 from nasjac.paths import count_paths, energy_shares, path_lengths
 from nasjac.pruning import keep_set
 from nasjac.spec import check_choice
@@ -123,7 +123,7 @@ def _damage(old: Watched, new: Watched, norms: Sequence[Norms], gone: Sequence[i
     normal = torch.randn(len(start), PROBES, start[0].numel(), dtype=torch.float64, generator=generator)
     probes = on_sphere(normal).to(start)
     with sdpa_kernel(SDPBackend.MATH):
-        before, after = (Linearized(one.chain()[0], start).push(probes).double() for one in (old, new))
+        before, after = (Linearized(one.chain()[0], start).push_each(probes).double() for one in (old, new))
     lost, energy = ((tensor.square().sum(-1) / before.shape[-1]).mean(0) for tensor in (before - after, before))
     whole, left = float(np.prod(1 + chi)), float(np.prod(1 + np.delete(chi, gone)))
     return {
