@@ -15,6 +15,8 @@ from threading import Lock
 import torch
 
 _TURN = Lock()
+#: numbers of a tensor that one thread deals with as fast as several
+SMALL = 2**16
 
 
 @contextmanager
@@ -35,3 +37,17 @@ def workers(device: torch.device) -> Iterator[ThreadPoolExecutor]:
         finally:
             pool.shutdown(cancel_futures=sys.exc_info()[0] is not None)
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread(numbers: int) -> Iterator[None]:
+    """Torch with one thread within the block, where tensors have at most `SMALL` numbers.
+
+    Where another process wants the cores, threads that wait for each other cost far more than such products take.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if numbers <= SMALL else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from nasjac.jacobian import on_sphere
 from nasjac.lanczos import spectral_norms
 from nasjac.networks.linearized import Linearized
+from nasjac.workers import one_thread
 
 Function = Callable[[Tensor], Tensor]
 
@@ -57,6 +58,11 @@ def norms(function: Function, x: Tensor, generator: Generator, rel_error: float 
 
     The spectral norm is from below, to `rel_error` by its residual.
     """
+    with one_thread(x.numel()):
+        return _norms(function, x, generator, rel_error)
+
+
+def _norms(function: Function, x: Tensor, generator: Generator, rel_error: float | None) -> Norms:
     linear = Linearized(function, x)
     points, outputs = len(x), linear.output[0].numel()
     squared, error = _squared(linear, x, generator)
