@@ -17,9 +17,9 @@ All in one run, on the same architectures, for the same quantity, E log of the s
 
 Where fewer draws than the score's least of 16 are as precise as (a), (c) takes so few, and the score's own ratio stands
 beside. The standard error is (a)'s, its root mean square over the architectures, measured by repetition: the spread of the
-whole loop's figure from run to run, and for the engine that over other seeds. Each loop runs with one thread or all, whichever is
-faster for it. (ii) needs Optuna to propose, or a file of proposals that an earlier run with --proposals wrote. The last
-line is one JSON object.
+whole loop's figure from run to run, and for the engine that over other seeds. Each loop runs with one thread or all,
+whichever is faster for it. (ii) needs Optuna to propose, or a file of proposals that an earlier run with --proposals wrote.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
