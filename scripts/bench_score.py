@@ -162,6 +162,9 @@ def compared(
     ]
     for label, value, remark in rows:
         print(f"  {label:36} {1e3 * value:9.2f} ms an architecture  {remark}")
+    print(
+        f"  (a) / (c) {loop / same:.1f}, with the score {loop / (same * own_time / engine):.1f}; (b) / (c) {good_seconds / same:.1f}"
+    )
     if tiled:
         part, whole = shares[FORWARD], shares[INDEPENDENT]
         print(f"  (e) products alone take {part:.0%} of the engine's time ({whole:.0%} of all terms')")
