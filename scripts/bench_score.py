@@ -162,17 +162,16 @@ def compared(
     ]
     for label, value, remark in rows:
         print(f"  {label:36} {1e3 * value:9.2f} ms an architecture  {remark}")
-    print(
-        f"  (a) / (c) {loop / same:.1f}, with the score {loop / (same * own_time / engine):.1f}; (b) / (c) {good_seconds / same:.1f}"
-    )
+    ratios = (loop / same, loop / (same * own_time / engine), good_seconds / same)
+    print("  (a) / (c) {:.1f}, with the score {:.1f}; (b) / (c) {:.1f}".format(*ratios))
     if tiled:
         part, whole = shares[FORWARD], shares[INDEPENDENT]
         print(f"  (e) products alone take {part:.0%} of the engine's time ({whole:.0%} of all terms')")
     print(f"  a population four times as large: {growth / 1024:.0f} MiB more at the peak")
     return {
-        "ratio_to_loop": loop / same,
-        "ratio_to_good_loop": good_seconds / same,
-        "ratio_to_loop_of_score": loop / (same * own_time / engine),
+        "ratio_to_loop": ratios[0],
+        "ratio_to_loop_of_score": ratios[1],
+        "ratio_to_good_loop": ratios[2],
         "share_of_products": shares[FORWARD],
         "architectures_per_second": 1 / engine,
         "standard_error": own,
