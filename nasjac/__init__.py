@@ -4,7 +4,7 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
     0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
     0  workers  whole_files
-    1  spec  measurement  estimators  image_energies
+    1  spec  measurement  estimators  image_energies  decorrelation  strata
     2  networks  facts  ensemble  foreign  dynamics
     3  theory  spaces  samplers  datasets  objectives  store  branches
     4  scores  trainers  checkpoint  growth  compression  study  prescription  reporting  console  tables  interrupts

@@ -56,7 +56,7 @@ def test_a_malformed_string_is_named(text: str) -> None:
 
 
 def test_an_unknown_operation_is_named() -> None:
-    with pytest.raises(ValueError, match="`arch` must have operations among none, .*, got 'conv'"):
+    with pytest.raises(ValueError, match=r"`arch` must have operations among none, .*, got 'conv'"):
         Cell201.from_arch("|conv~0|+|none~0|none~1|+|none~0|none~1|none~2|")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from nasjac.cli.wrong import wrong
 
-HYDRA_VERBS = ("search", "validate", "train", "report", "theory", "prescribe", "diagnose", "grow", "prune")
+HYDRA_VERBS = ("search", "validate", "train", "report", "theory", "prescribe", "diagnose", "grow", "prune", "correlate")
 PLAIN_VERBS = ("query", "show")
 
 HELP = """\
@@ -24,6 +24,7 @@ nasjac: architecture search for residual networks by their Jacobians at initiali
   nasjac diagnose model=pkg.module:make input=4x3x32x32    the layer-by-layer Jacobian of any model
   nasjac grow     checkpoint=DIR blocks=4 | blocks=max     new residual blocks in a trained network, as many as are safe
   nasjac prune    checkpoint=DIR ratio=0.3                 residual branches out of a network, and what that costs
+  nasjac correlate table=TABLE.csv space=nasbench201       what a score is worth on trained architectures
   nasjac query    "SELECT ..." | --study NAME --where ...  ask the results database; --schema lists its columns
   nasjac show     KEY                                      all that is known of one architecture
 

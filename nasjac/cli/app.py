@@ -34,7 +34,7 @@ DATASETS_OF = {"space=transformer_lm": "text"}
 def run_verb(verb: str, words: Sequence[str]) -> int:
     """Run one configured verb, or a sweep of them (-m); returns the exit code."""
     words = _named(verb, list(words))
-    register()
+    register(verb)
     for word in words:
         _register_own(word)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

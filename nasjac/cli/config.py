@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 
 from nasjac.datasets import DATASETS
 from nasjac.objectives import Budget
-from nasjac.scores import SCORES
-from nasjac.spaces import SPACES
+from nasjac.scores import SCORES, TABLE_SCORES
+from nasjac.spaces import SPACES, TABLE_SPACES
 from nasjac.trainers import TRAINERS
 from nasjac.verbs.bounds import Budget as GrowBudget
+from nasjac.verbs.correlate import Options as CorrelateOptions
 from nasjac.verbs.diagnose import Options as DiagnoseOptions
 from nasjac.verbs.prune import PruneOptions
 from nasjac.verbs.search import SearchOptions
@@ -21,6 +22,8 @@ from nasjac.verbs.validate import ValidationOptions
 
 #: option groups whose options are ours: name -> dataclass. Samplers are Optuna's, in conf/sampler/
 GROUPS: dict[str, dict[str, Any]] = {"space": SPACES, "score": SCORES, "dataset": DATASETS, "trainer": TRAINERS}
+#: what a verb has in their place
+GROUPS_OF: dict[str, dict[str, dict[str, Any]]] = {"correlate": {"space": TABLE_SPACES, "score": TABLE_SCORES}}
 
 
 @dataclass
@@ -176,6 +179,22 @@ class PruneConfig(Common):
     out: str | None = None
 
 
+@dataclass
+class CorrelateConfig(Common):
+    """nasjac correlate."""
+
+    table: str = "???"
+    space: Any = None
+    score: Any = None
+    dataset: Any = None
+    target: str | None = CorrelateOptions.target
+    n: int | None = CorrelateOptions.n
+    half: str = CorrelateOptions.half
+    seed: int = CorrelateOptions.seed
+    resamples: int = CorrelateOptions.resamples
+    out: str | None = None
+
+
 SCHEMAS: dict[str, type[Common]] = {
     "search": SearchConfig,
     "validate": ValidateConfig,
@@ -186,15 +205,21 @@ SCHEMAS: dict[str, type[Common]] = {
     "diagnose": DiagnoseConfig,
     "grow": GrowConfig,
     "prune": PruneConfig,
+    "correlate": CorrelateConfig,
 }
 
 
-def register() -> None:
-    """Make the schemas and options known to Hydra."""
+def groups_of(verb: str) -> dict[str, dict[str, Any]]:
+    """The option groups of a verb."""
+    return GROUPS | GROUPS_OF.get(verb, {})
+
+
+def register(verb: str) -> None:
+    """Make a verb's schema and options known to Hydra, in place of another verb's."""
     store = ConfigStore.instance()
-    for verb, schema in SCHEMAS.items():
-        store.store(name=f"{verb}_schema", node=open_node(schema))
-    for group, options in GROUPS.items():
+    store.store(name=f"{verb}_schema", node=open_node(SCHEMAS[verb]))
+    for group, options in groups_of(verb).items():
+        store.repo.pop(group, None)
         for name, option in options.items():
             store.store(group=group, name=name, node=open_node(option))
 

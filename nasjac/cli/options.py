@@ -12,7 +12,7 @@ import optuna
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from nasjac.cli.config import GROUPS
+from nasjac.cli.config import groups_of
 from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
 from nasjac.objectives import Budget
@@ -70,10 +70,10 @@ def stored_search(store: Store, study: str, device: torch.device) -> Search:
     return job
 
 
-def option(group: str, choices: Choices, config: DictConfig) -> Any:
-    """The object that an option group's choice and values stand for."""
+def option(group: str, choices: Choices, config: DictConfig, verb: str = "search") -> Any:
+    """The object that an option group's choice and values stand for, in the groups of a verb."""
     name = choices[group]
-    kind = load(name) if ":" in name else GROUPS[group][name]
+    kind = load(name) if ":" in name else groups_of(verb)[group][name]
     if not is_dataclass(kind):
         return kind
     return _typed(kind if isinstance(kind, type) else type(kind), config[group])

@@ -19,7 +19,8 @@ from nasjac.networks.tabular import Weights
 
 def stem(images: Tensor, weights: Weights, channels: int) -> Tensor:
     """h_0 [B, C, H, W], the same for every cell."""
-    return F.batch_norm(F.conv2d(images, weights("stem.0.weight", (channels, 3, 3, 3)), padding=1), None, None, training=True)
+    weight = weights("stem.0.weight", (channels, 3, 3, 3))
+    return F.batch_norm(F.conv2d(images, weight, padding=1), None, None, training=True)
 
 
 def features(h: Tensor, cells: Sequence[Cell201], weights: Weights, channels: int, repeats: int) -> Tensor:

@@ -32,7 +32,7 @@ def each(x: Tensor, operation: Operation) -> Tensor:
 
 
 def routed(x: Tensor, labels: Sequence[Hashable], operations: Mapping[Hashable, Operation]) -> list[tuple[Tensor, Tensor]]:
-    """(rows [r], output [B, r, C', H', W']) of each operation that some network's label names, applied once to all of these.
+    """(rows [r], output [B, r, C', H', W']) of each operation that some label names, applied once to all of its rows.
 
     A label without an operation stands for zero.
     """

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
+from nasjac.scores.fact import FACTS, Fact
+from nasjac.scores.jacob_cov import JacobCov
+from nasjac.scores.live_decorrelation import LiveDecorrelation
 from nasjac.scores.meanfield import Meanfield
+from nasjac.scores.naswot import Naswot
+from nasjac.scores.synflow import Synflow
+from nasjac.scores.tabular import TableScore
 from nasjac.spec import Spec
 
 
@@ -31,6 +37,15 @@ class Score(Protocol):
 
 
 SCORES: dict[str, type[Score]] = {"apjn": Apjn, "meanfield": Meanfield}
+
+#: scores of `nasjac correlate`: one number each, on tables of trained architectures; facts are instances of one class
+TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {
+    "live_decorrelation": LiveDecorrelation,
+    "synflow": Synflow,
+    "jacob_cov": JacobCov,
+    "naswot": Naswot,
+    **{name: Fact(name) for name in FACTS},
+}
 
 
 def measure(

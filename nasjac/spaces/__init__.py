@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from nasjac.spaces.densenet import DenseNetSpace
+from nasjac.spaces.nasbench201 import NasBench201
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
 from nasjac.spaces.resnet import ResNetSpace
+from nasjac.spaces.spec_table import SpecTable
+from nasjac.spaces.tabular import TableSpace
 from nasjac.spaces.transformer_lm import TransformerLmSpace
 from nasjac.spaces.vit import VitSpace
-from nasjac.spec import Spec
+from nasjac.spec import KINDS, Spec
 
 
 class Trial(Protocol):
@@ -38,4 +41,10 @@ SPACES: dict[str, type[Space]] = {
     "vit": VitSpace,
     "resnet": ResNetSpace,
     "densenet": DenseNetSpace,
+}
+
+#: spaces of `nasjac correlate`: what a table of trained architectures holds
+TABLE_SPACES: dict[str, type[TableSpace] | TableSpace] = {
+    "nasbench201": NasBench201,
+    **{kind: SpecTable(kind) for kind in KINDS},
 }

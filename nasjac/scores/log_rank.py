@@ -1,0 +1,40 @@
+"""Log-ranks: where a value stands in a reference population that is drawn once and never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST = 8
+
+
+class LogRank:
+    """A value's log rank among `reference` values: log of the share that lies below, a tie counted half.
+
+    Linear between the values of the reference, and beyond its ends with the mean slope of the outer quarter of their range, so that a
+    value has one log-rank whatever it is compared with. −∞ stays −∞. ValueError: fewer than 8 values, or all equal.
+    """
+
+    def __init__(self, reference: Sequence[float]) -> None:
+        values, counts = np.unique(np.asarray(reference, dtype=np.float64), return_counts=True)
+        shares = (np.cumsum(counts) - counts / 2 + 0.5) / (counts.sum() + 1)
+        finite = np.isfinite(values)
+        self.values, self.logs = values[finite], np.log(shares[finite])
+        if counts.sum() < LEAST or len(self.values) < 2:
+            rule = f"at least {LEAST} values, not all equal"
+            raise ValueError(f"`reference` must hold {rule}, got {counts.sum()}, {len(self.values)} different")
+
+    def __call__(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """[n] log-ranks of `values` [n]."""
+        asked = np.asarray(values, dtype=np.float64)
+        low, high = self.values[0], self.values[-1]
+        inside = np.interp(asked, self.values, self.logs)
+        inner_low, inner_high = low + (high - low) / 4, high - (high - low) / 4
+        slopes = [
+            (np.interp(b, self.values, self.logs) - np.interp(a, self.values, self.logs)) / (b - a)
+            for a, b in ((low, inner_low), (inner_high, high))
+        ]
+        below, above = np.minimum(asked - low, 0), np.maximum(asked - high, 0)
+        return np.asarray(inside + slopes[0] * below + slopes[1] * above)

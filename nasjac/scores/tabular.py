@@ -1,0 +1,59 @@
+"""What a score of `nasjac correlate` is: one number an architecture, on its own pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from nasjac.networks.draws import Draws
+
+#: how many architectures are done
+Done = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score, higher is better; None where there is none, with the reason. −∞ is a value: below all others."""
+
+    value: float | None
+    reason: str | None = None
+
+
+class TableScore(Protocol):
+    """A frozen dataclass of options; `needs_images` says whether it runs networks of its own. What it says of an architecture depends on it, the images and the options alone."""
+
+    needs_images: ClassVar[bool]
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(
+        self, space: Any, architectures: Sequence[Any], images: Tensor | None, device: torch.device, done: Done
+    ) -> list[Scored]:
+        """`space` is a nasjac.spaces.tabular.SampledSpace, `images` [n, C, H, W] standardized, None if not needed."""
+
+
+def one_by_one(score: Callable[[Any], float], architectures: Sequence[Any], done: Done) -> list[Scored]:
+    """A score that looks at one architecture at a time; a value that is nan or +∞ is none."""
+    found = []
+    for number, architecture in enumerate(architectures, 1):
+        value = score(architecture)
+        ranked = value < torch.inf  # not so for nan
+        found.append(Scored(value) if ranked else Scored(None, f"not a finite number: {value}"))
+        done(number)
+    return found
+
+
+def only_draw(seed: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Draws:
+    """The weights and probes of scores that take one initialization."""
+    return Draws(seed, [0], dtype, device)
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """ValueError that names a score's option, unless it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
