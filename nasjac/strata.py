@@ -20,7 +20,7 @@ def weighted_tau(x: ArrayLike, y: ArrayLike, weights: ArrayLike, pairs: Mask | N
     >>> weighted_tau([1, 2, 3], [1, 3, 2], np.ones((1, 3))).round(4).tolist()
     [0.3333]
     """
-    x, y, counts = np.asarray(x, float), np.asarray(y, float), np.asarray(weights, np.float32)
+    x, y, counts = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(weights, np.float32)
     sums = np.zeros((3, len(counts)))
     for rows in _slices(x.size):
         first, second = (_order(values, rows) for values in (x, y))
@@ -29,7 +29,8 @@ def weighted_tau(x: ArrayLike, y: ArrayLike, weights: ArrayLike, pairs: Mask | N
         for place, product in enumerate((first * second, first * first, second * second)):
             sums[place] += np.einsum("rn,rn->r", counts[:, rows], counts @ product.T, dtype=np.float64)
     scale = np.sqrt(sums[1] * sums[2])
-    return np.divide(sums[0], scale, out=np.full(len(counts), np.nan), where=scale > 0)
+    found: Array = np.divide(sums[0], scale, out=np.full(len(counts), np.nan), where=scale > 0)
+    return found
 
 
 def near(values: ArrayLike, share: float) -> Mask:
@@ -53,7 +54,8 @@ def ndcg(score: ArrayLike, target: ArrayLike, k: int) -> float | None:
 
 def _order(values: Array, rows: slice) -> NDArray[np.float32]:
     first, second = values[rows, None], values[None, :]
-    return np.subtract(first > second, first < second, dtype=np.float32)
+    order: NDArray[np.float32] = np.subtract(first > second, first < second, dtype=np.float32)
+    return order
 
 
 def _slices(n: int, most: int = 512) -> Iterator[slice]:

@@ -12,6 +12,7 @@ from nasjac.networks.cell201 import EDGES, OPS, Cell201, Network201
 from nasjac.networks.cell201_population import features, stem
 from nasjac.networks.draws import Draws
 from nasjac.networks.tabular import drawn, initialize
+from nasjac.spaces.nasbench201 import NasBench201
 
 
 def cells(count: int, seed: int = 0) -> list[Cell201]:
@@ -123,5 +124,34 @@ def test_each_operation_runs_once_on_exactly_the_rows_that_use_it() -> None:
     assert [(rows.tolist(), out.flatten().tolist()) for rows, out in found] == [([0, 3, 4], [1, 4, 5]), ([2], [3])]
 
 
-def parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+@pytest.mark.parametrize("seed", range(6))
+def test_parameters_and_flops_are_those_of_the_built_network(seed: int) -> None:
+    """Of the formula 73306 + 243040 n3x3 + 28000 n1x1, and of products counted in a forward pass; live ones by gradient."""
+    [cell], space = cells(1, seed), NasBench201()
+    network = Network201(cell)
+    initialize(network, Draws(0, [0], torch.float32, torch.device("cpu")))
+    adds = [0]
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        adds[0] += module.weight[0].numel() * out.numel()  # type: ignore[operator,index]
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(count)
+    network.eval()(torch.randn(1, 3, 32, 32))
+    facts = space.facts(cell)
+    assert facts["params"] == sum(parameter.numel() for parameter in network.parameters())
+    assert facts["flops"] == 2 * adds[0]
+    assert space.live_params(cell) == space.facts(cell.canonical)["params"] * any(cell.live)
+
+
+@pytest.mark.parametrize(
+    ("arch", "depth"),
+    [
+        ("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|", 45),
+        ("|nor_conv_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|", 0),
+        ("|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|", 30),
+    ],
+)
+def test_depth_is_that_of_the_longest_path(arch: str, depth: int) -> None:
+    assert NasBench201().facts(Cell201.from_arch(arch))["depth"] == depth

@@ -6,7 +6,7 @@ Layers are [B, P, C, H, W]: images before networks, so that the channels of all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ def each(x: Tensor, operation: Operation) -> Tensor:
     return out.reshape(*x.shape[:2], *out.shape[1:])
 
 
-def routed(x: Tensor, labels: Sequence[Hashable], operations: Mapping[Hashable, Operation]) -> list[tuple[Tensor, Tensor]]:
+def routed(x: Tensor, labels: Sequence[str], operations: Mapping[str, Operation]) -> list[tuple[Tensor, Tensor]]:
     """(rows [r], output [B, r, C', H', W']) of each operation that some label names, applied once to all of its rows.
 
     A label without an operation stands for zero.

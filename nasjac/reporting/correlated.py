@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from nasjac.ranking import MINIMUM, spearman, top_k
-from nasjac.strata import Mask, near, ndcg, weighted_tau
+from nasjac.strata import Mask, ndcg, near, weighted_tau
 
 Array = NDArray[np.float64]
 

@@ -41,6 +41,6 @@ class Fact:
         return self.which
 
     def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor | None, device: torch.device, done: Done
+        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         return one_by_one(lambda item: FACTS[self.which](space.facts(item)), architectures, done)

@@ -40,7 +40,7 @@ class JacobCov:
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         draws = only_draw(self.seed, device)
-        batch = draws.samples(images.flatten(1), self.images)[0].unflatten(1, images.shape[1:])
+        batch = draws.samples(images.flatten(1), self.images)[0].reshape(-1, *images.shape[1:])
 
         def value(architecture: Any) -> float:
             network = space.network(architecture, draws).to(device)

@@ -85,7 +85,7 @@ class LiveDecorrelation:
             part = slice(start, start + TOGETHER)
             for draw in range(self.draws):
                 draws = Draws(self.seed, [draw], torch.float32, device)
-                batch = draws.samples(small.flatten(1), self.images)[0].unflatten(1, small.shape[1:])
+                batch = draws.samples(small.flatten(1), self.images)[0].reshape(-1, *small.shape[1:])
                 products = space.jacobians(architectures[part], batch, draws, self.channels)
                 found[part] += decorrelation(products).cpu().numpy() / self.draws
             done(min(part.stop, len(architectures)))

@@ -13,11 +13,11 @@ LEAST = 8
 class LogRank:
     """A value's log rank among `reference` values: log of the share that lies below, a tie counted half.
 
-    Linear between the values of the reference, and beyond its ends with the mean slope of the outer quarter of their range, so that a
-    value has one log-rank whatever it is compared with. −∞ stays −∞. ValueError: fewer than 8 values, or all equal.
+    Linear between the values of the reference, and beyond its ends with the mean slope of the outer quarter of their range:
+    a value has one log-rank whatever it is compared with. −∞ stays −∞. ValueError: fewer than 8 values, or all equal.
     """
 
-    def __init__(self, reference: Sequence[float]) -> None:
+    def __init__(self, reference: Sequence[float] | NDArray[np.float64]) -> None:
         values, counts = np.unique(np.asarray(reference, dtype=np.float64), return_counts=True)
         shares = (np.cumsum(counts) - counts / 2 + 0.5) / (counts.sum() + 1)
         finite = np.isfinite(values)

@@ -38,7 +38,7 @@ class Naswot:
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         draws = only_draw(self.seed, device)
-        batch = draws.samples(images.flatten(1), self.images)[0].unflatten(1, images.shape[1:])
+        batch = draws.samples(images.flatten(1), self.images)[0].reshape(-1, *images.shape[1:])
         return one_by_one(lambda item: _log_det(space.network(item, draws).to(device), batch), architectures, done)
 
 

@@ -47,12 +47,11 @@ class Synflow:
 
         def value(architecture: Any) -> float:
             network = space.network(architecture, only_draw(self.seed, device)).to(device, dtype).eval()
-            with torch.no_grad():
-                for parameter in network.parameters():
-                    parameter.abs_()
+            for parameter in network.parameters():
+                parameter.detach().abs_()
             weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
             gradients = torch.autograd.grad(network(ones).sum() / self.images, weights, allow_unused=True)
-            flow = sum(float((w * g).sum()) for w, g in zip(weights, gradients, strict=True) if g is not None)
+            flow = sum(float((w.detach() * g).sum()) for w, g in zip(weights, gradients, strict=True) if g is not None)
             return math.log(flow) if flow > 0 else -math.inf if flow == 0 else math.nan
 
         return one_by_one(value, architectures, done)

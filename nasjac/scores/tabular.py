@@ -24,7 +24,10 @@ class Scored:
 
 
 class TableScore(Protocol):
-    """A frozen dataclass of options; `needs_images` says whether it runs networks of its own. What it says of an architecture depends on it, the images and the options alone."""
+    """A frozen dataclass of options; `needs_images` says whether it runs networks of its own.
+
+    What it says of an architecture depends on that, the images and the options alone, never on the others of the call.
+    """
 
     needs_images: ClassVar[bool]
 
@@ -32,9 +35,9 @@ class TableScore(Protocol):
     def name(self) -> str: ...
 
     def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor | None, device: torch.device, done: Done
+        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
-        """`space` is a nasjac.spaces.tabular.SampledSpace, `images` [n, C, H, W] standardized, None if not needed."""
+        """`space` is a nasjac.spaces.tabular.SampledSpace, `images` [n, C, H, W] standardized, empty if not needed."""
 
 
 def one_by_one(score: Callable[[Any], float], architectures: Sequence[Any], done: Done) -> list[Scored]:

@@ -66,7 +66,7 @@ def correlate(
     table = read_table(path, space, options.target)
     target, *others = table.targets
     entries = _drawn([entry for entry in table.entries if target in entry.targets], options)
-    inputs = images() if score.needs_images else None
+    inputs = images() if score.needs_images else torch.empty(0)
     with bar(len(entries)) as advance:
         began = time.perf_counter()
         architectures = [entry.architecture for entry in entries]
@@ -102,7 +102,7 @@ def images_for(space: TableSpace, data: Data) -> Tensor:
     if data.shape is None or data.shape != shape:
         got = "token ids" if data.is_tokens else f"inputs of shape {data.shape}"
         raise ValueError(f"`dataset` must hold images of shape {shape} for {space.name}, got {got}")
-    return data.train_inputs.unflatten(1, data.shape)
+    return data.train_inputs.reshape(-1, *data.shape)
 
 
 def _drawn(entries: list[Entry], options: Options) -> list[Entry]:
