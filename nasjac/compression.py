@@ -33,11 +33,12 @@ CRITERIA = tuple(dict.fromkeys([*ORDERS, *VALUES]))
 
 @dataclass(frozen=True)
 class Pruned:
-    """A pruned network; `kept` are the blocks of the canonical spec whose branches stay."""
+    """A pruned network; `kept` are the blocks of the canonical spec whose branches stay, `lasting` all that last."""
 
     spec: Spec
     state: dict[str, Tensor]
     kept: tuple[int, ...]
+    lasting: tuple[int, ...]
 
 
 def check_prunable(spec: Spec) -> None:
@@ -86,8 +87,7 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
         raise ValueError(f"`gone` must hold numbers of branches that can be pruned, got {unknown[0]}")
     if len(gone) and len(gone) == sum(block.keep for block in old.blocks):
         raise ValueError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
-    marked = replace(old, blocks=tuple(replace(b, keep=b.keep and n not in gone) for n, b in enumerate(old.blocks)))
-    smaller = marked.canonical
+    smaller = pruned_spec(old, gone)
     lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.convolves and begins_stage(old.blocks, n))]
     assert len(lasting) == len(smaller.blocks)
     renamed = {str(before): after for after, before in enumerate(lasting)}
@@ -99,7 +99,15 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
             kept[name] = tensor.clone()
         elif number in renamed and not (int(number) in gone and inner.startswith(("branch.", "gate"))):
             kept[f"blocks.{renamed[number]}.{inner}"] = _gate(smaller, renamed[number], inner, tensor)
-    return Pruned(smaller, kept, tuple(n for n in range(len(old.blocks)) if old.blocks[n].keep and n not in gone))
+    branched = tuple(n for n in range(len(old.blocks)) if old.blocks[n].keep and n not in gone)
+    return Pruned(smaller, kept, branched, tuple(lasting))
+
+
+def pruned_spec(spec: Spec, gone: Sequence[int]) -> Spec:
+    """The Spec without these branches, numbered as those of the canonical spec."""
+    blocks = enumerate(spec.canonical.blocks)
+    marked = tuple(replace(block, keep=block.keep and n not in gone) for n, block in blocks)
+    return replace(spec.canonical, blocks=marked).canonical
 
 
 def _gate(spec: Spec, number: int, name: str, tensor: Tensor) -> Tensor:

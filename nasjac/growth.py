@@ -94,15 +94,21 @@ def spread(spec: Spec, count: int, init: str = "zero_last") -> list[int]:
     In a transformer they come by layers of attention and FFN, between layers; a single one is left where they do not pair.
     Copies go where there is something to copy, unless that is nowhere.
     """
+    ends, size = insertion_places(spec, init), LAYER.get(spec.kind, 1)
+    layers = math.ceil(count / size)
+    chosen = [ends[(2 * n + 1) * len(ends) // (2 * layers)] for n in range(layers)]
+    return [place for place in chosen for _ in range(size)][:count]
+
+
+def insertion_places(spec: Spec, init: str = "zero_last") -> list[int]:
+    """Where `spread` puts new blocks: behind each block, in a transformer behind each layer."""
     blocks, size = spec.canonical.blocks, LAYER.get(spec.kind, 1)
     ends = [p for p in range(1, len(blocks) + 1) if size == 1 or p == len(blocks) or blocks[p].op == "attention"] or [0]
     if init == "copy":
         ends = [
             p for p in ends if _alike(spec.canonical, _new_op(spec.canonical, blocks[:p], p), _stage(blocks[:p]))
         ] or ends
-    layers = math.ceil(count / size)
-    chosen = [ends[(2 * n + 1) * len(ends) // (2 * layers)] for n in range(layers)]
-    return [place for place in chosen for _ in range(size)][:count]
+    return ends
 
 
 def grow(spec: Spec, state: State, places: Sequence[int], beginning: Beginning, inputs: int, outputs: int) -> Grown:
@@ -111,24 +117,35 @@ def grow(spec: Spec, state: State, places: Sequence[int], beginning: Beginning, 
     `state` is that of `build(spec, inputs, outputs)`, and stays as it is. ValueError: a place that is not there, or one
     whose neighbours change the shape where a copy is asked for.
     """
+    deeper, sources, new = _planned(spec, places, beginning)
+    fresh = build(deeper, inputs, outputs, torch.Generator().manual_seed(beginning.seed))
+    if beginning.init == "zero_last":
+        for number in new:
+            _zero_last(deeper, fresh.get_submodule(f"blocks.{number}"))
+    return Grown(deeper, dict(_joined(deeper, fresh.state_dict(), state, sources, new)), new)
+
+
+def grown_spec(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[Spec, tuple[int, ...]]:
+    """The Spec that `grow` gives, and the numbers of its new blocks, without any weights."""
+    deeper, _, new = _planned(spec, places, beginning)
+    return deeper, new
+
+
+def _planned(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[Spec, list[int | None], tuple[int, ...]]:
+    """The Spec, of each block the old one that it is or is a copy of, and the numbers of new blocks."""
     check_growable(spec)
     old = spec.canonical
     if beyond := [place for place in places if not 0 <= place <= len(old.blocks)]:
         raise ValueError(f"`after` must hold numbers of blocks in 0 ... {len(old.blocks)}, got {beyond[0]}")
     order = list(_order(len(old.blocks), sorted(places)))
     blocks: list[Block] = []
-    sources: list[int | None] = []  # of each block: the old one that it is, or is a copy of
+    sources: list[int | None] = []
     for place, number in order:
         neighbour = number if number is not None else _neighbour(old, blocks, place, beginning)
         sources.append(neighbour if number is not None or beginning.init == "copy" else None)
         blocks.append(old.blocks[number] if number is not None else _new_block(old, blocks, place, neighbour, beginning))
-    deeper = replace(old, blocks=tuple(blocks))
-    fresh = build(deeper, inputs, outputs, torch.Generator().manual_seed(beginning.seed))
     new = tuple(n for n, (_, number) in enumerate(order) if number is None)
-    if beginning.init == "zero_last":
-        for number in new:
-            _zero_last(deeper, fresh.get_submodule(f"blocks.{number}"))
-    return Grown(deeper, dict(_joined(deeper, fresh.state_dict(), state, sources, new)), new)
+    return replace(old, blocks=tuple(blocks)), sources, new
 
 
 @torch.no_grad()
