@@ -192,7 +192,7 @@ class _Candidate:
         self.score, self.spec, self.group, self.draws = score, spec, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = _result([self.samples[member.key] for member in group], spec, score.objective)
+        self.result = _result([self.samples[member.key] for member in group], spec.units, spec.block, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
         self.precise = self._precise(self.result)
 
@@ -214,23 +214,17 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = _result([samples], self.spec, self.score.objective)
+            result = _result([samples], self.spec.units, self.spec.block, self.score.objective)
             inner[key] = self._measurement(key, result, [samples], raced)
         return with_members(whole, self.group, inner)
 
     def _measurement(self, key: str, result: _Result, samples: Sequence[Samples | None], raced: bool) -> Measurement:
-        estimates = dict.fromkeys(TERMS, Estimate(None, None)) | {"dead_fraction": result.dead}
-        if result.terms is not None:
-            values = zip(NAMES, result.terms.values, result.terms.errors, strict=True)
-            estimates |= {name: _estimate(value, error) for name, value, error in values}
-            held = [item for item in samples if item is not None]
-            estimates |= {name: _estimate(value, error) for name, (value, error) in token_terms(held).items()}
         single = samples[0] if len(samples) == 1 and result.status == "ok" else None
         return Measurement(
             key=key,
             status=result.status,
             reason=result.reason,
-            terms=estimates,
+            terms=_estimates(result, [item for item in samples if item is not None]),
             profile=_profile(single, self.spec.units) if single is not None else (),
             draws=self.draws,
             kept_key=key,
@@ -248,14 +242,34 @@ class _Result(NamedTuple):
     terms: Terms | None
 
 
-def _result(samples: Sequence[Samples | None], spec: Spec, objective: str) -> _Result:
+def measured_at(key: str, samples: Samples, units: int) -> Measurement:
+    """What samples of one network with fixed weights say, a pair of points a draw; `units` are those of h_L at a point.
+
+    The terms are those of the sampled score, their spread and their standard errors over points and probes.
+    """
+    result = _result([samples], units, "explicit", "trainability_cost")
+    lines = _profile(samples, units) if result.status == "ok" else ()
+    draws, terms_of = len(samples.decorrelation), _estimates(result, [samples])
+    return Measurement(key, result.status, result.reason, terms_of, lines, draws, kept_key=key)
+
+
+def _estimates(result: _Result, held: Sequence[Samples]) -> dict[str, Estimate]:
+    estimates = dict.fromkeys(TERMS, Estimate(None, None)) | {"dead_fraction": result.dead}
+    if result.terms is not None:
+        values = zip(NAMES, result.terms.values, result.terms.errors, strict=True)
+        estimates |= {name: _estimate(value, error) for name, value, error in values}
+        estimates |= {name: _estimate(value, error) for name, (value, error) in token_terms(held).items()}
+    return estimates
+
+
+def _result(samples: Sequence[Samples | None], units: int, block: str, objective: str) -> _Result:
     """Of the samples of each pattern of an architecture."""
     unknown = Estimate(None, None)
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
         return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None)
     failure = next((reason for item in held if (reason := _failure(item))), None)
-    if failure is not None and spec.block == "implicit":
+    if failure is not None and block == "implicit":
         failure += ": Newton's method finds no solution of the block, or it has none"
     dead_D = np.mean([_is_dead(item).mean(axis=1) for item in held], axis=0)
     dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
@@ -263,7 +277,7 @@ def _result(samples: Sequence[Samples | None], spec: Spec, objective: str) -> _R
         failure = f"{dead.value:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
     if failure is not None:
         return _Result("diverged", failure, dead, None)
-    found = terms(held, spec.units)
+    found = terms(held, units)
     known = NAMES[:-1] if objective == "trainability_cost" else ("log_mean", "mean_log", "sd_log", "log_decorrelation")
     missing = [name for name in known if not np.isfinite(found.values[NAMES.index(name)])]
     failure = f"{missing[-1]} is not finite" if missing else None

@@ -1,0 +1,94 @@
+"""Jacobian samples of a network with weights, at points of data: what the sampled score is computed from, weights fixed.
+
+Letters: G points, D = G/2 pairs of them, P = 2 probes of a point in each direction, L blocks, N units.
+
+A draw is a pair of points here, so that spread and standard errors are over points and probes. The same seed gives
+networks with equal ends the same probes: what differs between them is the networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from nasjac.branches.ours import blocks_of, stream
+from nasjac.jacobian import on_sphere
+from nasjac.networks.linearized import Linearized
+from nasjac.networks.samples import INDEPENDENT, Array, Samples
+from nasjac.networks.vectors import decorrelation, differential
+from nasjac.workers import one_thread
+
+PROBES = INDEPENDENT.tangents
+
+
+def samples_at(network: nn.Module, points: Tensor, seed: int) -> Samples:
+    """Samples of ∂h_L/∂h_0 at an even number of points [G, ...]; the network as `measurable` makes it."""
+    layers = stream(network, points)
+    with one_thread(layers[0].numel()):
+        links = [Linearized(block, x) for block, x in zip(blocks_of(network), layers, strict=False)]
+        tangents, cotangents = probes(layers, seed)
+        pushed, pulled = [tangents], [cotangents]
+        for link in links:
+            pushed.append(link.push_each(pushed[-1]))
+        for link in reversed(links):
+            pulled.append(link.pull_each(pulled[-1]))
+        trips = pushed[-1]
+        for link in reversed(links):
+            trips = link.pull_each(trips)
+    return _samples(layers, pushed, pulled[::-1], trips)
+
+
+def probes(layers: Sequence[Tensor], seed: int) -> tuple[Tensor, Tensor]:
+    """Tangents at h_0 and cotangents at h_L, [G, P, N] each, uniform on the sphere of radius √N."""
+    generator, ends = Generator().manual_seed(seed), (layers[0], layers[-1])
+    drawn = [torch.randn(len(x), PROBES, x[0].numel(), dtype=x.dtype, generator=generator) for x in ends]
+    return on_sphere(drawn[0]), on_sphere(drawn[1])
+
+
+def _samples(layers: list[Tensor], pushed: list[Tensor], pulled: list[Tensor], trips: Tensor) -> Samples:
+    tokens = layers[0].shape[1] if layers[0].ndim == 3 else 1
+    outputs = layers[-1].flatten(1)
+    units = outputs.shape[-1]
+    whole = [layer.flatten(1)[:, None] for layer in layers]
+    nothing = np.zeros((len(outputs) // 2, 0, 0))
+    return Samples(
+        stream=_pairs([_energy(x) for x in whole])[:, :, 0],
+        forward=_pairs([_energy(x) for x in pushed]),
+        forward_angle=_pairs([_angle(x) for x in pushed]),
+        backward=_pairs([_energy(x, units) for x in pulled]),
+        backward_angle=_pairs([_angle(x) for x in pulled]),
+        round_trip=_pairs([_energy(trips, units)])[..., 0],
+        round_trip_angle=_pairs([_angle(trips)])[..., 0],
+        decorrelation=decorrelation(outputs.view(-1, 2, units)).numpy(),
+        cotangent_gram=nothing,
+        stream_tokens=_pairs([_apart(x, tokens) for x in whole]),
+        forward_tokens=_pairs([_apart(x, tokens) for x in pushed]),
+        backward_tokens=_pairs([_apart(x, tokens) for x in pulled]),
+    )
+
+
+def _pairs(by_layer: Sequence[Tensor]) -> Array:
+    """[D, 2, ..., L+1] from [G, ...] of each layer."""
+    values = torch.stack(list(by_layer), dim=-1)
+    return np.asarray(values.view(len(values) // 2, 2, *values.shape[1:]).double().numpy())
+
+
+def _energy(vectors: Tensor, units: int | None = None) -> Tensor:
+    """[G, V] log ‖·‖² per unit of vectors [G, V, N]: of their own N, or of `units`."""
+    size: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return 2 * size.log() - math.log(units or vectors.shape[-1])
+
+
+def _angle(vectors: Tensor) -> Tensor:
+    """[G] squared cosine between the two."""
+    return F.cosine_similarity(vectors[:, 0], vectors[:, 1], dim=-1, eps=0).nan_to_num(0.0).square()
+
+
+def _apart(vectors: Tensor, tokens: int) -> Tensor:
+    """[G, V] log share that differs between tokens; [G, 0] of a single token."""
+    return differential(vectors.view(*vectors.shape[:2], tokens, -1))
