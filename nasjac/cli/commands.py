@@ -19,6 +19,7 @@ from nasjac.cli.depth import run_grow, run_prune
 from nasjac.cli.foreign import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, stored_search, validation_of
 from nasjac.cli.runs import Run, recorded
+from nasjac.cli.warm import check_cold, given, run_warm
 from nasjac.console import Console
 from nasjac.foreign.diagnose import FIRST
 from nasjac.interrupts import Interrupted, interrupts
@@ -48,6 +49,9 @@ FORMATS = ("text", "json")
 def run_search(config: DictConfig, choices: Choices) -> int:
     """search, then validation and report."""
     console, device = _common(config)
+    if config.search.warm_start is not None:
+        return run_warm(config, choices)
+    check_cold(given())
     validation_of(config, choices)  # what is wrong there should not show after the search
     job = search_of(config, choices, device)
     name = config.study or job.default_name

@@ -19,6 +19,7 @@ from nasjac.verbs.diagnose import Options as DiagnoseOptions
 from nasjac.verbs.prune import PruneOptions
 from nasjac.verbs.search import SearchOptions
 from nasjac.verbs.validate import ValidationOptions
+from nasjac.verbs.warm_search import WarmOptions
 
 #: option groups whose options are ours: name -> dataclass. Samplers are Optuna's, in conf/sampler/
 GROUPS: dict[str, dict[str, Any]] = {"space": SPACES, "score": SCORES, "dataset": DATASETS, "trainer": TRAINERS}
@@ -36,6 +37,13 @@ class Common:
     format: str = "text"
 
 
+@dataclass(frozen=True)
+class SearchNode(SearchOptions):
+    """The options of a search, and the checkpoint whose growths and prunings are searched, if there is one."""
+
+    warm_start: str | None = None
+
+
 @dataclass
 class SearchConfig(Common):
     """nasjac search."""
@@ -49,7 +57,8 @@ class SearchConfig(Common):
     dataset: Any = None
     trainer: Any = None
     budget: Budget = field(default_factory=Budget)
-    search: SearchOptions = field(default_factory=SearchOptions)
+    search: SearchNode = field(default_factory=SearchNode)
+    warm: WarmOptions = field(default_factory=WarmOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     save: str | None = None
     out: str = "reports"

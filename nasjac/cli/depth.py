@@ -40,7 +40,7 @@ def run_grow(config: DictConfig, choices: Choices) -> int:
     after = plain(config.after)
     after = (after,) if isinstance(after, int) else after
     options = grow.GrowOptions(blocks, beginning, limits, after, config.points)
-    folder = _folder(config)
+    folder = folder_of(config.checkpoint)
     out = _out(config, config.checkpoint, "grown")
     data = _data(config, choices, checkpoint.read_info(folder))
     done = grow.grow_checkpoint(folder, data, options, out, config.allow_pickle, console.say)
@@ -84,7 +84,7 @@ def run_prune(config: DictConfig, choices: Choices) -> int:
         return _printed(
             console, config, prune.prune_spec(spec, config.spec, data, options, out, console.say), prune.as_text
         )
-    folder = _folder(config)
+    folder = folder_of(config.checkpoint)
     out = _out(config, config.checkpoint, "pruned")
     data = _data(config, choices, checkpoint.read_info(folder))
     kept = (out, config.save_tuned, config.allow_pickle, console.say)
@@ -133,12 +133,12 @@ def _out(config: DictConfig, source: str, what: str) -> Path:
     return path
 
 
-def _folder(config: DictConfig) -> Path:
-    """The checkpoint's folder. ValueError: a file."""
-    path = Path(config.checkpoint)
+def folder_of(checkpoint_path: str, name: str = "checkpoint") -> Path:
+    """The checkpoint's folder, as the option `name` says it. ValueError: a file."""
+    path = Path(checkpoint_path)
     if path.is_file():
         rule = f"the folder that holds {checkpoint.MODEL} and {checkpoint.SPEC} (of a pickle with allow_pickle=true)"
-        raise ValueError(f"`checkpoint` must be {rule}, got the file {path}")
+        raise ValueError(f"`{name}` must be {rule}, got the file {path}")
     return path
 
 
@@ -147,6 +147,11 @@ def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> Data
     if config.dataset is not None:
         loaded: Data = option("dataset", choices, config).load()
         return loaded
+    return own_data(info)
+
+
+def own_data(info: Mapping[str, Any]) -> Data:
+    """The dataset of a checkpoint, or one of its kind, with its default options and its context."""
     spec = info.get("spec")
     kind = spec.get("kind") if isinstance(spec, Mapping) else None
     name = info.get("dataset") or DATASET_OF.get(str(kind), "digits")

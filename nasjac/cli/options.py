@@ -37,8 +37,8 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         data=data,
         names={group: names_of(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
-        budget=_typed(Budget, config.budget),
-        options=_typed(SearchOptions, config.search),
+        budget=typed(Budget, config.budget),
+        options=search_options(config),
         seed=config.seed,
         device=device,
     )
@@ -76,12 +76,12 @@ def option(group: str, choices: Choices, config: DictConfig, verb: str = "search
     kind = load(name) if ":" in name else groups_of(verb)[group][name]
     if not is_dataclass(kind):
         return kind
-    return _typed(kind if isinstance(kind, type) else type(kind), config[group])
+    return typed(kind if isinstance(kind, type) else type(kind), config[group])
 
 
 def validation_of(config: DictConfig, choices: Choices) -> tuple[ValidationOptions, Any]:
     """The validation's options and its trainer."""
-    return _typed(ValidationOptions, config.validation), option("trainer", choices, config)
+    return typed(ValidationOptions, config.validation), option("trainer", choices, config)
 
 
 def existing(database: str) -> str:
@@ -101,7 +101,14 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _typed(kind: type, node: Any) -> Any:
+def search_options(config: DictConfig) -> SearchOptions:
+    """The options of a search but for the checkpoint that it may start from."""
+    own = {name: value for name, value in config.search.items() if name != "warm_start"}
+    options: SearchOptions = typed(SearchOptions, OmegaConf.create(own))
+    return options
+
+
+def typed(kind: type, node: Any) -> Any:
     """The dataclass of a node, whether Hydra typed it or it was read back from the database."""
     values = OmegaConf.to_container(node, resolve=True)
     assert isinstance(values, dict)

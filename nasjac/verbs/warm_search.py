@@ -1,0 +1,126 @@
+"""A search around a checkpoint: its options, and what is measured of one network with weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from sys import float_info
+from typing import Any
+
+from torch import Generator, nn
+
+from nasjac.branches.ours import branch_norms, measurable, stream
+from nasjac.branches.samples import samples_at
+from nasjac.facts import Facts, facts
+from nasjac.growth import Beginning
+from nasjac.meanfield.growth import edge_time, measured_sum
+from nasjac.measurement import Measurement
+from nasjac.objectives import OBJECTIVES, Budget, directions
+from nasjac.scores.apjn import measured_at
+from nasjac.study import SamplerFactory
+from nasjac.verbs.paths import chain_of
+from nasjac.verbs.search import objective_values
+from nasjac.verbs.warm_space import Choices, WarmSpace
+
+#: cost and depth are those of the trained weights
+OBJECTIVES_OF_WEIGHTS = ("trainability_cost", "effective_depth")
+#: terms of a row, each with its standard error
+TERMS = ("trainability_cost", "mean_log", "sd_log", "log_rank", "log_decorrelation")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WarmOptions:
+    """Options of a search from a checkpoint.
+
+    `points`  validation inputs at which Jacobians are taken, an even number
+    `insert`  most new blocks at each place (layers, in a transformer)
+    `init`, `gain`  how they begin: small_gain (fresh) or copy, their branch `gain` times as large
+    `tau`     they keep Σ ln(1 + ‖J_F‖₂) ≤ ln τ, measured
+    `allow_pickle`  take a pickled state_dict
+    """
+
+    points: int = 64
+    insert: int = 1
+    init: str = "small_gain"
+    gain: float = 0.1
+    tau: float = 2.0
+    allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.points < 16 or self.points % 2:
+            raise ValueError(f"`warm.points` must be an even number of at least 16, got {self.points!r}")
+        edge_time(self.tau)  # its own check
+        Beginning(self.init, self.gain)
+
+
+@dataclass(frozen=True)
+class WarmSearch:
+    """Everything that makes a search around a checkpoint."""
+
+    space: WarmSpace
+    sampler: SamplerFactory
+    budget: Budget
+    options: WarmOptions = field(default_factory=WarmOptions)
+    objectives: tuple[str, ...] = OBJECTIVES_OF_WEIGHTS
+    batch: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        directions(self.objectives)
+        if "nonlinear_effective_depth" in self.objectives:
+            others = ", ".join(name for name in OBJECTIVES if name != "nonlinear_effective_depth")
+            rule = f"of {others} with a checkpoint, for the nonlinearity is known at initialization alone"
+            raise ValueError(f"`search.objectives` must be {rule}, got nonlinear_effective_depth")
+        if (there := len(self.space.old.data.valid_inputs)) < self.options.points:
+            raise ValueError(f"`warm.points` must be at most the {there} validation inputs, got {self.options.points}")
+        least, most = self.space.least_flops, self.bounds.max_flops
+        if most is not None and most < least:
+            raise ValueError(f"`budget.max_flops` must be at least {least}, those of the smallest network, got {most}")
+
+    @property
+    def bounds(self) -> Budget:
+        """The budget: no more FLOPs than the checkpoint has unless others are given, and a branch at least."""
+        most = self.budget.max_flops or facts([self.space.old.spec])[0].flops
+        return replace(self.budget, max_flops=most, min_effective_depth=float_info.min)
+
+    def measure(self, choices: Choices) -> Row:
+        """What a network is at the data, as a row: state, reason, terms, depth; of blocks too large the reason alone."""
+        began = time.perf_counter()
+        found = self.space.network(choices)
+        known, module = facts([found.spec])[0], found.module(*self.space.old.sizes).eval()
+        network, points = measurable(module), self.space.old.points(self.options.points)
+        norms = branch_norms(network, points, found.new, Generator().manual_seed(self.seed))
+        total = measured_sum(float(each.spectral.max()) for each in norms.values())
+        row: Row = {"key": found.spec.key, "growth_sum": total, "flops": known.flops, "params": known.params}
+        if total > math.log(self.options.tau):
+            told = f"Σ ln(1 + ‖J_F‖) of the new blocks is {total:.4g}, above ln τ = {math.log(self.options.tau):.4g}"
+            return {**row, "state": "infeasible", "reason": told, "seconds": time.perf_counter() - began}
+        measurement = self.measurement(found.spec.key, module)
+        depth = None
+        if measurement.status == "ok":
+            depth = float(chain_of(found.spec, module, points, self.seed).content["effective_depth"])
+        values, reason = self._values(measurement, known, depth)
+        terms = {name: measurement.terms[name] for name in TERMS}
+        return {
+            **row,
+            "state": "complete" if values else "failed",
+            "reason": reason,
+            "objectives": values,
+            "effective_depth": depth,
+            **{name: term.value for name, term in terms.items()},
+            **{f"{name}_error": term.standard_error for name, term in terms.items()},
+            "seconds": time.perf_counter() - began,
+        }
+
+    def measurement(self, key: str, module: nn.Module) -> Measurement:
+        """The terms of a network with weights, ∂h_L/∂h_0 at the points."""
+        network = measurable(module)
+        points = self.space.old.points(self.options.points)
+        return measured_at(key, samples_at(network, points, self.seed), stream(network, points)[-1][0].numel())
+
+    def _values(self, found: Measurement, known: Facts, depth: float | None) -> tuple[dict[str, float] | None, str | None]:
+        if depth == 0:
+            return None, "failed: no branch has any energy at the data"
+        return objective_values(self.objectives, found, replace(known, effective_depth=depth or 0.0))
