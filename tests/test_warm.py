@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from nasjac import Block, Spec, build, checkpoint
-from nasjac.branches.ours import gated
+from nasjac.branches.ours import gated, measurable
 from nasjac.compression import prune
 from nasjac.datasets import Digits, Text
 from nasjac.facts import facts
@@ -93,7 +93,7 @@ def test_the_identity_measures_what_the_checkpoint_is() -> None:
     space = around("mlp")
     search = job(space)
     row = search.measure({})
-    alone = search.measurement("k", space.old.module)
+    alone = search.measurement("k", measurable(space.old.module))
     for term in ("trainability_cost", "mean_log", "sd_log", "log_rank", "log_decorrelation"):
         assert row[term] == alone.terms[term].value and row[f"{term}_error"] == alone.terms[term].standard_error
     assert row["growth_sum"] == 0 and row["flops"] == facts([space.old.spec])[0].flops

@@ -7,5 +7,5 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.argv[1:] = sys.argv[1:] or ["--widths", "128", "256", "--looped", "16"]
+    sys.argv[1:] = sys.argv[1:] or ["--widths", "128", "--looped", "16"]
     runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "bench_score.py"), run_name="__main__")

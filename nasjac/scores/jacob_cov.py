@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nasjac.decorrelation import decorrelation
-from nasjac.scores.tabular import Done, Scored, check_at_least, one_by_one, only_draw
+from nasjac.scores.tabular import Done, Scored, batch_of, check_at_least, one_by_one, only_draw
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class JacobCov:
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         draws = only_draw(self.seed, device)
-        batch = draws.samples(images.flatten(1), self.images)[0].reshape(-1, *images.shape[1:])
+        batch = batch_of(images, self.images, draws)
 
         def value(architecture: Any) -> float:
             network = space.network(architecture, draws).to(device)

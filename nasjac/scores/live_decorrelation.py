@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 from nasjac.decorrelation import decorrelation
 from nasjac.networks.draws import Draws
 from nasjac.scores.log_rank import LogRank
-from nasjac.scores.tabular import Done, Scored, check_at_least
+from nasjac.scores.tabular import Done, Scored, batch_of, check_at_least
 from nasjac.spec import check_choice
 
 #: networks of one pass: their layers stay in the processor's cache
@@ -85,7 +84,7 @@ class LiveDecorrelation:
             part = slice(start, start + TOGETHER)
             for draw in range(self.draws):
                 draws = Draws(self.seed, [draw], torch.float32, device)
-                batch = draws.samples(small.flatten(1), self.images)[0].reshape(-1, *small.shape[1:])
+                batch = batch_of(small, self.images, draws)
                 products = space.jacobians(architectures[part], batch, draws, self.channels)
                 found[part] += decorrelation(products).cpu().numpy() / self.draws
             done(min(part.stop, len(architectures)))
@@ -96,11 +95,6 @@ def reference_population(space: Any, count: int) -> list[Any]:
     """The frozen population of a space: always the same architectures, drawn uniformly."""
     found: list[Any] = space.random(count, seed=0)
     return found
-
-
-def digest(population: Sequence[Any]) -> str:
-    """12 hexadecimal digits that change with any architecture of a population."""
-    return hashlib.sha256(" ".join(item.to_json() for item in population).encode()).hexdigest()[:12]
 
 
 def _averaged(images: Tensor, pixels: int) -> Tensor:

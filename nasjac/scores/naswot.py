@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nasjac.scores.tabular import Done, Scored, check_at_least, one_by_one, only_draw
+from nasjac.scores.tabular import Done, Scored, batch_of, check_at_least, one_by_one, only_draw
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Naswot:
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         draws = only_draw(self.seed, device)
-        batch = draws.samples(images.flatten(1), self.images)[0].reshape(-1, *images.shape[1:])
+        batch = batch_of(images, self.images, draws)
         return one_by_one(lambda item: _log_det(space.network(item, draws).to(device), batch), architectures, done)
 
 

@@ -56,6 +56,11 @@ def only_draw(seed: int, device: torch.device, dtype: torch.dtype = torch.float3
     return Draws(seed, [0], dtype, device)
 
 
+def batch_of(images: Tensor, count: int, draws: Draws) -> Tensor:
+    """`count` of the images [n, C, H, W], chosen by the first of the draws."""
+    return draws.samples(images.flatten(1), count)[0].reshape(-1, *images.shape[1:])
+
+
 def check_at_least(name: str, value: int, least: int) -> None:
     """ValueError that names a score's option, unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

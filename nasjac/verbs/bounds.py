@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from nasjac.meanfield.growth import Rules, measured_sum, rules
 from nasjac.spec import check_choice
@@ -46,6 +46,16 @@ class Limits:
         by_epsilon = "worst_case" if self.epsilon_spectral is not None else "edge"
         given = self.epsilon_spectral is not None or self.epsilon_rms is not None
         return self.rule or (by_epsilon if given else "measured")
+
+
+class Attempted(Protocol):
+    """A growth that was tried."""
+
+    @property
+    def allowed(self) -> Allowed: ...
+
+
+A = TypeVar("A", bound=Attempted)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,26 @@ class Allowed:
             f"{wanted}: at epsilon_spectral {self.epsilon_spectral:.4g} and epsilon_rms {self.epsilon_rms:.4g} the rules "
             f"allow {told}; {measured}; force=true grows all the same, gain= makes new blocks smaller"
         )
+
+
+def as_many(found: A, attempt: Callable[[int], A], name: str, say: Callable[[str], None]) -> A:
+    """The first attempt with as many blocks as the rule allows, begun from what is known of `found`.
+
+    ValueError: not even one, more than `MOST`, or any number.
+    """
+    count = found.allowed.count
+    while count:
+        if count > MOST:
+            told = f"more than {MOST}, got max: it allows {count}"
+            raise ValueError(f"`{name}` must be a number where the rule allows {told}")
+        say(f"trying {count} new blocks")
+        found = attempt(count)
+        if found.allowed.holds:
+            return found
+        count = min(count - 1, found.allowed.count or 0)
+    if count is None:
+        raise ValueError(f"`{name}` must be a number where any number is allowed (new blocks are the identity), got max")
+    raise found.allowed.refusal("max, of which not even one is allowed")
 
 
 def allowed(limits: Limits, spectral: Sequence[float], energies: Sequence[float]) -> Allowed:

@@ -18,7 +18,7 @@ from nasjac.growth import Beginning, Grown, calibrated, check_growable, grow, id
 from nasjac.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.spec import Spec
 from nasjac.tables import as_text as as_table
-from nasjac.verbs.bounds import MOST, Allowed, Limits, allowed
+from nasjac.verbs.bounds import Allowed, Limits, allowed, as_many
 from nasjac.verbs.trained import Trained, beside, check_out, layers, outputs, profile, shown, size, trained, worth
 
 #: new blocks from which it is first told how many there may be
@@ -116,21 +116,9 @@ def _most(old: Trained, options: GrowOptions, nominal: Attempt | None, say: Say)
     own = (
         options if nominal is None else replace(options, beginning=replace(options.beginning, init="small_gain", gain=1.0))
     )
-    found = nominal or _attempt(old, own, max(1, min(PILOT, len(old.spec.blocks))))
-    count = found.allowed.count
-    while count:
-        if count > MOST:
-            raise ValueError(
-                f"`blocks` must be a number where the rule allows more than {MOST}, got max: it allows {count}"
-            )
-        say(f"trying {count} new blocks")
-        found = _attempt(old, own, count)
-        if found.allowed.holds:
-            return found if nominal is None else _attempt(old, options, count)
-        count = min(count - 1, found.allowed.count or 0)
-    if count is None:
-        raise ValueError("`blocks` must be a number where any number is allowed (new blocks are the identity), got max")
-    raise found.allowed.refusal("max, of which not even one is allowed")
+    first = nominal or _attempt(old, own, max(1, min(PILOT, len(old.spec.blocks))))
+    found = as_many(first, lambda count: _attempt(old, own, count), "blocks", say)
+    return found if nominal is None else _attempt(old, options, len(found.norms))
 
 
 def _finished(

@@ -15,7 +15,7 @@ from nasjac.branches import Norms
 from nasjac.branches.theirs import branch_norms
 from nasjac.foreign.lists import last_layers, list_of, rearranged, scaled
 from nasjac.spec import check_choice
-from nasjac.verbs.bounds import MOST, Allowed, Limits, allowed
+from nasjac.verbs.bounds import Allowed, Limits, allowed, as_many
 from nasjac.verbs.diagnose import Factory, built, own_traceback
 from nasjac.verbs.grow import as_text as grown_text
 from nasjac.verbs.model_blocks import Say, keep, spread, watched
@@ -116,19 +116,7 @@ def _longer(old: nn.Module, batch: Any, options: Insertion, say: Say) -> Longer:
         return found
     if options.init == "zero_last":
         raise ValueError("`init` must be copy with insert=max: blocks that begin as the identity may be any number")
-    found = _grown(old, batch, options, 1)
-    count = found.allowed.count
-    while count:
-        if count > MOST:
-            raise ValueError(
-                f"`insert` must be a number where the rule allows more than {MOST}, got max: it allows {count}"
-            )
-        say(f"trying {count} new blocks")
-        found = _grown(old, batch, options, count)
-        if found.allowed.holds:
-            return found
-        count = min(count - 1, found.allowed.count or 0)
-    raise found.allowed.refusal("max, of which not even one is allowed")
+    return as_many(_grown(old, batch, options, 1), lambda count: _grown(old, batch, options, count), "insert", say)
 
 
 def _grown(old: nn.Module, batch: Any, options: Insertion, count: int) -> Longer:

@@ -97,7 +97,7 @@ class WarmSearch:
         if total > math.log(self.options.tau):
             told = f"Σ ln(1 + ‖J_F‖) of the new blocks is {total:.4g}, above ln τ = {math.log(self.options.tau):.4g}"
             return {**row, "state": "infeasible", "reason": told, "seconds": time.perf_counter() - began}
-        measurement = self.measurement(found.spec.key, module)
+        measurement = self.measurement(found.spec.key, network)
         depth = None
         if measurement.status == "ok":
             depth = float(chain_of(found.spec, module, points, self.seed).content["effective_depth"])
@@ -114,9 +114,8 @@ class WarmSearch:
             "seconds": time.perf_counter() - began,
         }
 
-    def measurement(self, key: str, module: nn.Module) -> Measurement:
-        """The terms of a network with weights, ∂h_L/∂h_0 at the points."""
-        network = measurable(module)
+    def measurement(self, key: str, network: nn.Module) -> Measurement:
+        """The terms of a network with weights, ∂h_L/∂h_0 at the points; as `measurable` makes it."""
         points = self.space.old.points(self.options.points)
         return measured_at(key, samples_at(network, points, self.seed), stream(network, points)[-1][0].numel())
 
