@@ -119,7 +119,7 @@ def test_a_synflow_that_overflows_is_missing_with_its_reason() -> None:
     [
         ({"draws": 0}, r"`score\.draws` must be a whole number of at least 1, got 0"),
         ({"reference": 10}, r"`score\.reference` must be .* at least 256, got 10"),
-        ({"capacity": "depth"}, r"`score\.capacity` must be one of params, flops, got 'depth'"),
+        ({"capacity": "depth"}, r"`score\.capacity` must be one of flops, params, got 'depth'"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, object], words: str) -> None:

@@ -24,34 +24,34 @@ TOGETHER = 16
 
 @dataclass(frozen=True)
 class LiveDecorrelation:
-    """log-rank of the live capacity + log-rank of the decorrelation of per-sample Jacobians.
+    """log-rank of the live capacity + mean over draws of the log-rank of the decorrelation of per-sample Jacobians.
 
-    Live capacity: parameters (or FLOPs) of the network as trained, those alone that have a non-zero Jacobian.
+    Live capacity: FLOPs (or parameters) of the network as trained, those alone that have a non-zero Jacobian.
     Decorrelation: −Σ (log λ + 1/λ) over the eigenvalues of the correlation matrix of ∂(v·y_b)/∂h_0, one random probe v for
-    all images b, in a small network of the same cells with shared weights, BatchNorm in training mode; mean over draws.
-    Both ranks are among the space's reference population, drawn once from `seed` of the reference.
+    all images b, in a small network of the same cells with shared weights, BatchNorm in training mode.
+    Ranks are among the space's reference population, the same for ever.
 
     `draws`      initializations, each with images and a probe of its own
     `images`     of each draw
     `channels`   of the small network's first stage
     `pixels`     rows and columns to which images are averaged first
-    `capacity`   params or flops
+    `capacity`   flops or params
     `reference`  architectures in the reference population, at least 256
     `seed`       of weights, images and probes
     """
 
-    draws: int = 3
+    draws: int = 6
     images: int = 16
     channels: int = 8
     pixels: int = 16
-    capacity: str = "params"
+    capacity: str = "flops"
     reference: int = 256
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("images", 2), ("channels", 1), ("pixels", 4), ("reference", 256), ("seed", 0)):
             check_at_least(name, getattr(self, name), least)
-        check_choice("score.capacity", self.capacity, ("params", "flops"))
+        check_choice("score.capacity", self.capacity, ("flops", "params"))
 
     needs_images: ClassVar[bool] = True
 
@@ -63,32 +63,27 @@ class LiveDecorrelation:
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         known = reference_population(space, self.reference)
-        ranks = [
-            LogRank(terms)(own)
-            for terms, own in zip(
-                self.terms(space, known, images, device, lambda _: None),
-                self.terms(space, architectures, images, device, done),
-                strict=True,
-            )
-        ]
-        return [Scored(float(value)) for value in ranks[0] + ranks[1]]
+        reference = self.terms(space, known, images, device, lambda _: None)
+        own = self.terms(space, architectures, images, device, done)
+        capacity, *draws = (LogRank(among)(values) for among, values in zip(reference, own, strict=True))
+        return [Scored(float(value)) for value in capacity + np.mean(draws, axis=0)]
 
     def terms(
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Live capacity [n], −∞ where nothing is alive (its log-rank is that of log 0), and decorrelation [n]."""
+    ) -> NDArray[np.float64]:
+        """[1 + draws, n] live capacity, −∞ where nothing is alive, and the decorrelation of each draw."""
         live = [float(getattr(space, f"live_{self.capacity}")(item)) or -np.inf for item in architectures]
         small = _averaged(images, self.pixels)
-        found = np.zeros(len(architectures))
+        found = np.zeros((self.draws, len(architectures)))
         for start in range(0, len(architectures), TOGETHER):
             part = slice(start, start + TOGETHER)
             for draw in range(self.draws):
                 draws = Draws(self.seed, [draw], torch.float32, device)
                 batch = batch_of(small, self.images, draws)
                 products = space.jacobians(architectures[part], batch, draws, self.channels)
-                found[part] += decorrelation(products).cpu().numpy() / self.draws
+                found[draw, part] = decorrelation(products).cpu().numpy()
             done(min(part.stop, len(architectures)))
-        return np.array(live), found
+        return np.vstack([live, found])
 
 
 def reference_population(space: Any, count: int) -> list[Any]:

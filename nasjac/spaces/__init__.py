@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from nasjac.spaces.densenet import DenseNetSpace
 from nasjac.spaces.nasbench201 import NasBench201
+from nasjac.spaces.nasbench_macro import NasBenchMacro
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
 from nasjac.spaces.resnet import ResNetSpace
 from nasjac.spaces.spec_table import SpecTable
@@ -46,5 +47,6 @@ SPACES: dict[str, type[Space]] = {
 #: spaces of `nasjac correlate`: what a table of trained architectures holds
 TABLE_SPACES: dict[str, type[TableSpace] | TableSpace] = {
     "nasbench201": NasBench201,
+    "nasbench_macro": NasBenchMacro,
     **{kind: SpecTable(kind) for kind in KINDS},
 }
