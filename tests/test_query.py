@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from nasjac import tables
@@ -165,3 +166,34 @@ def test_asking_loads_nothing_heavy() -> None:
 
 def test_long_text_is_cut_in_a_table_alone() -> None:
     assert tables.cell("x" * 100) == "x" * 45 + "..." and "x" * 100 in tables.as_csv(["a"], [["x" * 100]])
+
+
+def test_csv_files_are_tables_beside_the_database(ask: Ask, tmp_path: Path) -> None:
+    """Numbers are numbers, empty cells NULL; both kinds of tables can be joined, and nothing is written."""
+    frame = pd.DataFrame({"key": [key_of(0), key_of(1)], "accuracy": [0.5, None], "depth": [4, 8]})
+    frame.to_csv(tmp_path / "trained.csv.gz", index=False)
+    before = (tmp_path / "nasjac.db").read_bytes()
+    sql = "SELECT t.depth, t.accuracy, a.placement FROM trained AS t JOIN architecture AS a USING (key) ORDER BY t.depth"
+    expected = [
+        {"depth": 4, "accuracy": 0.5, "placement": "none"},
+        {"depth": 8, "accuracy": None, "placement": "pre"},
+    ]
+    assert json.loads(ask("--table", "trained.csv.gz", sql, "--format", "json")) == expected
+    alone = ("--database", "none.db", "--table", "t=trained.csv.gz", "SELECT sum(depth) AS d FROM t", "--format", "json")
+    assert json.loads(ask(*alone)) == [{"d": 12}]
+    assert (tmp_path / "nasjac.db").read_bytes() == before and not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--table", "absent.csv", "SELECT 1"), "`table` must be a CSV file with a header, got absent.csv"),
+        (
+            ("--table", "a-b=absent.csv", "SELECT 1"),
+            "`table` must have a name of letters, digits and _, NAME=FILE, got 'a-b'",
+        ),
+    ],
+)
+def test_a_wrong_file(ask: Ask, words: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        main(list(words))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nasjac import tables
 from nasjac.store import Store
-from nasjac.store.database import Table, check_known
+from nasjac.store.database import Table, check_known, path_of, select
+from nasjac.store.files import opened
 from nasjac.store.schema import column_names, relations
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
@@ -22,6 +24,7 @@ EPILOG = """examples:
   nasjac query --where "placement = 'pre' AND skip_density > 0.5" --limit 20
   nasjac query --study k --sort nonlinear_effective_depth --descending --format csv > leaderboard.csv
   nasjac query "SELECT placement, count(*), min(trainability_cost) FROM leaderboard GROUP BY placement"
+  nasjac query --table trained=groundtruth.csv.gz "SELECT kind, count(*), max(accuracy) FROM trained GROUP BY kind"
   nasjac query --schema
 """
 
@@ -46,10 +49,19 @@ def answer(asked: argparse.Namespace) -> Table:
     elif asked.format == "table":
         options["columns"] = SHOWN
     sql, values = (asked.sql, {}) if asked.sql is not None else leaderboard_sql(**options)
+    if asked.table:
+        with opened(_named(asked.table), path_of(asked.database)) as connection:
+            return select(connection, sql, values, "sql" if asked.where is None else "where", asked.where)
     with Store(asked.database, read_only=True) as store:
         if asked.study is not None:
             store.study(asked.study)
         return store.select(sql, values, "sql" if asked.where is None else "where", asked.where)
+
+
+def _named(words: Sequence[str]) -> dict[str, str]:
+    """NAME=FILE, or a file whose name up to the first dot is the table's."""
+    pairs = (word.split("=", 1) if "=" in word else (Path(word).name.split(".")[0], word) for word in words)
+    return {name: path for name, path in pairs}
 
 
 def leaderboard_sql(
@@ -111,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sql", nargs="?", help='one SELECT, e.g. "SELECT * FROM architecture"')
     parser.add_argument("--database", default="nasjac.db", help="path of the results database (default: nasjac.db)")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    parser.add_argument(
+        "--table", action="append", metavar="[NAME=]FILE", help="a CSV file (.gz too) as a table too; may be given again"
+    )
     parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
     leaderboard = parser.add_argument_group("of the leaderboard")
     leaderboard.add_argument("--study", help="one study only")
