@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasjac.networks.cell201 import Cell201
+from nasjac.networks.draws import Draws
 from nasjac.scores import TABLE_SCORES
+from nasjac.scores.az_nas import AzNas, expressivity, of_blocks, trainability
 from nasjac.scores.live_decorrelation import LiveDecorrelation, reference_population
 from nasjac.scores.log_rank import LogRank
 from nasjac.scores.synflow import Synflow
 from nasjac.scores.tabular import Scored, TableScore, only_draw
 from nasjac.spaces.nasbench201 import NasBench201
+from nasjac.spaces.nasbench_macro import NasBenchMacro
 
 SPACE, CPU = NasBench201(), torch.device("cpu")
 #: small passes
+AZ_NAS = AzNas(images=2, reference=8)
 OPTIONS = {
     "live_decorrelation": LiveDecorrelation(draws=1, images=4, channels=2, pixels=8),
+    "az_nas": AZ_NAS,
     **{name: TABLE_SCORES[name](images=4) for name in ("synflow", "jacob_cov", "naswot")},  # type: ignore[operator]
 }
 DEAD = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_3x3~1|none~2|"
@@ -127,3 +133,114 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
         LiveDecorrelation(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`score\.pixels` must divide .* got 7 for images of 32 x 32"):
         LiveDecorrelation(pixels=7)(SPACE, SPACE.random(1, 0), images(), CPU, lambda _: None)
+
+
+def hadamard(log_size: int) -> Tensor:
+    """Signs whose columns are uncorrelated."""
+    signs = torch.ones(1, 1)
+    for _ in range(log_size):
+        signs = torch.cat([torch.cat([signs, signs], 1), torch.cat([signs, -signs], 1)], 0)
+    return signs
+
+
+def orthogonal(size: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(3)))[0]
+
+
+def as_features(pixels: Tensor, side: int) -> Tensor:
+    """[B side side, C] -> [B, C, side, side]"""
+    return pixels.reshape(-1, side, side, pixels.shape[1]).movedim(-1, 1)
+
+
+def test_expressivity_is_the_entropy_of_the_principal_axes() -> None:
+    """log C of isotropic features, that of known shares in any basis, scale and place; 0 of one axis, nan of none."""
+    axes = hadamard(3)[:, 1:5]  # of mean zero
+    assert expressivity(as_features(axes, 2)) == pytest.approx(math.log(4), abs=1e-6)
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    turned = 7 + 3 * (axes * shares.sqrt()) @ orthogonal(4)
+    assert expressivity(as_features(turned, 2)) == pytest.approx(float(-(shares * shares.log()).sum()), abs=1e-4)
+    assert expressivity(as_features(axes[:, :1] * torch.ones(4), 2)) == pytest.approx(0, abs=1e-4)
+    assert math.isnan(expressivity(torch.ones(2, 4, 2, 2)))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_trainability_of_a_linear_block_is_that_of_its_spectral_norm(stride: int) -> None:
+    """Exactly, with uncorrelated signs: 0 of orthogonal weights, 2 - c - 1/c of c times those, of others by their norm."""
+    signs = as_features(hadamard(4), 2)  # 4 images of 2 x 2 pixels, 16 channels
+    x = torch.randn(
+        4, 16 // stride**2, 2 * stride, 2 * stride, generator=torch.Generator().manual_seed(4), requires_grad=True
+    )
+
+    def of_weights(weights: Tensor) -> float:
+        kernels = weights.reshape(16, -1, stride, stride)
+        return trainability(x, nn.functional.conv2d(x, kernels, stride=stride), signs)
+
+    assert of_weights(orthogonal(16)) == pytest.approx(0, abs=1e-5)
+    assert of_weights(3 * orthogonal(16)) == pytest.approx(2 - 3 - 1 / 3, abs=1e-5)
+    weights = torch.randn(16, 16, generator=torch.Generator().manual_seed(5))
+    sigma = float(torch.linalg.matrix_norm(weights, ord=2))
+    assert of_weights(weights) == pytest.approx(2 - sigma - 1 / sigma, abs=1e-4)
+    assert of_weights(torch.zeros(16, 16)) == -math.inf
+
+
+def test_an_identity_has_the_best_trainability() -> None:
+    """0 up to the eigenvalues of a sample covariance, which end at (1 + √(C / N))² for N pixels of C random signs."""
+    images, draws = (
+        torch.randn(64, 8, 16, 16, generator=torch.Generator().manual_seed(6)),
+        Draws(0, [0], torch.float32, CPU),
+    )
+    edge = (1 + math.sqrt(8 / (64 * 16 * 16))) ** 2
+    found = of_blocks(nn.Identity(), [nn.AvgPool2d(1)], images, draws)[2]
+    assert 1.5 * (2 - edge - 1 / edge) < found < 1e-6
+
+
+def test_az_nas_of_a_network_by_its_definition() -> None:
+    """Block by block as in one graph through the whole network, with what hooks see of it."""
+    cell, seen = SPACE.random(3, seed=1)[0], list[Tensor]()
+    draws = only_draw(0, CPU)
+    network = SPACE.network(cell, draws)
+    for block in (network.stem, *network.body):  # type: ignore[misc]
+        block.register_forward_hook(lambda _, __, out: seen.append(out))
+    network(draws.normal("noise", 2, 3, 32, 32)[0])
+    pairs = enumerate(itertools.pairwise(seen))
+    signs = [
+        torch.where(draws.normal(f"signs {place}", *out.shape)[0] > 0, 1.0, -1.0) for place, out in enumerate(seen[1:])
+    ]
+    gains = [trainability(x, y, signs[place]) for place, (x, y) in pairs]
+    entropies = [expressivity(features) for features in seen]
+    expected = [sum(entropies), min(np.diff(entropies)), np.mean(gains), SPACE.facts(cell)["flops"]]
+    assert len(seen) == 18
+    found = AZ_NAS.proxies(SPACE, [cell], (3, 32, 32), CPU, lambda _: None)[:, 0]
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_az_nas_sums_the_log_ranks_of_four_proxies() -> None:
+    """In the reference population itself: log of the share of each that is not above, ties in the middle."""
+    population = reference_population(SPACE, 8)
+    proxies = AZ_NAS.proxies(SPACE, population, (3, 32, 32), CPU, lambda _: None)
+    below = (proxies[:, None, :] < proxies[:, :, None]).sum(2) + (proxies[:, None, :] == proxies[:, :, None]).sum(2) / 2
+    expected = np.log((below + 0.5) / 9).sum(0)
+    found = scored(AZ_NAS, population)
+    assert [value for value in found if value is not None] == pytest.approx(expected[np.isfinite(proxies).all(0)])
+
+
+def test_az_nas_has_nothing_to_say_of_dead_cells() -> None:
+    dead, alive = AZ_NAS(SPACE, [Cell201.from_arch(DEAD), Cell201.from_arch(SKIPS)], images(), CPU, lambda _: None)
+    assert dead.value is None and "a block's features are constant" in str(dead.reason)
+    assert alive.value is not None and alive.reason is None
+
+
+def test_places_without_layers_are_no_blocks_of_az_nas() -> None:
+    """Of NAS-Bench-Macro: the stem and the three that change the shape are left where all are identities."""
+    space, draws = NasBenchMacro(), only_draw(0, CPU)
+    network = space.network(space.parse("00000000"), draws)
+    noise = draws.normal("noise", 2, 3, 32, 32)[0]
+    few = of_blocks(network.stem, [block for block in network.body if len(block.layers)], noise, draws)  # type: ignore
+    all_places = AZ_NAS.proxies(space, [space.parse("00000000")], (3, 32, 32), CPU, lambda _: None)
+    assert all_places[:2, 0] == pytest.approx(few[:2], rel=1e-5) and np.isfinite(all_places).all()
+
+
+@pytest.mark.parametrize(("option", "least"), [("images", 2), ("reference", 8), ("seed", 0)])
+def test_bad_options_of_az_nas_are_named(option: str, least: int) -> None:
+    with pytest.raises(ValueError, match=rf"`score\.{option}` must be a whole number of at least {least}, got {least - 1}"):
+        AzNas(**{option: least - 1})

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
+from nasjac.scores.az_nas import AzNas
 from nasjac.scores.fact import FACTS, Fact
 from nasjac.scores.jacob_cov import JacobCov
 from nasjac.scores.live_decorrelation import LiveDecorrelation
@@ -44,6 +45,7 @@ TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {
     "synflow": Synflow,
     "jacob_cov": JacobCov,
     "naswot": Naswot,
+    "az_nas": AzNas,
     **{name: Fact(name) for name in FACTS},
 }
 
