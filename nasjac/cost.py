@@ -1,4 +1,4 @@
-"""The trainability cost S*: one number from the terms of a measurement."""
+"""The trainability cost S* and the trainability penalty: one number from the terms of a measurement."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+#: nats of [−E log 𝒥]₊ + ½ [E log 𝒥]₊ that weigh as much as a standard deviation of one
+TOLERANCE = 8.0
 
 
 def trainability_cost(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> Array:
@@ -17,5 +20,31 @@ def trainability_cost(mean_log: Array, sd_log: Array, log_rank: Array, log_decor
     >>> float(trainability_cost(np.float64(-1), np.float64(0.5), np.float64(-2), np.float64(-0.25)))
     3.75
     """
-    distance = np.where(mean_log < 0, -mean_log, 0.5 * mean_log)
-    return np.asarray(distance + sd_log - log_rank - log_decorrelation)
+    return np.asarray(_distance(mean_log) + sd_log - log_rank - log_decorrelation)
+
+
+def trainability_penalty(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> Array:
+    """The sum of `penalties`: what `merit` takes off capacity and decorrelation.
+
+    Unlike in S*, distance to criticality and spread enter by their squares: small ones, which all trainable networks have,
+    cost next to nothing, and where they are large nothing makes up for them.
+
+    >>> float(trainability_penalty(np.float64(-8), np.float64(0.5), np.float64(-2), np.float64(-0.25)))
+    2.375
+    """
+    return np.asarray(sum(penalties(mean_log, sd_log, log_rank, log_decorrelation).values()))
+
+
+def penalties(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> dict[str, Array]:
+    """By term, elementwise, lower is better: (distance to criticality / 8)², var log 𝒥, −½ log(r/N), −½ log(1 − c)."""
+    return {
+        "criticality": np.square(_distance(mean_log) / TOLERANCE),
+        "spread": np.square(sd_log),
+        "effective_rank": -0.5 * log_rank,
+        "output_decorrelation": -0.5 * log_decorrelation,
+    }
+
+
+def _distance(mean_log: Array) -> Array:
+    """[−E log 𝒥]₊ + ½ [E log 𝒥]₊."""
+    return np.asarray(np.where(mean_log < 0, -mean_log, 0.5 * mean_log))

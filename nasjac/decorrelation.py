@@ -15,9 +15,20 @@ def decorrelation(products: Tensor) -> Tensor:
     Largest, −B, where no two inputs' Jacobians are correlated. −∞ where that of some input is constant over D (zero, as in
     a dead network): it has no correlation with any. (Mellor, Turner, Storkey & Crowley, arXiv:2006.04647v1.)
     """
+    return of_correlations(correlations(products))
+
+
+def correlations(products: Tensor) -> Tensor:
+    """[P, B, B] over D of `products` [P, B, D]; nan where those of some input are constant over D."""
     centred = products.double() - products.double().mean(dim=2, keepdim=True)
     norms = centred.norm(dim=2, keepdim=True)
-    dead = (norms == 0).flatten(1).any(dim=1)
-    unit = centred / torch.where(norms == 0, torch.ones_like(norms), norms)
-    values = torch.linalg.eigvalsh(unit @ unit.transpose(1, 2)).clamp(min=0) + FLOOR
-    return torch.where(dead, -torch.inf, -(values.log() + 1 / values).sum(dim=1))
+    unit: Tensor = centred / norms
+    return unit @ unit.transpose(1, 2)
+
+
+def of_correlations(correlations: Tensor) -> Tensor:
+    """[...] the decorrelation that correlation matrices [..., B, B] say; −∞ where one is not finite."""
+    dead = ~correlations.isfinite().flatten(-2).all(dim=-1)
+    values = torch.linalg.eigvalsh(torch.where(dead[..., None, None], 0.0, correlations)).clamp(min=0) + FLOOR
+    found: Tensor = torch.where(dead, -torch.inf, -(values.log() + 1 / values).sum(dim=-1))
+    return found

@@ -18,12 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nasjac.cost import trainability_cost
+from nasjac.cost import trainability_cost, trainability_penalty
 
 Array = NDArray[np.float64]
 
 #: the terms of `terms`, in the order of its last dimension
-NAMES = ("trainability_cost", "log_mean", "mean_log", "sd_log", "log_rank", "log_decorrelation", "sd_log_patterns")
+NAMES = (
+    *("trainability_cost", "trainability_penalty"),
+    *("log_mean", "mean_log", "sd_log", "log_rank", "log_decorrelation", "sd_log_patterns"),
+)
 
 
 class Samples(Protocol):
@@ -59,7 +62,7 @@ class TokenSamples(Protocol):
 
 
 class Terms(NamedTuple):
-    """`values` and `errors` of the terms `NAMES`, [7] each; `left_out` [D, 7]: the values without one draw at a time.
+    """`values` and `errors` of the terms `NAMES`, [8] each; `left_out` [D, 8]: the values without one draw at a time.
 
     What the samples do not determine is NaN: `sd_log_patterns` of a single pattern; rank and cost without round trips.
     """
@@ -153,21 +156,21 @@ def _norm_moments(ends: Array, logs: Array, one: Array, other: Array, shift: flo
 
 
 def _values(means: Array, draws: int, shift: float, width: int) -> Array:
-    """[..., 6] all terms but the last, from means [..., S, M] over `draws` draws (for the covariance's bias)."""
+    """[..., 7] all terms but the last, from means [..., S, M] over `draws` draws (for the covariance's bias)."""
     average = means.mean(axis=-2)
     mean_log, log_rank = _unbiased_logs(average[..., 1], average[..., 8], average[..., 9] / average[..., 10], width)
     log_mean, sd_log, log_decorrelation = _norm_values(means, average, draws, shift)
-    cost = trainability_cost(mean_log, sd_log, log_rank, log_decorrelation)
-    return np.stack([cost, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
+    costs = [of(mean_log, sd_log, log_rank, log_decorrelation) for of in (trainability_cost, trainability_penalty)]
+    return np.stack([*costs, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
 
 
 def _forward_values(means: Array, draws: int, shift: float, width: int) -> Array:
-    """[..., 6] the same without rank and cost."""
+    """[..., 7] the same without rank and costs."""
     average = means.mean(axis=-2)
     mean_log = average[..., 1] - log_bias(2, average[..., 8] / average[..., 9], width)
     log_mean, sd_log, log_decorrelation = _norm_values(means, average, draws, shift)
     unknown = np.full_like(mean_log, math.nan)
-    return np.stack([unknown, log_mean, mean_log, sd_log, unknown, log_decorrelation], axis=-1)
+    return np.stack([unknown, unknown, log_mean, mean_log, sd_log, unknown, log_decorrelation], axis=-1)
 
 
 def _norm_values(means: Array, average: Array, draws: int, shift: float) -> tuple[Array, Array, Array]:

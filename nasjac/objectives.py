@@ -24,6 +24,7 @@ class Objective(NamedTuple):
 
 
 OBJECTIVES = {
+    "merit": Objective("maximize", lambda terms, facts: terms["merit"].value, False),
     "trainability_cost": Objective("minimize", lambda terms, facts: terms["trainability_cost"].value, False),
     "nonlinear_effective_depth": Objective("maximize", lambda terms, facts: facts.nonlinear_effective_depth, True),
     "effective_depth": Objective("maximize", lambda terms, facts: facts.effective_depth, True),

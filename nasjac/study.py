@@ -17,6 +17,7 @@ import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
+from nasjac.ensemble import members
 from nasjac.facts import Facts, facts
 from nasjac.objectives import Budget, Direction
 from nasjac.spaces import Space
@@ -119,6 +120,12 @@ class Study:
             for name, violation in violations.items():
                 trial.set_constraint(name, violation)
             yield Proposal(trial, spec, known, violations)
+
+
+def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
+    """`count` concrete architectures drawn at random, maybe some twice; of an ensemble its first skip pattern."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [members(space(study.ask()), 1, seed)[0] for _ in range(count)]
 
 
 def derived_seed(*parts: int) -> int:

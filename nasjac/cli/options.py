@@ -19,6 +19,7 @@ from nasjac.objectives import Budget
 from nasjac.spaces import SPACES
 from nasjac.store import Store
 from nasjac.store.database import path_of
+from nasjac.study import random_specs
 from nasjac.verbs.search import Search, SearchOptions
 from nasjac.verbs.validate import ValidationOptions
 
@@ -31,9 +32,10 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
     space = _fitted(option("space", choices, config), data)
     if type(space) in SPACES.values():  # a space of the user's own is called by the search alone
         check_kind(data, space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
+    score = option("score", choices, config)
     return Search(
         space=space,
-        score=option("score", choices, config),
+        score=score.among(random_specs(space, score.reference)) if hasattr(score, "among") else score,
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         data=data,
         names={group: names_of(group, choices, config) for group in ("space", "score", "sampler", "dataset")},

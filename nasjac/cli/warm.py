@@ -67,7 +67,7 @@ def _job(config: DictConfig, choices: Choices, names: Sequence[str]) -> WarmSear
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         budget=typed(Budget, config.budget),
         options=options,
-        objectives=search.objectives if _sets(names, "search.objectives") else OBJECTIVES_OF_WEIGHTS,
+        objectives=search.objectives or OBJECTIVES_OF_WEIGHTS,
         batch=search.batch,
         seed=config.seed,
     )

@@ -90,10 +90,14 @@ class ImageNetwork(nn.Module):
         yield x
         yield from through(self.blocks, x)
 
+    def features(self, last: Tensor) -> Tensor:
+        """What the readout sees of h_L, [batch, channels]."""
+        last = self.activation(self.norm(last)) if self.pre else last
+        return last.mean((-2, -1))
+
     def forward(self, x: Tensor) -> Tensor:
         *_, last = self.stream(x)
-        last = self.activation(self.norm(last)) if self.pre else last
-        return self.readout(last.mean((-2, -1)))  # type: ignore[no-any-return]
+        return self.readout(self.features(last))  # type: ignore[no-any-return]
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from nasjac.scores.fact import FACTS, Fact
 from nasjac.scores.jacob_cov import JacobCov
 from nasjac.scores.live_decorrelation import LiveDecorrelation
 from nasjac.scores.meanfield import Meanfield
+from nasjac.scores.merit import Merit
 from nasjac.scores.naswot import Naswot
 from nasjac.scores.synflow import Synflow
 from nasjac.scores.tabular import TableScore
@@ -28,7 +29,9 @@ class Score(Protocol):
     `incidental`. A call returns one Measurement a spec, in order; what it says of a spec depends on that spec, the inputs
     and the options alone, never on the other specs of the call. A score that samples may take `rivals`, one a spec or
     None, and stop early where a spec is certain to have a larger objective than its rival. An attribute `provenance`, a
-    mapping, goes to the notes of the run.
+    mapping, goes to the notes of the run; `objectives` is what a search optimizes unless it is told. A score that ranks has
+    a method `among(population)` that gives it the frozen population of the space, of `reference` architectures; what that
+    makes has a `digest` of them.
     """
 
     @property
@@ -37,7 +40,7 @@ class Score(Protocol):
     def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]: ...
 
 
-SCORES: dict[str, type[Score]] = {"apjn": Apjn, "meanfield": Meanfield}
+SCORES: dict[str, type[Score]] = {"merit": Merit, "apjn": Apjn, "meanfield": Meanfield}
 
 #: scores of `nasjac correlate`: one number each, on tables of trained architectures; facts are instances of one class
 TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {

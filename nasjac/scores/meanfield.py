@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.cost import trainability_cost
+from nasjac.cost import trainability_cost, trainability_penalty
 from nasjac.ensemble import members, with_members
 from nasjac.facts import columns
 from nasjac.meanfield import Columns, expected_norms, fluctuations
@@ -131,6 +131,7 @@ def _measure(specs: list[Spec], inputs: _Inputs) -> list[Measurement]:
     log_mean, mean_log = (profile["forward"][:, -1] for profile in (terms.log_mean, terms.mean_log))
     values = {
         "trainability_cost": trainability_cost(mean_log, terms.sd_log, terms.log_rank, log_decorrelation),
+        "trainability_penalty": trainability_penalty(mean_log, terms.sd_log, terms.log_rank, log_decorrelation),
         "log_mean": log_mean,
         "mean_log": mean_log,
         "sd_log": terms.sd_log,

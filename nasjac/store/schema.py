@@ -207,6 +207,20 @@ ALTER TABLE architecture ADD COLUMN leak REAL NOT NULL DEFAULT 0.0; -- their dil
 DROP VIEW leaderboard;
 """ + _LEADERBOARD.format(more=_TOKENS, steps="\n    a.block, a.step, a.leak,")
 
+_MERIT = """
+    m.trainability_penalty, m.trainability_penalty_se, m.jacobian_decorrelation, m.jacobian_decorrelation_se,
+    m.merit, m.merit_se,"""
+
+_VERSION_6 = """
+ALTER TABLE measurement ADD COLUMN trainability_penalty REAL; -- what merit takes off: lower is better
+ALTER TABLE measurement ADD COLUMN trainability_penalty_se REAL; -- its standard error
+ALTER TABLE measurement ADD COLUMN jacobian_decorrelation REAL; -- how little the Jacobians of different inputs are alike
+ALTER TABLE measurement ADD COLUMN jacobian_decorrelation_se REAL; -- its standard error
+ALTER TABLE measurement ADD COLUMN merit REAL; -- log-ranks of FLOPs and decorrelation - penalty: higher is better
+ALTER TABLE measurement ADD COLUMN merit_se REAL; -- its standard error
+DROP VIEW leaderboard;
+""" + _LEADERBOARD.format(more=_TOKENS + _MERIT, steps="\n    a.block, a.step, a.leak,")
+
 #: version n of the schema is what the first n scripts make
 MIGRATIONS: tuple[str, ...] = (
     _VERSION_1 + _LEADERBOARD.format(more="", steps=""),
@@ -214,6 +228,7 @@ MIGRATIONS: tuple[str, ...] = (
     _VERSION_3,
     _VERSION_4,
     _VERSION_5,
+    _VERSION_6,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -24,7 +24,7 @@ def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -
     fewer if `DRAW_BATCHES` batches of proposals hold no more.
     """
     budget = job.budget if params is None else replace(job.budget, params=params)
-    wanted = directions(job.options.objectives)
+    wanted = directions(job.objectives)
     study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(job.seed, seed))
     found: dict[str, Proposal] = {}
     for batch in range(DRAW_BATCHES):

@@ -29,25 +29,29 @@ from nasjac.study import TRIES, Proposal, SamplerFactory, Study
 from nasjac.verbs import racing
 from nasjac.verbs.scored import architecture_rows, pattern_rows, standings, with_patterns
 
+#: the objectives of a score that names none
+OF_JACOBIANS = ("trainability_cost", "nonlinear_effective_depth")
+
 
 @dataclass(frozen=True)
 class SearchOptions:
     """How a search goes about it.
 
     `batch`       proposals that are asked for, scored and stored together
-    `objectives`  what the sampler optimizes
+    `objectives`  what the sampler optimizes (null: what the score is for, merit of the default score)
     `racing`      stop sampling a candidate that is certain to be dominated: by 4 standard errors of the paired difference
                   to the cheapest architecture so far that is as good in every other objective
     """
 
     batch: int = 64
-    objectives: tuple[str, ...] = ("trainability_cost", "nonlinear_effective_depth")
+    objectives: tuple[str, ...] | None = None
     racing: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"`search.batch` must be at least 1, got {self.batch!r}")
-        directions(self.objectives)
+        if self.objectives is not None:
+            directions(self.objectives)
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,18 @@ class Search:
         if not isinstance(sampler, optuna.samplers.BaseSampler):
             raise ValueError(f"`sampler` must make an Optuna sampler, got {sampler!r}")
         if self.options.racing:
-            racing.check(self.score, self.options.objectives)
+            racing.check(self.score, self.objectives)
+
+    @cached_property
+    def objectives(self) -> tuple[str, ...]:
+        """What the sampler optimizes."""
+        own: tuple[str, ...] = getattr(self.score, "objectives", OF_JACOBIANS)
+        return self.options.objectives or own
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a study must share to be resumed."""
-        options = {"search": asdict(self.options), "seed": self.seed}
+        options = {"search": {**asdict(self.options), "objectives": self.objectives}, "seed": self.seed}
         names = {**self.names, "space": self._space_names, "score": self._score_names, "dataset": self._dataset}
         return json.loads(json.dumps({**names, **options}))  # type: ignore[no-any-return]
 
@@ -91,6 +101,8 @@ class Search:
         content = {"score": self._score_names, "dataset": self._dataset, "device": self.device.type}
         if self.options.racing:
             content["search"] = self.identity
+        if digest := getattr(self.score, "digest", None):
+            content["reference"] = digest
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -135,7 +147,7 @@ def search(store: Store, name: str, job: Search, advance: Advance, stop: Interru
     Each batch is one transaction: proposals, what was measured, and the sampler's notes. An incomplete last batch (the
     budget ended inside it) is asked for again, so that a search does not depend on where it was interrupted.
     """
-    study = Study(job.space, job.sampler, job.budget, directions(job.options.objectives), job.seed)
+    study = Study(job.space, job.sampler, job.budget, directions(job.objectives), job.seed)
     loop = _Loop(store, name, job, study)
     first = loop.number
     began = time.perf_counter()
@@ -169,10 +181,11 @@ class _Loop:
 
     @property
     def summary(self) -> str:
-        """The cheapest architecture so far."""
-        name = "trainability_cost"
-        costs = [row.objectives[name] for row in self.told.values() if name in row.objectives]
-        return f"least {name} {min(costs):.3f}" if costs else ""
+        """The best value of the first objective so far."""
+        name, *_ = self.job.objectives
+        values = [row.objectives[name] for row in self.told.values() if name in row.objectives]
+        least = directions([name]) == ["minimize"]
+        return f"{'least' if least else 'most'} {name} {(min if least else max)(values):.3f}" if values else ""
 
     @property
     def group_size(self) -> float | None:
@@ -207,7 +220,7 @@ class _Loop:
         job, specs = self.job, [proposal.spec for proposal in proposals]
         if not job.options.racing:
             return job.score(specs, job.data.train_inputs, job.device)
-        rivals = racing.rivals(self.store, proposals, list(self.told.values()), job.options.objectives)
+        rivals = racing.rivals(self.store, proposals, list(self.told.values()), job.objectives)
         return job.score(specs, job.data.train_inputs, job.device, rivals=rivals)  # type: ignore[call-arg]
 
     def _settle(self, proposal: Proposal, number: int, found: Mapping[str, Measurement]) -> TrialRow:
@@ -221,7 +234,7 @@ class _Loop:
         elif shown is not None:
             values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
         else:
-            values, reason = objective_values(self.job.options.objectives, found[key], proposal.facts)
+            values, reason = objective_values(self.job.objectives, found[key], proposal.facts)
             kept, state = found[key].kept_key, "complete" if values else "failed"
         columns = self.study.tell(proposal, values)
         row = TrialRow(
@@ -263,7 +276,7 @@ def recommend(store: Store, name: str, job: Search) -> None:
 
     The cost is in nats already, so both axes are: a doubled depth is worth the same anywhere.
     """
-    names = job.options.objectives
+    names = job.objectives
     keys, values = standings(store, name, names)
     if keys:
         index, reason = knee(values, directions(names), names, [OBJECTIVES[objective].is_ratio for objective in names])

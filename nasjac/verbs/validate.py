@@ -118,14 +118,19 @@ def _picks(store: Store, study: str, draw: Draw, options: ValidationOptions) -> 
 
 
 def _front(store: Store, study: str, count: int) -> list[str]:
-    """Keys along the front of the study's complete trials, those that add the most hypervolume first."""
+    """Keys along the front of the study's complete trials, those that add the most hypervolume first; of one objective,
+    whose front is a point, those with the best values.
+    """
     trials = [trial for trial in store.trials(study) if trial.state == "complete" and trial.kept_key is not None]
     if not trials:
         return []
     names = list(trials[0].objectives)
     values = [[trial.objectives[name] for name in names] for trial in trials]
-    chosen = spread(values, directions(names), count)
-    return list(dict.fromkeys(str(trials[index].kept_key) for index in chosen))
+    ways = directions(names)
+    if len(names) == 1:
+        order = sorted(range(len(trials)), key=lambda index: values[index][0], reverse=ways == ["maximize"])
+        return list(dict.fromkeys(str(trials[index].kept_key) for index in order))[:count]
+    return list(dict.fromkeys(str(trials[index].kept_key) for index in spread(values, ways, count)))
 
 
 def _remaining(store: Store, key: str, task: Task, folder: Path | None) -> tuple[Task, Path | None] | None:

@@ -1,0 +1,162 @@
+"""merit: capacity and decorrelation, by their log-ranks in a frozen population of the space, less what harms training."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nasjac.decorrelation import of_correlations
+from nasjac.ensemble import members
+from nasjac.facts import facts
+from nasjac.measurement import Estimate, Measurement
+from nasjac.networks.common_probe import input_correlations
+from nasjac.networks.draws import Draws
+from nasjac.scores.apjn import DTYPES, Apjn
+from nasjac.scores.log_rank import LogRank
+from nasjac.spec import Spec
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Merit(Apjn):
+    """Options of merit; those of `Apjn` are of the Jacobian terms.
+
+    merit = log-rank of FLOPs + mean over draws of the log-rank of decorrelation − trainability_penalty, in nats. The
+    log-ranks are among `reference` architectures drawn once from the space (`nasjac.scores.log_rank`), so that the merit of
+    an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the eigenvalues of the correlation matrix of Jᵀv over
+    `images` inputs, one random v for all (`nasjac.networks.common_probe`); the penalty is absolute (`nasjac.cost`).
+
+    `decorrelation_draws`  initializations, each with inputs and a v of its own
+    `images`               of each of these
+    `reference`            architectures in the population, at least 256
+    """
+
+    decorrelation_draws: int = 4
+    images: int = 16
+    reference: int = 256
+
+    #: what a search optimizes unless it is told
+    objectives: ClassVar[tuple[str, ...]] = ("merit",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("decorrelation_draws", 2), ("images", 2), ("reference", 256)):
+            if getattr(self, name) < least:
+                raise ValueError(f"`score.{name}` must be at least {least}, got {getattr(self, name)!r}")
+        if self.plan != "independent":
+            raise ValueError(f"`score.plan` must be independent for merit, got {self.plan!r}")
+
+    @property
+    def name(self) -> str:
+        return "merit"
+
+    def among(self, population: Sequence[Spec]) -> MeritAmong:
+        """The score with its frozen population of concrete architectures, all of one kind."""
+        return MeritAmong(self, tuple(spec.canonical for spec in population))
+
+    def decorrelations(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> Array:
+        """[n, draws] of canonical, concrete specs; −∞ where there is none, NaN where there is no memory."""
+        draws = Draws(self.seed, range(self.decorrelation_draws), DTYPES[self.dtype], device)
+        found = input_correlations(specs, inputs, draws, self.images)
+        missing = np.full(self.decorrelation_draws, math.nan)
+        return np.array([missing if one is None else of_correlations(one).numpy() for one in found])
+
+
+@dataclass(frozen=True)
+class MeritAmong:
+    """Merit among a population."""
+
+    options: Merit
+    population: tuple[Spec, ...]
+
+    @property
+    def name(self) -> str:
+        return self.options.name
+
+    @property
+    def objective(self) -> str:
+        return self.options.objective
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return self.options.objectives
+
+    @property
+    def incidental(self) -> tuple[str, ...]:
+        return self.options.incidental
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.options.provenance
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the population: what merit depends on beside its options."""
+        return hashlib.sha256(" ".join(spec.key for spec in self.population).encode()).hexdigest()[:12]
+
+    def __call__(
+        self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None] | None = None
+    ) -> list[Measurement]:
+        """Measure each spec, as `Apjn` does; one that is not `ok` has no merit, an ensemble the mean of its patterns'."""
+        measured = self.options(specs, inputs, device, rivals)
+        patterns, seed = self.options.patterns, self.options.seed
+        groups = [members(spec, patterns, seed) for spec in specs]
+        unique = {member.key: member for group in groups for member in group}
+        ranks = self._ranks(list(unique.values()), inputs, device)
+        by_key = dict(zip(unique, ranks, strict=True))
+        return [
+            _with_merit(item, [by_key[member.key] for member in group], by_key)
+            for item, group in zip(measured, groups, strict=True)
+        ]
+
+    def _ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[tuple[float, Array, Array]]:
+        """Of each spec the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank."""
+        capacity, *by_draw = self._reference(inputs, device)
+        own = self.options.decorrelations(specs, inputs, device)
+        sizes = capacity([fact.flops for fact in facts(specs)])
+        ranked = np.array([rank(values) for rank, values in zip(by_draw, own.T, strict=True)])
+        return [
+            (float(size), row / self.options.images, rank) for size, row, rank in zip(sizes, own, ranked.T, strict=True)
+        ]
+
+    def _reference(self, inputs: Tensor, device: torch.device) -> list[LogRank]:
+        """Log-ranks of FLOPs and of the decorrelation of each draw."""
+        if not self._measured or self._measured[0] is not inputs:
+            values = self.options.decorrelations(self.population, inputs, device)
+            flops = [float(fact.flops) for fact in facts(self.population)]
+            self._measured[:] = [inputs, [LogRank(flops), *map(LogRank, values.T)]]
+        found: list[LogRank] = self._measured[1]
+        return found
+
+    @cached_property
+    def _measured(self) -> list[Any]:
+        """The inputs that the population was measured on, and the log-ranks."""
+        return []
+
+
+def _with_merit(item: Measurement, parts: Sequence[tuple[float, Array, Array]], by_key: Mapping[str, Any]) -> Measurement:
+    sizes, decorrelations, ranks = (np.array(column) for column in zip(*parts, strict=True))
+    terms = {**item.terms, "jacobian_decorrelation": _over_draws(decorrelations.mean(axis=0))}
+    penalty, ranked = item.terms["trainability_penalty"], _over_draws(ranks.mean(axis=0))
+    if penalty.value is not None and ranked.value is not None:
+        errors = (penalty.standard_error or 0.0, ranked.standard_error or 0.0)
+        terms["merit"] = Estimate(float(sizes.mean()) + ranked.value - penalty.value, math.hypot(*errors))
+    inner = tuple((text, _with_merit(one, [by_key[one.key]], by_key)) for text, one in item.patterns)
+    return replace(item, terms=terms, patterns=inner)
+
+
+def _over_draws(values: Array) -> Estimate:
+    """Mean and standard error over draws; none where some draw has none."""
+    if not np.isfinite(values).all():
+        return Estimate(None, None)
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
