@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nasjac.networks import routed
 from nasjac.networks.cell201 import EDGES, OPS, Cell201, Network201
-from nasjac.networks.cell201_population import features, stem
+from nasjac.networks.cell201_population import body, features, stem
 from nasjac.networks.draws import Draws
 from nasjac.networks.tabular import drawn, initialize
 from nasjac.spaces.nasbench201 import NasBench201
@@ -31,7 +31,7 @@ def weights(dtype: torch.dtype = torch.float64) -> Draws:
 def population(chosen: list[Cell201]) -> tuple[Tensor, Tensor]:
     """Features [B, P, 16] and the gradients [B, P, ...] of a probe of them at h_0."""
     h = stem(images().double(), drawn(weights()), 4)[:, None].repeat(1, len(chosen), 1, 1, 1).requires_grad_()
-    out = features(h, chosen, drawn(weights()), 4, 2)
+    out = features(body(h, chosen, drawn(weights()), 4, 2))
     (gradient,) = torch.autograd.grad((out * torch.arange(1.0, 17)).sum(), h)
     return out.detach(), gradient
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nasjac.networks.draws import Draws
 from nasjac.networks.macro import Macro, MacroNetwork
-from nasjac.networks.macro_population import features, stem
+from nasjac.networks.macro_population import body, features, stem
 from nasjac.networks.tabular import drawn, initialize
 from nasjac.spaces.nasbench_macro import NasBenchMacro
 
@@ -26,7 +26,7 @@ def images(size: int = 16) -> Tensor:
 def population(chosen: list[Macro]) -> tuple[Tensor, Tensor]:
     """Features [B, P, 80] and the gradients [B, P, ...] of a probe of them at h_0."""
     h = stem(images(), drawn(weights()), 2)[:, None].repeat(1, len(chosen), 1, 1, 1).requires_grad_()
-    out = features(h, chosen, drawn(weights()), 2)
+    out = features(body(h, chosen, drawn(weights()), 2), drawn(weights()), 2)
     (gradient,) = torch.autograd.grad((out * torch.arange(80)).sum(), h)
     return out.detach(), gradient
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,18 +16,19 @@ from nasjac.networks.cell201 import Cell201
 from nasjac.networks.draws import Draws
 from nasjac.scores import TABLE_SCORES
 from nasjac.scores.az_nas import AzNas, expressivity, of_blocks, trainability
-from nasjac.scores.live_decorrelation import LiveDecorrelation, reference_population
 from nasjac.scores.log_rank import LogRank
 from nasjac.scores.synflow import Synflow
-from nasjac.scores.tabular import Scored, TableScore, only_draw
+from nasjac.scores.table_merit import PARTS, TableMerit, _sample, _terms
+from nasjac.scores.tabular import Scored, TableScore, only_draw, reference_population
 from nasjac.spaces.nasbench201 import NasBench201
 from nasjac.spaces.nasbench_macro import NasBenchMacro
 
 SPACE, CPU = NasBench201(), torch.device("cpu")
 #: small passes
 AZ_NAS = AzNas(images=2, reference=8)
+MERIT = TableMerit(draws=2, norm_draws=1, images=4, channels=2, pixels=8)
 OPTIONS = {
-    "live_decorrelation": LiveDecorrelation(draws=1, images=4, channels=2, pixels=8),
+    "merit": MERIT,
     "az_nas": AZ_NAS,
     **{name: TABLE_SCORES[name](images=4) for name in ("synflow", "jacob_cov", "naswot")},  # type: ignore[operator]
 }
@@ -58,15 +60,47 @@ def test_a_value_depends_on_the_architecture_alone(name: str) -> None:
 
 
 def test_nothing_alive_is_below_everything() -> None:
-    dead, skips, *_ = scored(OPTIONS["live_decorrelation"], [Cell201.from_arch(DEAD), Cell201.from_arch(SKIPS)])
+    dead, skips, *_ = scored(MERIT, [Cell201.from_arch(DEAD), Cell201.from_arch(SKIPS)])
     assert dead == -math.inf and skips is not None and math.isfinite(skips)
 
 
 def test_dead_edges_change_nothing() -> None:
     cell = Cell201.from_arch("|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|")
     assert cell.canonical != cell
-    first, second = scored(OPTIONS["live_decorrelation"], [cell, cell.canonical])
+    first, second = scored(MERIT, [cell, cell.canonical])
     assert first == pytest.approx(second, rel=1e-6)
+
+
+def test_merit_is_the_sum_of_its_parts() -> None:
+    cells = [*SPACE.random(6, seed=1), Cell201.from_arch(SKIPS)]
+    whole = np.array(scored(MERIT, cells), dtype=float)
+    alone = [replace(MERIT, without=tuple(name for name in PARTS if name != part)) for part in PARTS]
+    parts = np.array([scored(score, cells) for score in alone], dtype=float)
+    assert whole == pytest.approx(parts.sum(axis=0), rel=1e-3)
+    assert (parts[PARTS.index("spread")] <= 0).all() and (parts[PARTS.index("criticality")] <= 0).all()
+
+
+def test_terms_are_those_of_the_jacobians() -> None:
+    """Of fixed J, another for each image, with known norms and ranks: from pullbacks of many draws, within 4 errors."""
+    rng = np.random.default_rng(0)
+    matrices = [scale * orthogonal(24)[:rank].T @ orthogonal(24)[:rank] for scale, rank in ((0.5, 24), (2.0, 12))]
+    vectors = torch.from_numpy(rng.normal(size=(2, 400, 2, 24)))
+    vectors *= math.sqrt(24) / vectors.norm(dim=-1, keepdim=True)
+    samples = [
+        _sample(
+            [torch.stack([v[i, d] @ matrices[i].double() for i in range(2)])[None] for v in vectors.transpose(1, 2)],
+            outputs,
+        )
+        for d, outputs in enumerate(torch.eye(2, 24).expand(400, 1, 2, 24))
+    ]
+    mean_log, sd_log, log_rank, log_decorrelation = _terms(
+        *(torch.stack(item, dim=1) for item in zip(*samples, strict=True))
+    )
+    energies = np.log([0.25, 4 * 12 / 24])
+    assert mean_log == pytest.approx(energies.mean(), abs=0.05)
+    assert sd_log == pytest.approx(energies.std(), rel=0.05)
+    assert log_rank == pytest.approx(-math.log((1 + 2) / 2), abs=0.15)
+    assert log_decorrelation == pytest.approx(0, abs=1e-12)
 
 
 def test_the_reference_population_is_frozen() -> None:
@@ -126,14 +160,15 @@ def test_a_synflow_that_overflows_is_missing_with_its_reason() -> None:
     [
         ({"draws": 0}, r"`score\.draws` must be a whole number of at least 1, got 0"),
         ({"reference": 10}, r"`score\.reference` must be .* at least 256, got 10"),
-        ({"capacity": "depth"}, r"`score\.capacity` must be one of flops, params, got 'depth'"),
+        ({"without": ["depth"]}, r"`score\.without` must be one of capacity, decorrelation, .*, got 'depth'"),
+        ({"norm_draws": 4}, r"`score\.norm_draws` must be at most `score\.draws`, 3, got 4"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        LiveDecorrelation(**options)  # type: ignore[arg-type]
+        TableMerit(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`score\.pixels` must divide .* got 7 for images of 32 x 32"):
-        LiveDecorrelation(pixels=7)(SPACE, SPACE.random(1, 0), images(), CPU, lambda _: None)
+        TableMerit(pixels=7)(SPACE, SPACE.random(1, 0), images(), CPU, lambda _: None)
 
 
 def hadamard(log_size: int) -> Tensor:

@@ -23,8 +23,8 @@ def stem(images: Tensor, weights: Weights, channels: int) -> Tensor:
     return F.batch_norm(F.conv2d(images, weight, padding=1), None, None, training=True)
 
 
-def features(h: Tensor, cells: Sequence[Cell201], weights: Weights, channels: int, repeats: int) -> Tensor:
-    """What the readout sees of `cells`, [B, P, 4 channels], from their h_0 [B, P, channels, H, W]."""
+def body(h: Tensor, cells: Sequence[Cell201], weights: Weights, channels: int, repeats: int) -> Tensor:
+    """h_L of `cells`, [B, P, 4 channels, H/4, W/4], from their h_0 [B, P, channels, H, W]."""
     labels = list(zip(*(cell.canonical.ops for cell in cells), strict=True))
     layer = 0
     for stage in range(STAGES):
@@ -35,6 +35,11 @@ def features(h: Tensor, cells: Sequence[Cell201], weights: Weights, channels: in
         for _ in range(repeats):
             h = _cell(h, labels, weights, f"body.{layer}", width)
             layer += 1
+    return h
+
+
+def features(h: Tensor) -> Tensor:
+    """What the readout sees, [B, P, 4 channels], of h_L."""
     return F.relu(normalize(h)).mean((3, 4))
 
 

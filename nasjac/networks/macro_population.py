@@ -22,14 +22,19 @@ def stem(images: Tensor, weights: Weights, channels: int) -> Tensor:
     return F.relu6(F.batch_norm(F.conv2d(images, weight, padding=1), None, None, training=True))
 
 
-def features(h: Tensor, networks: Sequence[Macro], weights: Weights, channels: int) -> Tensor:
-    """What the readout sees of `networks`, [B, P, 40 channels], from their h_0 [B, P, channels, H, W]."""
+def body(h: Tensor, networks: Sequence[Macro], weights: Weights, channels: int) -> Tensor:
+    """h_L of `networks`, [B, P, 8 channels, H/8, W/8], from their h_0 [B, P, channels, H, W]."""
     for number, place in enumerate(places(channels)):
         labels = [network.arch[number] for network in networks]
         parts = routed(h, labels, _operations(weights, f"body.{number}.layers", place))
         h = h.new_zeros(*h.shape[:2], *parts[0][1].shape[2:])
         for rows, out in parts:
             h = h.index_add(1, rows, out)
+    return h
+
+
+def features(h: Tensor, weights: Weights, channels: int) -> Tensor:
+    """What the readout sees, [B, P, 40 channels], of h_L."""
     weight = weights("head.0.weight", (HEAD * channels, h.shape[2], 1, 1))
     return F.relu6(normalize(convolve(h, weight))).mean((3, 4))
 

@@ -13,11 +13,11 @@ from nasjac.scores.apjn import Apjn
 from nasjac.scores.az_nas import AzNas
 from nasjac.scores.fact import FACTS, Fact
 from nasjac.scores.jacob_cov import JacobCov
-from nasjac.scores.live_decorrelation import LiveDecorrelation
 from nasjac.scores.meanfield import Meanfield
 from nasjac.scores.merit import Merit
 from nasjac.scores.naswot import Naswot
 from nasjac.scores.synflow import Synflow
+from nasjac.scores.table_merit import TableMerit
 from nasjac.scores.tabular import TableScore
 from nasjac.spec import Spec
 
@@ -44,7 +44,7 @@ SCORES: dict[str, type[Score]] = {"merit": Merit, "apjn": Apjn, "meanfield": Mea
 
 #: scores of `nasjac correlate`: one number each, on tables of trained architectures; facts are instances of one class
 TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {
-    "live_decorrelation": LiveDecorrelation,
+    "merit": TableMerit,
     "synflow": Synflow,
     "jacob_cov": JacobCov,
     "naswot": Naswot,

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasjac.networks.draws import Draws
-from nasjac.scores.live_decorrelation import reference_population
 from nasjac.scores.log_rank import LEAST, LogRank
-from nasjac.scores.tabular import Done, Scored, check_at_least, only_draw
+from nasjac.scores.tabular import Done, Scored, check_at_least, only_draw, reference_population
 
 NO_PROXIES = "a block's features are constant: no principal axes, and no Jacobian whose spectral norm is above 0"
 

@@ -112,14 +112,14 @@ class MeritAmong:
         patterns, seed = self.options.patterns, self.options.seed
         groups = [members(spec, patterns, seed) for spec in specs]
         unique = {member.key: member for group in groups for member in group}
-        ranks = self._ranks(list(unique.values()), inputs, device)
+        ranks = self.ranks(list(unique.values()), inputs, device)
         by_key = dict(zip(unique, ranks, strict=True))
         return [
             _with_merit(item, [by_key[member.key] for member in group], by_key)
             for item, group in zip(measured, groups, strict=True)
         ]
 
-    def _ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[tuple[float, Array, Array]]:
+    def ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[tuple[float, Array, Array]]:
         """Of each spec the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank."""
         capacity, *by_draw = self._reference(inputs, device)
         own = self.options.decorrelations(specs, inputs, device)

@@ -61,6 +61,12 @@ def batch_of(images: Tensor, count: int, draws: Draws) -> Tensor:
     return draws.samples(images.flatten(1), count)[0].reshape(-1, *images.shape[1:])
 
 
+def reference_population(space: Any, count: int) -> list[Any]:
+    """The frozen population of a space: always the same architectures, drawn uniformly."""
+    found: list[Any] = space.random(count, seed=0)
+    return found
+
+
 def check_at_least(name: str, value: int, least: int) -> None:
     """ValueError that names a score's option, unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.networks.cell201 import CHANNELS, EDGES, KERNELS, OPS, PIXELS, REPEATS, STAGES, Cell201, Network201
-from nasjac.networks.cell201_population import features, stem
+from nasjac.networks.cell201_population import body, features, stem
 from nasjac.networks.draws import Draws
-from nasjac.networks.tabular import drawn, initialize
+from nasjac.networks.tabular import Pullbacks, drawn, initialize, pullbacks
 
 #: parameters of the network without convolutions in its cells (ten classes), and of one such in all fifteen cells
 BARE_PARAMS = 73_306
@@ -60,17 +60,15 @@ class NasBench201:
     def network(self, architecture: Cell201, draws: Draws) -> nn.Module:
         return initialize(Network201(architecture), draws)
 
-    def jacobians(self, architectures: Sequence[Cell201], images: Tensor, draws: Draws, channels: int) -> Tensor:
+    def pullbacks(
+        self, architectures: Sequence[Cell201], images: Tensor, draws: Draws, channels: int, norms: bool
+    ) -> Pullbacks:
         """One cell a stage: a fifth of the network's depth."""
         weights = drawn(draws)
         with torch.no_grad():
             h = stem(images, weights, channels)[:, None].repeat(1, len(architectures), 1, 1, 1)
-        y = features(h.requires_grad_(), architectures, weights, channels, repeats=1)
-        if not y.requires_grad:  # every cell is dead
-            return torch.zeros_like(h).transpose(0, 1).flatten(2)
-        probe = draws.normal("probe", y.shape[-1])[0]
-        (gradient,) = torch.autograd.grad((y * probe).sum(), h)
-        return gradient.transpose(0, 1).flatten(2)
+        last = body(h.requires_grad_(), architectures, weights, channels, repeats=1)
+        return pullbacks(h, last, features(last), draws, norms)
 
 
 def _params(cell: Cell201) -> int:

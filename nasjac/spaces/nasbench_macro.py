@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from nasjac.networks.draws import Draws
 from nasjac.networks.macro import BLOCKS, CHANNELS, CHOICES, DIGITS, HEAD, PIXELS, Macro, MacroNetwork, places
-from nasjac.networks.macro_population import features, stem
-from nasjac.networks.tabular import drawn, initialize
+from nasjac.networks.macro_population import body, features, stem
+from nasjac.networks.tabular import Pullbacks, drawn, initialize, pullbacks
 
 CLASSES = 10
 
@@ -62,13 +62,14 @@ class NasBenchMacro:
     def network(self, architecture: Macro, draws: Draws) -> nn.Module:
         return initialize(MacroNetwork(architecture), draws)
 
-    def jacobians(self, architectures: Sequence[Macro], images: Tensor, draws: Draws, channels: int) -> Tensor:
+    def pullbacks(
+        self, architectures: Sequence[Macro], images: Tensor, draws: Draws, channels: int, norms: bool
+    ) -> Pullbacks:
         weights = drawn(draws)
         with torch.no_grad():
             h = stem(images, weights, channels)[:, None].repeat(1, len(architectures), 1, 1, 1)
-        y = features(h.requires_grad_(), architectures, weights, channels)
-        (gradient,) = torch.autograd.grad((y * draws.normal("probe", y.shape[-1])[0]).sum(), h)
-        return gradient.transpose(0, 1).flatten(2)
+        last = body(h.requires_grad_(), architectures, weights, channels)
+        return pullbacks(h, last, features(last, weights, channels), draws, norms)
 
 
 def _convolutions(macro: Macro) -> Iterator[tuple[int, int, int]]:

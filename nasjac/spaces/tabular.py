@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor, nn
 
 from nasjac.networks.draws import Draws
+from nasjac.networks.tabular import Pullbacks
 
 
 class Architecture(Protocol):
@@ -62,9 +63,11 @@ class SampledSpace(TableSpace, Protocol):
     def network(self, architecture: Any, draws: Draws) -> nn.Module:
         """The trained network before training, images [B, 3, H, W] to logits."""
 
-    def jacobians(self, architectures: Sequence[Any], images: Tensor, draws: Draws, channels: int) -> Tensor:
-        """[P, B, h_0] products of one random probe with d y_b / d h_0 of each image b, of small networks, y what the
-        readout sees and h_0 behind the stem; zero where nothing of h_0 reaches y.
+    def pullbacks(
+        self, architectures: Sequence[Any], images: Tensor, draws: Draws, channels: int, norms: bool
+    ) -> Pullbacks:
+        """Of small networks of the same architectures with shared weights, BatchNorm in training mode; h_0 is behind the
+        stem, h_L before what the readout sees.
         """
 
 
