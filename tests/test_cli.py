@@ -20,6 +20,7 @@ from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
 from nasjac.spec import Spec
 from nasjac.store import Store
+from nasjac.trainers import SGD
 
 #: a search that takes a second or two
 SMALL = [
@@ -73,6 +74,9 @@ def test_search_validates_reports_and_answers_questions(run: Run) -> None:
     assert code == 0 and json.loads(out)["key"] == key
     code, out, _ = run("train", key, "out=kept", "trainer.steps=3", "quiet=true", "format=json")
     assert code == 0 and json.loads(out)["key"] == key and (Path("kept") / "model.safetensors").exists()
+    sgd = ["trainer=sgd", "trainer.steps=3", "trainer.momentum=0"]
+    code, out, _ = run("train", key, "out=kept_sgd", *sgd, "quiet=true", "format=json")
+    assert code == 0 and json.loads(out)["learning_rate"] in SGD().learning_rates
     code, out, _ = run("report", "study=k", "out=again", "quiet=true")
     assert code == 0 and Path("again/k/report.html").exists() and key in out
     code, _, err = run("validate", "study=k", "quiet=true", "trainer.steps=3", "validation.top=3", "save=checkpoints")

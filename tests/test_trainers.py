@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,8 @@ from torch.nn import functional as F
 from nasjac.datasets import Data, Digits
 from nasjac.networks import build
 from nasjac.spec import Block, Spec
-from nasjac.trainers import TRAINERS, AdamW, Run, Trainer, best, trainer_id
+from nasjac.trainers import SGD, TRAINERS, AdamW, Run, Trainer, best, trainer_id
+from nasjac.trainers.brief import schedule
 from nasjac.trainers.population import fit
 
 SPEC = Spec(width=8, blocks=(Block(), Block(skip=0.0), Block(scale=0.5)), placement="pre")
@@ -52,10 +55,15 @@ class Odd(nn.Module):
         return x @ self.function(self.weight).T
 
 
-def plain(factory: Factory, data: Data, options: AdamW, seed: int, rate: float) -> tuple[nn.Module, list[float]]:
+def plain(factory: Factory, data: Data, options: AdamW | SGD, seed: int, rate: float) -> tuple[nn.Module, list[float]]:
     """The textbook loop, one run, every batch the whole training split."""
     module = factory(torch.Generator().manual_seed(seed))
-    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=options.weight_decay, fused=False)
+    given: dict[str, Any] = {"lr": rate, "weight_decay": options.weight_decay, "fused": False}
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.SGD(module.parameters(), momentum=options.momentum, **given)
+        if isinstance(options, SGD)
+        else torch.optim.AdamW(module.parameters(), **given)
+    )
     losses = []
     for step in range(options.steps):
         loss = F.cross_entropy(module(data.train_inputs), data.train_labels)
@@ -64,7 +72,7 @@ def plain(factory: Factory, data: Data, options: AdamW, seed: int, rate: float) 
         norm = math.sqrt(sum(float(parameter.grad.square().sum()) for parameter in module.parameters()))
         for parameter in module.parameters():
             parameter.grad *= min(1.0, options.clip / norm)
-        optimizer.param_groups[0]["lr"] = rate * options.rate(step)
+        optimizer.param_groups[0]["lr"] = rate * schedule(options, step)
         optimizer.step()
         losses.append(loss.item())
     return module, losses
@@ -79,9 +87,10 @@ def assert_same(run: Run, other: Run, **tolerance: float) -> None:
     torch.testing.assert_close(dict(run.state), dict(other.state), **tolerance)
 
 
-def test_batched_training_is_the_plain_loop() -> None:
+@pytest.mark.parametrize("trainer", [AdamW, SGD, partial(SGD, momentum=0.0)], ids=["adamw", "sgd", "sgd_plain"])
+def test_batched_training_is_the_plain_loop(trainer: Callable[..., AdamW | SGD]) -> None:
     data = clusters(dtype=torch.float64)
-    options = AdamW(steps=30, batch=40, learning_rates=(0.01, 0.1), seeds=(0, 3), clip=0.3, weight_decay=0.1)
+    options = trainer(steps=30, batch=40, learning_rates=(0.01, 0.1), seeds=(0, 3), clip=0.3, weight_decay=0.1)
     runs = fit(double, data, options)
     assert [(run.seed, run.learning_rate) for run in runs] == [(0, 0.01), (0, 0.1), (3, 0.01), (3, 0.1)]
     for run in runs:
@@ -187,9 +196,10 @@ def test_every_placement_trains(placement: str, norm: str) -> None:
     assert winner is not None and winner.train_loss is not None and winner.train_loss < 0.1
 
 
-def test_the_defaults_learn_digits() -> None:
+@pytest.mark.parametrize("name", TRAINERS)
+def test_the_defaults_learn_digits(name: str) -> None:
     spec = Spec(width=32, blocks=(Block(),) * 4, placement="pre")
-    runs = AdamW().train(spec, Digits().load())
+    runs = TRAINERS[name]().train(spec, Digits().load())
     winner = best(runs)
     assert winner is not None and winner.accuracy is not None and winner.accuracy > 0.9
 
@@ -204,7 +214,7 @@ def test_progress_ends_at_the_total() -> None:
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.33, 1.0])
 def test_the_rate_rises_to_its_peak_and_falls(warmup: float) -> None:
     options = AdamW(steps=50, warmup=warmup)
-    rates = [options.rate(step) for step in range(50)]
+    rates = [schedule(options, step) for step in range(50)]
     peak = rates.index(max(rates))
     assert all(0 < rate <= 1 for rate in rates) and max(rates) == pytest.approx(1, abs=0.01)
     assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)
@@ -225,6 +235,24 @@ def test_the_id_follows_what_changes_a_run(name: str) -> None:
     assert trainer_id(trainer, "cuda:0") == trainer_id(trainer, "cuda:1")
 
 
+def test_one_step_of_sgd_is_the_gradient() -> None:
+    """w - rate (gradient + weight_decay w), at the peak rate; zero weights do not decay."""
+    data = clusters(dtype=torch.float64)
+    options = SGD(steps=1, batch=40, learning_rates=(0.5,), seeds=(0,), warmup=0.0, clip=1e3)
+    (run,) = fit(lambda generator: zero(generator).double(), data, options)
+    module = zero(torch.Generator()).double()
+    F.cross_entropy(module(data.train_inputs), data.train_labels).backward()
+    assert isinstance(module, nn.Linear) and module.weight.grad is not None
+    torch.testing.assert_close(run.state["weight"], -0.5 * module.weight.grad)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, math.nan])
+def test_bad_momentum(momentum: float) -> None:
+    with pytest.raises(ValueError, match=r"`trainer.momentum` must be in \[0, 1\)"):
+        SGD(momentum=momentum)
+
+
+@pytest.mark.parametrize("trainer", [AdamW, SGD])
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -244,6 +272,6 @@ def test_the_id_follows_what_changes_a_run(name: str) -> None:
         ("clip", math.nan),
     ],
 )
-def test_bad_options(option: str, value: object) -> None:
+def test_bad_options(trainer: Callable[..., AdamW | SGD], option: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"`trainer.{option}` must be"):
-        AdamW(**{option: value})  # type: ignore[arg-type]
+        trainer(**{option: value})

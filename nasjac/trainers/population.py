@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,18 +10,16 @@ from torch import nn
 from nasjac.datasets.data import Data, check_kind
 from nasjac.networks import build
 from nasjac.spec import Spec
+from nasjac.trainers.brief import Brief, pairs
 from nasjac.trainers.modules import Modules
 from nasjac.trainers.replicates import train
 from nasjac.trainers.residual_stack import ResidualStack, pyramid
 from nasjac.trainers.run import Progress, Run
 from nasjac.trainers.stack import Replicas
 
-if TYPE_CHECKING:
-    from nasjac.trainers.adamw import AdamW
-
 
 def fit_population(
-    specs: Sequence[Spec], data: Data, options: AdamW, device: str = "cpu", progress: Progress | None = None
+    specs: Sequence[Spec], data: Data, options: Brief, device: str = "cpu", progress: Progress | None = None
 ) -> list[list[Run]]:
     """One list of runs a spec, in the order of the specs; none for no specs.
 
@@ -51,19 +48,19 @@ def fit_population(
     return [found[position] for position in range(len(specs))]
 
 
-def _stacked(specs: Sequence[Spec], data: Data, options: AdamW, device: str, progress: Progress | None) -> list[list[Run]]:
+def _stacked(specs: Sequence[Spec], data: Data, options: Brief, device: str, progress: Progress | None) -> list[list[Run]]:
     order = sorted(range(len(specs)), key=lambda position: pyramid(specs[position].canonical))
     starts = [(specs[position], seed) for position in order for seed in options.seeds]
     modules = [build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(seed)) for spec, seed in starts]
     canonical = [spec.canonical for spec, _ in starts]
     stack = ResidualStack(canonical, modules, len(options.learning_rates), torch.device(device))
-    runs = train(stack, options.pairs * len(specs), data, options, progress)
-    each = len(options.pairs)
+    runs = train(stack, pairs(options) * len(specs), data, options, progress)
+    each = len(pairs(options))
     found = {position: runs[each * place : each * (place + 1)] for place, position in enumerate(order)}
     return [found[position] for position in range(len(specs))]
 
 
-def _alone(spec: Spec, data: Data, options: AdamW, device: str, progress: Progress | None) -> list[Run]:
+def _alone(spec: Spec, data: Data, options: Brief, device: str, progress: Progress | None) -> list[Run]:
     stack = Modules if spec.convolves or spec.canonical.stands_alone else Replicas
     return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress, stack)
 
@@ -71,7 +68,7 @@ def _alone(spec: Spec, data: Data, options: AdamW, device: str, progress: Progre
 def fit(
     factory: Callable[[torch.Generator], nn.Module],
     data: Data,
-    options: AdamW,
+    options: Brief,
     device: str = "cpu",
     progress: Progress | None = None,
     kind: type[Modules] | type[Replicas] = Replicas,
@@ -84,4 +81,4 @@ def fit(
     """
     networks = [factory(torch.Generator().manual_seed(seed)).to(device) for seed in options.seeds]
     stack = kind(networks, copies=len(options.learning_rates))
-    return train(stack, options.pairs, data, options, progress)
+    return train(stack, pairs(options), data, options, progress)

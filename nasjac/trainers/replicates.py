@@ -1,4 +1,4 @@
-"""Runs trained side by side with AdamW: one loop, and of each run its optimizer, its losses and why it broke off.
+"""Runs trained side by side: one loop, and of each run its optimizer, its losses and why it broke off.
 
 Letters: M networks, B samples, F features.
 """
@@ -8,24 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data
+from nasjac.trainers.brief import Brief, schedule
 from nasjac.trainers.run import Progress, Run
 from nasjac.trainers.stack import Stack
-
-if TYPE_CHECKING:
-    from nasjac.trainers.adamw import AdamW
 
 
 def train(
     stack: Stack,
     pairs: Sequence[tuple[int, float]],
     data: Data,
-    options: AdamW,
+    options: Brief,
     progress: Progress | None = None,
 ) -> list[Run]:
     """One run for each network of the stack, from its pair of seed and peak learning rate."""
@@ -36,7 +33,7 @@ def train(
     batches = torch.stack([orders[seed] for seed, _ in pairs], dim=1).to(device)
     inputs, labels = data.train_inputs.to(device), data.train_labels.to(device)
     for step, batch in enumerate(batches):
-        _update(stack, replicates, inputs[batch], labels[batch], options.rate(step))
+        _update(stack, replicates, inputs[batch], labels[batch], schedule(options, step))
         living = [replicate for replicate in replicates if replicate.reason is None]
         if not living:
             break
@@ -49,16 +46,13 @@ def train(
 
 
 class Replicate:
-    """One run in progress: network `index` of a stack, its optimizer, its training losses, and why it broke off.
+    """One run in progress: network `index` of a stack, its optimizer, its training losses, and why it broke off."""
 
-    torch's fused AdamW, network by network, is several times faster than the same arithmetic on all rows at once.
-    """
-
-    def __init__(self, stack: Stack, index: int, seed: int, learning_rate: float, options: AdamW) -> None:
+    def __init__(self, stack: Stack, index: int, seed: int, learning_rate: float, options: Brief) -> None:
         self.stack, self.index, self.seed, self.learning_rate = stack, index, seed, learning_rate
         self.row, self.gradient, self.clip = stack.rows[index], stack.gradients[index], options.clip
         self.row.grad = self.gradient
-        self.optimizer = torch.optim.AdamW([self.row], weight_decay=options.weight_decay, fused=True)
+        self.optimizer = options.optimizer(self.row)
         self.losses: list[float] = []
         self.reason: str | None = None
 
@@ -91,7 +85,7 @@ class Replicate:
         return self.reason is None
 
 
-def batch_order(seed: int, samples: int, options: AdamW) -> Tensor:
+def batch_order(seed: int, samples: int, options: Brief) -> Tensor:
     """[steps, batch] indices of samples: random orders of all of them, one after the other."""
     generator = torch.Generator().manual_seed(2**32 + seed)  # not the numbers that the initialization draws
     passes = math.ceil(options.steps * options.batch / samples)
