@@ -204,6 +204,28 @@ def test_pruning_trained(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "figure.png").stat().st_size > 0
 
 
+def test_phase_diagram(tmp_path: Path) -> None:
+    chains = ["width=16", "depths=[2,32]", "densities=[0.0,0.5,1.0]", "placements=[none,pre]", "wirings=2"]
+    found = run("014_phase_diagram", tmp_path, "out=here", *chains, "steps=30", "rates=[1e-2]", "seeds=[0]", "fine=5")
+    assert found["s_star"] == 0.5 and math.isclose(float(str(found["s_q"])), math.log(2) / math.log(3))
+    cells = {(row["placement"], int(row["depth"]), float(row["s"])): row for row in table(tmp_path / "here" / "table.csv")}
+    assert len(cells) == 2 * 2 * 3
+    for depth in (2, 32):
+        for s in (0.0, 0.5, 1.0):  # chains of one branch energy: L log (s + 1/2), and L (s log 3 - log 2) for typical ones
+            row = cells["none", depth, s]
+            assert math.isclose(float(row["annealed"]), depth * math.log(s + 0.5), abs_tol=1e-12)
+            assert math.isclose(float(row["typical"]), depth * (s * math.log(3) - math.log(2)))
+    for placement in ("none", "pre"):
+        for s in (0.0, 0.5, 1.0):  # two inputs only ever come closer
+            assert (
+                float(cells[placement, 32, s]["log_decorrelation"]) < float(cells[placement, 2, s]["log_decorrelation"]) < 0
+            )
+        assert cells[placement, 32, 0.5]["wirings"] == "2" and cells[placement, 32, 1.0]["wirings"] == "1"
+    assert float(cells["pre", 32, 1.0]["accuracy"]) > 0.5 > float(cells["none", 32, 0.0]["accuracy"])
+    assert len(table(tmp_path / "here" / "wirings.csv")) == found["networks"]
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
 def test_every_experiment_is_a_folder_with_its_story() -> None:
     for folder in EXPERIMENTS.iterdir():
         assert (folder / "README.md").read_text().startswith("# ")
