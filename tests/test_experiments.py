@@ -205,12 +205,12 @@ def test_pruning_trained(tmp_path: Path) -> None:
 
 
 def test_phase_diagram(tmp_path: Path) -> None:
-    chains = ["width=16", "depths=[2,32]", "densities=[0.0,0.5,1.0]", "placements=[none,pre]", "wirings=2"]
-    found = run("014_phase_diagram", tmp_path, "out=here", *chains, "steps=30", "rates=[1e-2]", "seeds=[0]", "fine=5")
+    chains = ["width=16", "depths=[2,24]", "densities=[0.0,0.5,1.0]", "placements=[none,pre]", "wirings=2"]
+    found = run("014_phase_diagram", tmp_path, "out=here", *chains, "steps=20", "rates=[1e-2]", "seeds=[0]", "fine=5")
     assert found["s_star"] == 0.5 and math.isclose(float(str(found["s_q"])), math.log(2) / math.log(3))
     cells = {(row["placement"], int(row["depth"]), float(row["s"])): row for row in table(tmp_path / "here" / "table.csv")}
     assert len(cells) == 2 * 2 * 3
-    for depth in (2, 32):
+    for depth in (2, 24):
         for s in (0.0, 0.5, 1.0):  # chains of one branch energy: L log (s + 1/2), and L (s log 3 - log 2) for typical ones
             row = cells["none", depth, s]
             assert math.isclose(float(row["annealed"]), depth * math.log(s + 0.5), abs_tol=1e-12)
@@ -218,11 +218,34 @@ def test_phase_diagram(tmp_path: Path) -> None:
     for placement in ("none", "pre"):
         for s in (0.0, 0.5, 1.0):  # two inputs only ever come closer
             assert (
-                float(cells[placement, 32, s]["log_decorrelation"]) < float(cells[placement, 2, s]["log_decorrelation"]) < 0
+                float(cells[placement, 24, s]["log_decorrelation"]) < float(cells[placement, 2, s]["log_decorrelation"]) < 0
             )
-        assert cells[placement, 32, 0.5]["wirings"] == "2" and cells[placement, 32, 1.0]["wirings"] == "1"
-    assert float(cells["pre", 32, 1.0]["accuracy"]) > 0.5 > float(cells["none", 32, 0.0]["accuracy"])
+        assert cells[placement, 24, 0.5]["wirings"] == "2" and cells[placement, 24, 1.0]["wirings"] == "1"
+    assert float(cells["pre", 24, 1.0]["accuracy"]) > 0.5 > float(cells["none", 24, 0.0]["accuracy"])
     assert len(table(tmp_path / "here" / "wirings.csv")) == found["networks"]
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
+def test_causality(tmp_path: Path) -> None:
+    levers = ["width=16", "depth=6", "gains=[0.7,1.5]", "densities=[0.0,1.0]", "placements=[none,res_post]", "draws=16"]
+    rates = ["adamw_rates=[1e-2]", "sgd_rates=[0.1]", "plain_rates=[0.1,1e-3]"]
+    found = run("015_causality", tmp_path, "out=here", *levers, *rates, "steps=10", "seeds=[0]")
+    rows = {(row["placement"], row["s"], row["gain"]): row for row in table(tmp_path / "here" / "table.csv")}
+    assert len(rows) == found["networks"] == 8 and found["depth"] == [6] and found["flops"] == [6 * 2 * 2 * 16**2]
+    assert found["params"] == [6 * 2 * (16**2 + 16), 6 * 2 * (16**2 + 16 + 16)]  # with a norm in each block
+    assert float(rows["none", "0.0", "0.7"]["mean_log"]) < 6 * math.log(0.7**4 / 2)  # log E without skips, any width
+    assert float(rows["none", "1.0", "1.5"]["mean_log"]) < 6 * math.log(1 + 1.5**4 / 2)
+    ranges, directions = found["gain_ranges"], found["gain_directions"]
+    assert isinstance(ranges, dict) and isinstance(directions, dict)
+    assert ranges["res_post"]["trainability_cost"] < 0.01 < 1 < ranges["none"]["trainability_cost"]
+    assert list(directions) == ["none"], "the norm on the branch takes the gain out"
+    effects = found["effects"]
+    assert isinstance(effects, dict)
+    for shares in effects.values():
+        assert math.isclose(sum(shares.values()), 1, abs_tol=0.01) and min(shares.values()) > -0.01
+    table_of_ranks = table(tmp_path / "here" / "spearman.csv")
+    assert len(table_of_ranks) == 3 * 7 * 9
+    assert all(abs(float(row["rho"])) <= 1 for row in table_of_ranks if row["rho"])
     assert (tmp_path / "here" / "figure.png").stat().st_size > 0
 
 
