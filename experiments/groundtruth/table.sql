@@ -3,7 +3,7 @@
 WITH run AS (
     SELECT v.architecture_key AS key, v.dataset, v.seed, v.learning_rate, v.status, v.accuracy, v.loss, v.train_loss, v.steps
     FROM validation AS v
-    JOIN validation_pick AS p ON p.architecture_key = v.architecture_key AND p.study = 'groundtruth_' || :kind
+    JOIN validation_pick AS p ON p.architecture_key = v.architecture_key AND p.study = :study
 ),
 rate AS (
     SELECT key, learning_rate, avg(accuracy) AS accuracy, avg(loss) AS loss, avg(train_loss) AS train_loss
@@ -26,5 +26,5 @@ SELECT a.kind, a.key, (SELECT max(dataset) FROM run WHERE key = a.key) AS datase
 FROM architecture AS a
 LEFT JOIN best USING (key)
 LEFT JOIN seed USING (key)
-WHERE a.key IN (SELECT key FROM run)
+WHERE a.key IN (SELECT key FROM run) AND a.kind = :kind
 ORDER BY a.key

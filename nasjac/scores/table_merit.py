@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,12 +78,17 @@ class TableMerit:
     def __call__(
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
-        """The sum of the parts; −∞ where a Jacobian is zero or not finite."""
+        """The sum of the parts that are asked for."""
+        parts = self.parts(space, architectures, images, device, done)
+        return [Scored(float(value)) for value in total(parts, self.without)]
+
+    def parts(
+        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    ) -> dict[str, Array]:
+        """Each part [n] by its name; NaN of the penalty, and −∞, where a Jacobian is zero or not finite."""
         population = reference_population(space, self.reference)
         of = self._of_specs if isinstance(space, SpecTable) else self._of_networks
-        parts = of(space, architectures, population, images, device, done)
-        total = sum((parts[name] for name in PARTS if name not in self.without), np.zeros(len(architectures)))
-        return [Scored(float(value)) for value in np.where(np.isnan(total), -np.inf, total)]
+        return of(space, architectures, population, images, device, done)
 
     def _of_specs(
         self,
@@ -139,6 +144,12 @@ class TableMerit:
                 terms[:, part] = _terms(*(torch.stack(item, dim=1) for item in zip(*samples, strict=True)))
             done(min(part.stop, len(architectures)))
         return np.vstack([live, found]), terms
+
+
+def total(parts: Mapping[str, Array], without: Collection[str] = ()) -> Array:
+    """[n] merit without some of its parts; −∞ where one of the others does not exist."""
+    added = sum((parts[name] for name in PARTS if name not in without), np.zeros(1))
+    return np.where(np.isnan(added), -np.inf, added)
 
 
 def _parts(capacity: Array, decorrelation: Array, terms: Array) -> dict[str, Array]:
