@@ -27,8 +27,8 @@ from nasjac.objectives import OBJECTIVES
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
 from nasjac.verbs.correlate import Options as CorrelateOptions
-from nasjac.verbs.correlate import as_text as correlate_text
-from nasjac.verbs.correlate import correlate, images_for
+from nasjac.verbs.correlate import correlate, inputs_for
+from nasjac.verbs.correlate_text import as_text as correlate_text
 from nasjac.verbs.diagnose import Options, diagnose
 from nasjac.verbs.diagnose import as_text as diagnosis_text
 from nasjac.verbs.draw import draw
@@ -189,9 +189,9 @@ def run_correlate(config: DictConfig, choices: Choices) -> int:
     console, device = _common(config)
     space, score = (option(group, choices, config, "correlate") for group in ("space", "score"))
     options = CorrelateOptions(**{entry.name: config[entry.name] for entry in fields(CorrelateOptions)})
-    images = lambda: images_for(space, option("dataset", choices, config).load())  # noqa: E731
+    inputs = lambda bound: inputs_for(bound, option("dataset", choices, config).load())  # noqa: E731
     bar = lambda total: console.bar(f"correlate {score.name}", total)  # noqa: E731
-    found = correlate(config.table, space, score, images, options, device, bar, config.out)
+    found = correlate(config.table, space, score, inputs, options, device, bar, config.out)
     console.result(json.dumps(found, allow_nan=False) if config.format == "json" else correlate_text(found))
     return 0
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from nasjac.ranking import MINIMUM, spearman, top_k
+from nasjac.ranking import MINIMUM, top_k
 from nasjac.strata import Mask, ndcg, near, weighted_tau
 
 Array = NDArray[np.float64]
@@ -25,27 +25,32 @@ def agreement(
     """Figures of one score, all arrays [n]; higher is meant to be better. What does not exist is None.
 
     `pairs` names strata by which pairs of architectures lie within one. Every interval is the 95% percentile interval over
-    the same bootstrap resamples of architectures, so that a difference is paired.
+    the same bootstrap resamples of architectures, so that a difference is paired. Differences are to the best baseline in
+    either direction, -depth being depth turned round.
     """
     counts = _resampled(target.size, resamples, seed)
     everything = {"score": score, **baselines}
     taus = {name: _taus(values, target, counts, None) for name, values in everything.items()}
-    ranks = {name: _spearman_interval(values, target, counts) for name, values in everything.items()}
+    rhos = {name: _rhos(values, target, counts) for name, values in everything.items()}
     rows = {
         name: {
             **_with_interval("kendall_tau", taus[name]),
-            "spearman": spearman(values, target),
-            "spearman_interval": ranks[name],
+            "spearman": _number(rhos[name][0]),
+            "spearman_interval": _interval(rhos[name]),
         }
-        for name, values in everything.items()
+        for name in everything
     }
     k = max(1, target.size // 10)
     top = top_k(score, target, k) if target.size else None
+    best, difference = _against_best(rhos)
     return {
         **rows.pop("score"),
         "n": int(target.size),
         "baselines": rows,
-        **_against_best(taus),
+        **_tau_against_best(taus),
+        "best_baseline_spearman": best,
+        "spearman_difference": _number(difference[0]),
+        "spearman_difference_interval": _interval(difference),
         "strata": {name: _stratum(everything, target, counts, mask) for name, mask in pairs.items()},
         "top": None if top is None else {"k": k, "shared": top.shared, "expected": top.expected, "regret": top.regret},
         "ndcg": ndcg(score, target, k) if target.size else None,
@@ -65,7 +70,8 @@ def warnings(found: Mapping[str, Any], name: str) -> list[str]:
         if row["kendall_tau"] is None:
             said.append(f"{name} cannot be judged within {words}: it or the target is the same in all pairs")
         elif rival is not None and (interval is None or interval[0] <= 0):
-            own, other = row["kendall_tau"], row["baselines"][rival]
+            own = row["kendall_tau"]
+            other = own - row["difference"]
             said.append(f"{name} does not beat {rival} within {words}: tau {own:.3f} against {other:.3f}")
     return said
 
@@ -90,17 +96,29 @@ def _stratum(everything: Mapping[str, Array], target: Array, counts: Array, mask
     known = {name: _number(found[0]) for name, found in taus.items()}
     own = _with_interval("kendall_tau", taus["score"])
     pairs = int(mask.sum() - len(mask)) // 2
-    return {"pairs": pairs, **own, "baselines": {n: v for n, v in known.items() if n != "score"}, **_against_best(taus)}
+    others = {n: v for n, v in known.items() if n != "score"}
+    return {"pairs": pairs, **own, "baselines": others, **_tau_against_best(taus)}
 
 
-def _against_best(taus: Mapping[str, Array]) -> dict[str, Any]:
-    """The paired difference to the baseline with the largest tau."""
-    known = {name: found for name, found in taus.items() if name != "score" and not np.isnan(found[0])}
-    if not known or np.isnan(taus["score"][0]):
-        return {"best_baseline": None, "difference": None, "difference_interval": None}
-    best = max(known, key=lambda name: known[name][0])
-    row = _with_interval("difference", taus["score"] - known[best])
-    return {"best_baseline": best, "difference": row["difference"], "difference_interval": row["interval"]}
+def _tau_against_best(taus: Mapping[str, Array]) -> dict[str, Any]:
+    best, difference = _against_best(taus)
+    return {
+        "best_baseline": best,
+        "difference": _number(difference[0]),
+        "difference_interval": _interval(difference),
+    }
+
+
+def _against_best(found: Mapping[str, Array]) -> tuple[str | None, Array]:
+    """The baseline with the largest figure in either direction, the one that it has in the sample itself, and what the
+    score's is above it, [1 + R]; nan where there is none.
+    """
+    own = found["score"]
+    known = {name: values for name, values in found.items() if name != "score" and not np.isnan(values[0])}
+    if not known or np.isnan(own[0]):
+        return None, np.full(len(own), np.nan)
+    best = max(known, key=lambda name: abs(known[name][0]))
+    return (f"-{best}", own + known[best]) if known[best][0] < 0 else (best, own - known[best])
 
 
 def _with_interval(name: str, values: Array) -> dict[str, Any]:
@@ -115,13 +133,15 @@ def _interval(values: Array) -> list[float] | None:
     return [float(bound) for bound in np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
 
 
-def _spearman_interval(values: Array, target: Array, counts: Array) -> list[float] | None:
+def _rhos(values: Array, target: Array, counts: Array) -> Array:
+    """[1 + R] Spearman's rho of the sample itself and of each resample, nan where there is none."""
     if target.size < MINIMUM:
-        return None
+        return np.full(len(counts), np.nan)
     rows = np.array([np.repeat(np.arange(target.size), count.astype(int)) for count in counts])
     x, y = (rankdata(drawn[rows], axis=1) - (target.size + 1) / 2 for drawn in (values, target))
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return _interval(np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0))
+    found: Array = np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0)
+    return found
 
 
 def _number(value: float) -> float | None:

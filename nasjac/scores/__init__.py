@@ -19,6 +19,7 @@ from nasjac.scores.naswot import Naswot
 from nasjac.scores.synflow import Synflow
 from nasjac.scores.table_merit import TableMerit
 from nasjac.scores.tabular import TableScore
+from nasjac.scores.term import SCORED, Term
 from nasjac.spec import Spec
 
 
@@ -42,7 +43,8 @@ class Score(Protocol):
 
 SCORES: dict[str, type[Score]] = {"merit": Merit, "apjn": Apjn, "meanfield": Meanfield}
 
-#: scores of `nasjac correlate`: one number each, on tables of trained architectures; facts are instances of one class
+#: scores of `nasjac correlate`: one number each, on tables of trained architectures; facts are instances of one class, and
+#: so are terms
 TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {
     "merit": TableMerit,
     "synflow": Synflow,
@@ -50,6 +52,7 @@ TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {
     "naswot": Naswot,
     "az_nas": AzNas,
     **{name: Fact(name) for name in FACTS},
+    **{name: Term(name) for name in SCORED},
 }
 
 

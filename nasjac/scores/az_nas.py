@@ -52,6 +52,7 @@ class AzNas:
             check_at_least(name, getattr(self, name), least)
 
     needs_images: ClassVar[bool] = True
+    space_method: ClassVar[str] = "network"
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""params, flops, depth, skip_count, depth_log_width: what is known without a pass, as scores."""
+"""params, flops, depth, depth_log_width, skip_count, plain_blocks: what is known without a pass, as scores."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ FACTS: dict[str, Callable[[Facts], float]] = {
     "depth": lambda facts: facts["depth"],
     "depth_log_width": lambda facts: facts["depth"] * math.log(facts["width"]),
     "skip_count": lambda facts: facts["skip_count"],
+    #: minus the number of blocks without a skip: few are better
+    "plain_blocks": lambda facts: facts["skip_count"] - facts["depth"],
 }
 
 

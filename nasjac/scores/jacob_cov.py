@@ -31,6 +31,7 @@ class JacobCov:
         check_at_least("images", self.images, 2)
 
     needs_images: ClassVar[bool] = True
+    space_method: ClassVar[str] = "network"
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ class Naswot:
         check_at_least("images", self.images, 2)
 
     needs_images: ClassVar[bool] = True
+    space_method: ClassVar[str] = "network"
 
     @property
     def name(self) -> str:

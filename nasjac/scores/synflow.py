@@ -34,6 +34,7 @@ class Synflow:
         check_choice("score.dtype", self.dtype, ("float32", "float64"))
 
     needs_images: ClassVar[bool] = True
+    space_method: ClassVar[str] = "network"
 
     @property
     def name(self) -> str:

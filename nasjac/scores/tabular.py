@@ -26,7 +26,9 @@ class Scored:
 class TableScore(Protocol):
     """A frozen dataclass of options; `needs_images` says whether it runs networks of its own.
 
-    What it says of an architecture depends on that, the images and the options alone, never on the others of the call.
+    What it says of an architecture depends on that, the inputs and the options alone, never on the others of the call.
+    An attribute `space_method` names what its spaces have, if not every space will do: `network`, of published tables;
+    `bound`, of tables of Specs.
     """
 
     needs_images: ClassVar[bool]
@@ -37,7 +39,9 @@ class TableScore(Protocol):
     def __call__(
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
-        """`space` is a nasjac.spaces.tabular.SampledSpace, `images` [n, C, H, W] standardized, empty if not needed."""
+        """`space` is a nasjac.spaces.tabular.SampledSpace and `images` are [n, C, H, W], or it is a SpecTable, bound to its
+        table, and they are what its networks take: [n, features], or token ids [n, T]. Standardized; empty if not needed.
+        """
 
 
 def one_by_one(score: Callable[[Any], float], architectures: Sequence[Any], done: Done) -> list[Scored]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from nasjac.facts import facts
+from nasjac.spaces.tabular import Elsewhere, Entry
 from nasjac.spec import KINDS, Spec, check_choice
 
 
 @dataclass(frozen=True)
 class SpecTable:
-    """A CSV file with a column `spec`, the JSON of a Spec (`Spec.to_json`) of this `kind`, and `accuracy` (or
-    `target=COLUMN`). Further columns are reported as unknown, but for `key`.
+    """The architectures of this `kind` in a CSV file with a column `spec`, the JSON of a Spec (`Spec.to_json`), and one of
+    accuracy, loss, train_loss (or `target=COLUMN`). Those of other kinds are passed over.
     """
 
     column: ClassVar[str] = "spec"
-    targets: ClassVar[tuple[str, ...]] = ("accuracy",)
-    others: ClassVar[tuple[str, ...]] = ("key",)
+    targets: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "train_loss")
+    others: ClassVar[tuple[str, ...]] = (
+        *("kind", "key", "dataset", "status", "half", "accuracy_0", "accuracy_1", "loss_0", "loss_1", "learning_rate"),
+        *("diverged_runs", "depth", "width", "params", "flops", "skip_count"),
+    )
 
     kind: str = "residual_mlp"
 
@@ -33,10 +40,31 @@ class SpecTable:
             spec = Spec.from_json(text)
         except (TypeError, ValueError) as error:  # of JSON, or of fields
             raise ValueError(f"`spec` must be the JSON of a Spec, got {text!r}: {error}") from error
-        check_choice("kind", spec.kind, (self.kind,))
+        if spec.kind != self.kind:
+            raise Elsewhere(f"`spec` must be of kind {self.kind}, got {spec.kind}")
         return spec
 
     def facts(self, architecture: Spec) -> dict[str, float]:
         [found] = facts([architecture])
         names = ("params", "flops", "depth", "skip_count")
         return {"width": architecture.width, **{name: getattr(found, name) for name in names}}
+
+    def bound(self, entries: Sequence[Entry]) -> SpecTable:
+        """The same with the architectures of a table, which are what `random` draws from."""
+        known = sorted((entry.architecture for entry in entries), key=lambda spec: (spec.key, spec.to_json()))
+        return BoundSpecTable(self.kind, tuple(known))
+
+    def random(self, count: int, seed: int) -> list[Spec]:
+        """`count` different architectures of the table, all if it has no more. ValueError: not bound to one."""
+        raise ValueError(f"`space` must be bound to a table to draw from it, got {self.kind} of no table")
+
+
+@dataclass(frozen=True)
+class BoundSpecTable(SpecTable):
+    """With the architectures of one table, ordered by key."""
+
+    known: tuple[Spec, ...] = ()
+
+    def random(self, count: int, seed: int) -> list[Spec]:
+        order = np.random.default_rng(seed).permutation(len(self.known))
+        return [self.known[place] for place in order[:count]]

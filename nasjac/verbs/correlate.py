@@ -5,32 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nasjac import tables
-from nasjac.datasets import Data
+from nasjac.datasets import Data, check_kind
+from nasjac.ranking import noise_ceiling, spearman
 from nasjac.reporting.correlated import agreement, strata, warnings
 from nasjac.scores.fact import FACTS
 from nasjac.scores.tabular import Scored, TableScore
-from nasjac.spaces.tabular import Entry, Table, TableSpace, read_table
+from nasjac.spaces import TABLE_SPACES
+from nasjac.spaces.spec_table import BoundSpecTable
+from nasjac.spaces.table_file import MARKS, of_seeds, read_table
+from nasjac.spaces.tabular import LOWER_IS_BETTER, Entry, TableSpace
 from nasjac.spec import check_choice
 
 HALVES = ("all", "choose", "report")
-#: problems that the text shows; json has all
-SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Options:
     """`target` column (null: the space's first that is there), `n` architectures drawn by `seed` (null: all), of which
-    `half` by the parity of a hash: choose (to choose a score by), report (to report on), all; bootstrap `resamples`.
+    `half` by the table's column, or the parity of a hash: choose (to choose a score by), report (to report on), all;
+    bootstrap `resamples`.
     """
 
     target: str | None = None
@@ -50,7 +53,7 @@ def correlate(
     path: str | Path,
     space: TableSpace,
     score: TableScore,
-    images: Callable[[], Tensor],
+    inputs: Callable[[TableSpace], Tensor],
     options: Options,
     device: torch.device,
     bar: Callable[[int], Any],
@@ -58,25 +61,29 @@ def correlate(
 ) -> dict[str, Any]:
     """Score architectures of a table and say how the ranking agrees with its targets; the object of `format=json`.
 
-    `images` gives [n, C, H, W] if the score needs them; `bar(total)` is a context whose value is told (done, text). In the
-    folder `out`: summary.json, and scores.csv with a line an architecture. ValueError: see `read_table`; a score that the
-    space has no networks for.
+    `inputs` gives what the space's networks take if the score needs it (`inputs_for`); `bar(total)` is a context that
+    yields what is told (done, text). Targets of which less is better are turned round: a positive tau says that the score
+    is right. In the folder `out`: summary.json, and scores.csv with a line an architecture. ValueError: see `read_table`; a
+    score that the space does not have.
     """
-    if score.needs_images and not hasattr(space, "network"):
-        raise ValueError(f"`score` must be one of {', '.join(FACTS)} for space {space.name}, got {score.name}")
+    _check_score(score, space)
     table = read_table(path, space, options.target)
     target, *others = table.targets
-    entries = _drawn([entry for entry in table.entries if target in entry.targets], options)
-    inputs = images() if score.needs_images else torch.empty(0)
+    half = [entry for entry in table.entries if _is_in_half(entry, options.half)]
+    failed = [entry.failure for entry in half if entry.failure is not None]
+    entries = _drawn([entry for entry in half if target in entry.targets], options)
+    space = space.bound(table.entries) if hasattr(space, "bound") else space
+    given = inputs(space) if score.needs_images else torch.empty(0)
     with bar(len(entries)) as advance:
         began = time.perf_counter()
         architectures = [entry.architecture for entry in entries]
-        scored = score(space, architectures, inputs, device, lambda done: advance(done, ""))
+        scored = score(space, architectures, given, device, lambda done: advance(done, ""))
         seconds = time.perf_counter() - began
-    known = [(entry, found.value) for entry, found in zip(entries, scored, strict=True) if found.value is not None]
-    found = _figures(known, space, target, options)
-    columns = (space.column, target)
-    bad_rows = len({problem.row for problem in table.problems if problem.row > 1 and problem.column in columns})
+    rows = [_Row(*row, space.facts(row[0].architecture)) for row in zip(entries, scored, strict=True)]
+    found = _figures(rows, target, options)
+    bad_columns = (space.column, target, *MARKS)
+    bad_rows = len({problem.row for problem in table.problems if problem.row > 1 and problem.column in bad_columns})
+    unscored = [item.reason or "" for item in scored if item.value is None]
     summary = {
         "table": str(path),
         "space": space.name,
@@ -85,20 +92,29 @@ def correlate(
         "half": options.half,
         **found,
         "seconds_per_architecture": seconds / len(entries) if entries else None,
-        "missing": bad_rows + len(entries) - len(known),
+        "missing": bad_rows + len(failed) + len(unscored),
         "missing_rows": bad_rows,
-        "missing_scores": _reasons(scored),
+        "missing_targets": _counts(failed),
+        "missing_scores": _counts(unscored),
+        "elsewhere": len(table.elsewhere),
         "problems": [asdict(problem) for problem in table.problems],
-        "warnings": [*_too_few(entries, options), *warnings(found, score.name)],
-        "other_targets": {name: _figures(known, space, name, options) for name in others},
+        "warnings": [*_too_few(entries, options, space), *warnings(found, score.name)],
+        "other_targets": {name: _figures(rows, name, options) for name in others},
     }
     if out is not None:
-        _write(Path(out), summary, entries, scored, space, table)
+        _write(Path(out), summary, rows, table.targets)
     return summary
 
 
-def images_for(space: TableSpace, data: Data) -> Tensor:
-    """The training images [n, C, H, W] of a dataset. ValueError unless they are of the space's shape."""
+def inputs_for(space: TableSpace, data: Data) -> Tensor:
+    """The training inputs that the space's networks take: [n, C, H, W]; of tables of Specs [n, features], or ids [n, T].
+
+    ValueError unless they fit: a published table has a shape of images, each architecture of a table of ours its own.
+    """
+    if isinstance(space, BoundSpecTable):
+        for spec in space.known:
+            check_kind(data, spec)
+        return data.train_inputs
     shape = getattr(space, "shape", None)
     if data.shape is None or data.shape != shape:
         got = "token ids" if data.is_tokens else f"inputs of shape {data.shape}"
@@ -106,102 +122,83 @@ def images_for(space: TableSpace, data: Data) -> Tensor:
     return data.train_inputs.reshape(-1, *data.shape)
 
 
-def _drawn(entries: list[Entry], options: Options) -> list[Entry]:
-    """Those of the half, and `n` of them at random in the table's order."""
-    parity = {"all": (0, 1), "choose": (0,), "report": (1,)}[options.half]
-    there = [entry for entry in entries if _parity(entry.architecture) in parity]
+class _Row(NamedTuple):
+    entry: Entry
+    scored: Scored
+    facts: Mapping[str, float]
+
+
+def _check_score(score: TableScore, space: TableSpace) -> None:
+    method = getattr(score, "space_method", None)
+    if method is not None and not hasattr(space, method):
+        there = ", ".join(name for name, one in TABLE_SPACES.items() if hasattr(one, method))
+        raise ValueError(f"`space` must be one of {there} for score {score.name}, got {space.name}")
+
+
+def _is_in_half(entry: Entry, half: str) -> bool:
+    """As the table says, else by the parity of a hash of the architecture as it is written.
+
+    By its key, which equal functions share, halves would be unlike each other: a group of equal ones, such as all dead
+    cells, can be some percent of a table.
+    """
+    parity = hashlib.sha256(entry.architecture.to_json().encode()).digest()[0] % 2
+    return half == "all" or half == (entry.half or HALVES[1 + parity])
+
+
+def _drawn(there: list[Entry], options: Options) -> list[Entry]:
+    """`n` of them at random in the table's order."""
     if options.n is None or options.n >= len(there):
         return there
     chosen = np.random.default_rng(options.seed).choice(len(there), options.n, replace=False)
     return [there[place] for place in sorted(chosen)]
 
 
-def _parity(architecture: Any) -> int:
-    """Of a hash of the architecture as it is written. By its key, which equal functions share, halves would be unlike each
-    other: a group of equal ones, such as all dead cells, can be some percent of a table.
-    """
-    return hashlib.sha256(architecture.to_json().encode()).digest()[0] % 2
-
-
-def _figures(known: Sequence[tuple[Entry, float]], space: TableSpace, target: str, options: Options) -> dict[str, Any]:
-    """The agreement with one target, over the architectures that have it."""
-    there = [(entry, value) for entry, value in known if target in entry.targets]
-    facts = [space.facts(entry.architecture) for entry, _ in there]
-    baselines = {name: np.array([value(row) for row in facts], dtype=float) for name, value in FACTS.items()}
-    score = np.array([value for _, value in there], dtype=float)
-    truth = np.array([entry.targets[target] for entry, _ in there], dtype=float)
+def _figures(rows: Sequence[_Row], target: str, options: Options) -> dict[str, Any]:
+    """The agreement with one target, over the architectures that have it and a score."""
+    known = [row for row in rows if target in row.entry.targets and row.scored.value is not None]
+    baselines = {name: np.array([value(row.facts) for row in known], dtype=float) for name, value in FACTS.items()}
+    score = np.array([row.scored.value for row in known], dtype=float)
+    sign = -1 if target in LOWER_IS_BETTER else 1
+    truth = sign * np.array([row.entry.targets[target] for row in known], dtype=float)
     within = strata(baselines["params"], baselines["depth"])
-    return agreement(score, truth, baselines, within, options.resamples, options.seed)
+    seeds = [[row.entry.targets[name] for name in names] for row in rows if (names := _seeds(row.entry, target))]
+    return {
+        "lower_is_better": target in LOWER_IS_BETTER,
+        **agreement(score, truth, baselines, within, options.resamples, options.seed),
+        "noise_ceiling": noise_ceiling(seeds, spearman) if seeds else None,
+    }
 
 
-def _reasons(scored: Sequence[Scored]) -> dict[str, int]:
-    reasons = [found.reason or "" for found in scored if found.value is None]
+def _seeds(entry: Entry, target: str) -> tuple[str, ...]:
+    """The columns of a target's single seeds, if the row has all of them."""
+    names = of_seeds(target)
+    return names if all(name in entry.targets for name in names) else ()
+
+
+def _counts(reasons: Sequence[str]) -> dict[str, int]:
     return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
 
 
-def _too_few(entries: Sequence[Entry], options: Options) -> list[str]:
+def _too_few(entries: Sequence[Entry], options: Options, space: TableSpace) -> list[str]:
+    if not entries:
+        return [f"no architecture of {space.name} in the table has a target (half={options.half})"]
     if options.n is None or len(entries) >= options.n:
         return []
     return [f"{options.n} architectures were asked for, the table has {len(entries)}"]
 
 
-def _write(
-    folder: Path, summary: Any, entries: Sequence[Entry], scored: Sequence[Scored], space: TableSpace, table: Table
-) -> None:
+def _write(folder: Path, summary: Any, rows: Sequence[_Row], targets: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    rows = [
+    lines = [
         {
             "row": entry.row,
             "key": entry.architecture.key,
-            "score": found.value,
-            "reason": found.reason,
-            **{target: entry.targets.get(target) for target in table.targets},
-            **space.facts(entry.architecture),
+            "score": scored.value,
+            "reason": scored.reason,
+            **{target: entry.targets.get(target) for target in targets},
+            **facts,
         }
-        for entry, found in zip(entries, scored, strict=True)
+        for entry, scored, facts in rows
     ]
-    tables.write_csv(folder / "scores.csv", rows)
-
-
-def as_text(summary: dict[str, Any]) -> str:
-    """The summary for people."""
-    name, lines = summary["score"]["name"], []
-    for target, found in ((summary["target"], summary), *summary["other_targets"].items()):
-        rows = [_row(label, row) for label, row in ((name, found), *found["baselines"].items())]
-        lines += [
-            f"{target}: {found['n']} architectures",
-            tables.as_text(("", "kendall_tau", "95%", "spearman", "95%"), rows),
-        ]
-        lines += [_difference("overall", found)]
-        for stratum, row in found["strata"].items():
-            tau = f"tau {_figure(row['kendall_tau'])} {_interval(row['interval'])} over {row['pairs']} pairs"
-            lines += [f"  {stratum.replace('_', ' ')}: {tau}", _difference("  there", row)]
-        if found["top"] is not None:
-            top = "  best {k}: {shared} of them found ({expected:.1f} by chance)".format(**found["top"])
-            lines += [f"{top}, regret {_figure(found['top']['regret'])}, nDCG {_figure(found['ndcg'])}", ""]
-    seconds = summary["seconds_per_architecture"]
-    lines += [f"{_figure(seconds)} s an architecture; missing: {summary['missing']}"]
-    lines += [f"  {count} without a score: {reason}" for reason, count in summary["missing_scores"].items()]
-    problems = summary["problems"]
-    lines += ["row {row}, {column}: {reason}".format(**problem) for problem in problems[:SHOWN]]
-    lines += [f"and {len(problems) - SHOWN} more (format=json lists all)"] if len(problems) > SHOWN else []
-    return "\n".join([*lines, *(f"warning: {text}" for text in summary["warnings"])])
-
-
-def _row(label: str, row: dict[str, Any]) -> tuple[Any, ...]:
-    return label, row["kendall_tau"], _interval(row["interval"]), row["spearman"], _interval(row["spearman_interval"])
-
-
-def _difference(label: str, row: dict[str, Any]) -> str:
-    if row["best_baseline"] is None:
-        return f"  {label.strip()}: no baseline to compare with"
-    return f"  {label} {row['difference']:+.3f} {_interval(row['difference_interval'])} against {row['best_baseline']}"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return "-" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    tables.write_csv(folder / "scores.csv", lines)
