@@ -6,22 +6,30 @@ import hashlib
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nasjac.measurement import Measurement
 from nasjac.networks.cell201 import Cell201
 from nasjac.networks.draws import Draws
 from nasjac.scores import TABLE_SCORES
+from nasjac.scores.apjn import Apjn
 from nasjac.scores.az_nas import AzNas, expressivity, of_blocks, trainability
+from nasjac.scores.fact import Fact
 from nasjac.scores.log_rank import LogRank
 from nasjac.scores.synflow import Synflow
 from nasjac.scores.table_merit import PARTS, TableMerit, _sample, _terms
 from nasjac.scores.tabular import Scored, TableScore, only_draw, reference_population
+from nasjac.scores.term import SCORED, TOGETHER, Term
 from nasjac.spaces.nasbench201 import NasBench201
 from nasjac.spaces.nasbench_macro import NasBenchMacro
+from nasjac.spaces.spec_table import SpecTable
+from nasjac.spaces.tabular import Entry
+from nasjac.spec import Block, Spec
 
 SPACE, CPU = NasBench201(), torch.device("cpu")
 #: small passes
@@ -47,7 +55,11 @@ def scored(score: TableScore, cells: list[Cell201]) -> list[float | None]:
     return [item.value for item in found]
 
 
-@pytest.mark.parametrize("name", TABLE_SCORES)
+#: of published tables
+NAMES = [name for name, score in TABLE_SCORES.items() if getattr(score, "space_method", None) != "bound"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_value_depends_on_the_architecture_alone(name: str) -> None:
     """Not on company, order or repetition (float32 rounding)."""
     score = OPTIONS.get(name, TABLE_SCORES[name])
@@ -280,3 +292,108 @@ def test_places_without_layers_are_no_blocks_of_az_nas() -> None:
 def test_bad_options_of_az_nas_are_named(option: str, least: int) -> None:
     with pytest.raises(ValueError, match=rf"`score\.{option}` must be a whole number of at least {least}, got {least - 1}"):
         AzNas(**{option: least - 1})
+
+
+def features() -> Tensor:
+    return torch.randn(64, 8, generator=torch.Generator().manual_seed(7))
+
+
+def chain(*blocks: Block, width: int = 8, **fields: Any) -> Spec:
+    return Spec(width, blocks, **fields)
+
+
+PLAIN, SKIP = Block(skip=0.0), Block(skip=1.0)
+CHAINS = [chain(), chain(SKIP), chain(PLAIN, SKIP), chain(*[SKIP] * 12, width=16), chain(*[Block(scale=0.1)] * 3)]
+#: two units, each dead for half of the inputs
+MOSTLY_DEAD = chain(*[PLAIN] * 12, width=2, branch="one_matrix")
+
+
+def of_specs(score: Term, specs: list[Spec], inputs: Tensor | None = None) -> list[Scored]:
+    done: list[int] = []
+    found = score(SpecTable(), specs, features() if inputs is None else inputs, CPU, done.append)
+    assert done == [*range(TOGETHER, len(specs), TOGETHER), len(specs)] and len(found) == len(specs)
+    return found
+
+
+@pytest.mark.parametrize("which", SCORED)
+def test_a_term_is_that_of_the_sampled_score(which: str) -> None:
+    """By its definition, in any company, in parts of a call as in one."""
+    specs = [*CHAINS, *(chain(*[SKIP] * depth) for depth in range(2, 32))]
+    score = Term(which, max_draws=16)
+    found = of_specs(score, specs)
+    measured = Apjn(max_draws=16)(specs, features(), CPU)
+    for item, one in zip(measured, found, strict=True):
+        terms = {name: term.value or 0.0 for name, term in item.terms.items()}
+        logs = [layer.mean_log or 0.0 for layer in item.profile if layer.direction == "forward"]
+        mean = terms["mean_log"]
+        expected = {
+            "trainability_cost": -terms["trainability_cost"],
+            "criticality": -mean / 2 if mean > 0 else mean,
+            "spread": -terms["sd_log"],
+            "effective_rank": terms["log_rank"],
+            "output_decorrelation": terms["log_decorrelation"],
+            "token_differential": None,
+            "flatness": -np.std(logs),
+        }[which]
+        assert item.status == "ok" and one.value == (expected if expected is None else pytest.approx(expected))
+    assert of_specs(score, specs[3:4])[0] == found[3] and score.name == which
+
+
+def test_what_is_critical_and_flat_and_what_is_not() -> None:
+    """No block is the identity, up to the probes' bias; small branches are nearer to it than large ones."""
+    identity, _, _, deep, small = (item.value for item in of_specs(Term("criticality"), CHAINS))
+    assert identity == pytest.approx(0, abs=1e-3) and deep < small < identity  # type: ignore[operator]
+    flat = [item.value for item in of_specs(Term("flatness"), CHAINS)]
+    assert flat[0] == 0 and flat[3] < flat[4] < 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("which", SCORED)
+def test_a_zero_jacobian_is_below_everything(which: str) -> None:
+    [dead] = of_specs(Term(which, max_draws=16), [MOSTLY_DEAD])
+    assert dead.value == -math.inf and "have a zero Jacobian" in str(dead.reason)
+
+
+def test_what_is_not_measured_has_no_value() -> None:
+    """Out of memory is nothing that an architecture is, and neither is what it has no part in."""
+
+    def without_memory(*_: object, **__: object) -> list[Measurement]:
+        return [Measurement("0" * 12, "out_of_memory", "there is no memory for it, even alone")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Apjn, "__call__", without_memory)
+        [found] = of_specs(Term("spread"), [chain(SKIP)])
+    assert found == Scored(None, "out_of_memory: there is no memory for it, even alone")
+    ensemble = chain(Block(skip=0.5), SKIP)
+    [flat], [spread] = (of_specs(Term(which, max_draws=16), [ensemble]) for which in ("flatness", "spread"))
+    assert flat == Scored(None, "no finite profile by layers; an ensemble has none") and spread.value is not None
+    ids = torch.randint(5, (64, 4), generator=torch.Generator().manual_seed(8))
+    decoder = chain(Block(op="attention"), kind="transformer_lm", context=4)
+    [tokens] = of_specs(Term("token_differential", max_draws=16), [decoder], ids)
+    assert tokens.value is not None and tokens.value < 0
+
+
+def test_bad_options_of_terms_are_named() -> None:
+    with pytest.raises(ValueError, match=r"`score\.which` must be one of trainability_cost, criticality, .* got 'rank'"):
+        Term("rank")
+    with pytest.raises(ValueError, match=r"`score\.draws` must be at least 16, got 4"):
+        Term(draws=4)
+
+
+def test_the_reference_population_of_a_table_is_its_own() -> None:
+    """Whatever its order; different ones, all where there are no more, the first of them whatever is asked for."""
+    specs = [chain(*[SKIP] * depth) for depth in range(20)]
+    entries = [Entry(row, spec, {}) for row, spec in enumerate(specs, 2)]
+    table, turned = SpecTable().bound(entries), SpecTable().bound(entries[::-1])
+    assert table.random(12, seed=0) == turned.random(12, seed=0) == table.random(20, seed=0)[:12]
+    assert {spec.key for spec in table.random(99, seed=1)} == {spec.key for spec in specs}
+    assert len(table.random(99, seed=1)) == 20 and table.random(20, seed=0) != table.random(20, seed=1)
+    assert reference_population(table, 5) == table.random(5, seed=0) and table.name == "residual_mlp"
+    with pytest.raises(ValueError, match="`space` must be bound to a table to draw from it, got residual_mlp of no table"):
+        SpecTable().random(5, seed=0)
+
+
+def test_plain_blocks_are_those_without_a_skip() -> None:
+    """Of kept ones; few are better."""
+    specs = [chain(PLAIN, PLAIN, SKIP), chain(SKIP, SKIP), chain(PLAIN, Block(keep=False, skip=0.0))]
+    found = Fact("plain_blocks")(SpecTable(), specs, torch.empty(0), CPU, lambda _: None)
+    assert [item.value for item in found] == [-2, 0, -1]
