@@ -1,0 +1,240 @@
+"""Which score ranks trained architectures best, on five tables? README.md beside this file tells.
+
+    python experiments/which_score/run.py [half=choose] [nasbench201=FILE] [nasbench_macro=FILE] [cifar10=FILE]
+
+The tables of ours are in experiments/groundtruth; the published ones, and CIFAR-10 for their networks' inputs, are asked
+for by path and left out without one. half=choose is what the score was chosen by, half=report what is reported. Writes
+scores.csv (all scores, and merit without each of its parts), table.csv (merit beside the best baseline) and figure.png into
+the folder out=; the last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from nasjac import tables
+from nasjac.cli.experiment import experiment
+from nasjac.datasets.cifar10 import Cifar10
+from nasjac.datasets.data import Data
+from nasjac.datasets.digits import Digits
+from nasjac.datasets.text import Text
+from nasjac.scores import TABLE_SCORES
+from nasjac.scores.synflow import Synflow
+from nasjac.scores.table_merit import PARTS, TableMerit, total
+from nasjac.scores.tabular import Done, Scored, TableScore
+from nasjac.spaces.nasbench201 import NasBench201
+from nasjac.spaces.nasbench_macro import NasBenchMacro
+from nasjac.spaces.spec_table import SpecTable
+from nasjac.verbs.correlate import Options as CorrelateOptions
+from nasjac.verbs.correlate import correlate, inputs_for
+
+HERE = Path(__file__).parent
+CPU = torch.device("cpu")
+PENALTY = PARTS[2:]
+#: merit's relatives, by the parts that they leave out
+VARIANTS = {
+    "merit": (),
+    **{f"merit without {part}": (part,) for part in PARTS},
+    "capacity + decorrelation": PENALTY,
+    "penalty": PARTS[:2],
+    **{f"{part} alone": tuple(name for name in PARTS if name != part) for part in PARTS},
+}
+#: scores of the field, each on a pass of its own, and terms by themselves
+FIELD, TERMS = ("synflow", "jacob_cov", "naswot", "az_nas"), ("trainability_cost", "flatness", "token_differential")
+Row = dict[str, Any]
+
+
+@dataclass
+class Options:
+    out: str = "reports/which_score"
+    half: str = "report"
+    n: int = 1000
+    field_n: int = 100
+    timed: int = 16
+    resamples: int = 1000
+    seed: int = 0
+    groundtruth: str = str(HERE.parent / "groundtruth" / "groundtruth.csv.gz")
+    kinds: list[str] = field(default_factory=lambda: ["residual_mlp", "resnet", "transformer_lm"])
+    nasbench201: str | None = None
+    nasbench_macro: str | None = None
+    cifar10: str | None = None
+
+
+class Case(NamedTuple):
+    """A table: its space, the data of its networks' inputs, the targets it is judged by, and whether it is published."""
+
+    name: str
+    space: Any
+    path: str
+    data: Callable[[], Data]
+    targets: tuple[str, ...]
+    published: bool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Merit without some parts, of parts that are computed once for each table."""
+
+    label: str
+    without: tuple[str, ...]
+
+    needs_images: ClassVar[bool] = True
+    known: ClassVar[dict[str, Mapping[str, Any]]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def __call__(
+        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    ) -> list[Scored]:
+        if space.name not in self.known:
+            self.known[space.name] = TableMerit().parts(space, architectures, images, device, done)
+        return [Scored(float(value)) for value in total(self.known[space.name], self.without)]
+
+
+def cases(options: Options) -> Iterator[Case]:
+    digits, text = Digits().load, Text(context=16, limit=100_000).load
+    ours = {"residual_mlp": (digits, "accuracy"), "resnet": (digits, "accuracy"), "transformer_lm": (text, "loss")}
+    for kind in options.kinds:
+        data, target = ours[kind]
+        yield Case(kind, SpecTable(kind), options.groundtruth, data, (target,), False)
+    if options.cifar10 is not None:
+        images = Cifar10(root=options.cifar10).load
+        if options.nasbench201 is not None:
+            targets = ("cifar10_test", "cifar100_test")
+            yield Case("nasbench201", NasBench201(), options.nasbench201, images, targets, True)
+        if options.nasbench_macro is not None:
+            yield Case("nasbench_macro", NasBenchMacro(), options.nasbench_macro, images, ("acc_mean",), True)
+
+
+def judged(case: Case, target: str, score: TableScore, options: Options, data: Data, n: int, resamples: int) -> Row:
+    """What `nasjac correlate` says."""
+    asked = CorrelateOptions(target, n, options.half, options.seed, resamples)
+    bar = lambda total: nullcontext(lambda done, text: None)  # noqa: E731
+    return correlate(case.path, case.space, score, lambda space: inputs_for(space, data), asked, CPU, bar)
+
+
+def synflow_seconds(case: Case, data: Data, options: Options) -> float:
+    """Of one pass forward and backward through the network as trained, batch 64, float32."""
+    chosen = case.space.random(options.timed, seed=1)
+    images = inputs_for(case.space, data)
+    began = time.perf_counter()
+    Synflow(images=64, dtype="float32")(case.space, chosen, images, CPU, lambda done: None)
+    return (time.perf_counter() - began) / len(chosen)
+
+
+def study(case: Case, options: Options) -> Iterator[Row]:
+    """All scores on one table: merit with intervals, the others by their values alone."""
+    data = case.data()
+    others: list[tuple[TableScore, int]] = [(Variant(label, without), options.n) for label, without in VARIANTS.items()]
+    if case.published:
+        others += [(_made(name), options.field_n) for name in FIELD]
+    else:
+        others += [(_made(name), options.n) for name in TERMS[: 3 if case.name == "transformer_lm" else 2]]
+    synflow = synflow_seconds(case, data, options) if case.published else None
+    for target in case.targets:
+        for score, n in others:
+            first = score.name == "merit"
+            found = judged(case, target, score, options, data, n, options.resamples if first else 0)
+            yield {"case": case.name, "target": target, "score": score.name, "synflow_seconds": synflow, **found}
+
+
+def _made(name: str) -> TableScore:
+    found = TABLE_SCORES[name]
+    return found() if isinstance(found, type) else found
+
+
+def line(found: Row) -> Row:
+    """A score in a table, in scores.csv."""
+    names = ("case", "target", "score", "n", "kendall_tau", "spearman", "missing")
+    return {name: _rounded(found[name]) for name in names}
+
+
+def headline(found: Row) -> Row:
+    """Merit in a table, in table.csv: beside the best baseline in either direction, and what two seeds agree to."""
+    low, high = found["spearman_interval"] or (None, None)
+    below, above = found["spearman_difference_interval"] or (None, None)
+    tau_low, tau_high = found["interval"] or (None, None)
+    baseline = found["best_baseline_spearman"]
+    strata = {f"tau_{name}": row["kendall_tau"] for name, row in found["strata"].items()}
+    rival = {f"tau_{name}_difference": row["difference"] for name, row in found["strata"].items()}
+    row = {
+        "table": found["case"], "target": found["target"], "n": found["n"], "spearman": found["spearman"],
+        "spearman_low": low, "spearman_high": high, "kendall_tau": found["kendall_tau"], "tau_low": tau_low,
+        "tau_high": tau_high, "best_baseline": baseline, "difference": found["spearman_difference"],
+        "difference_low": below, "difference_high": above, "noise_ceiling": _value(found["noise_ceiling"]),
+        "regret": found["top"]["regret"], "ndcg": found["ndcg"], **strata, **rival,
+        "seconds": found["seconds_per_architecture"], "synflow_seconds": found["synflow_seconds"],
+    }  # fmt: skip
+    return {name: _rounded(value) for name, value in row.items()}
+
+
+def _value(ceiling: Any) -> float | None:
+    return getattr(ceiling, "value", ceiling.get("value") if isinstance(ceiling, Mapping) else ceiling)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def draw(path: Path, merits: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Merit with its interval, the best baseline, and what merit is without each of its parts."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
+    labels = [f"{row['table']}\n{row['target']}" for row in merits]
+    places = range(len(merits))
+    for place, row in enumerate(merits):
+        error = [[row["spearman"] - (row["spearman_low"] or 0)], [(row["spearman_high"] or 1) - row["spearman"]]]
+        left.errorbar(row["spearman"], place, xerr=error, fmt="o", color="C0", label=None if place else "merit")
+        rival = row["spearman"] - (row["difference"] or 0)
+        left.plot(rival, place, "s", mfc="none", color="C3", label=None if place else "best baseline")
+        left.annotate(
+            str(row["best_baseline"]), (rival, place), (0, -12), textcoords="offset points", ha="center", fontsize=7
+        )
+        if row["noise_ceiling"] is not None:
+            left.plot(row["noise_ceiling"], place, "|", color="0.4", markersize=16, label=None if place else "two seeds")
+    left.set(yticks=list(places), yticklabels=labels, xlabel="Spearman's rho", ylim=(len(merits) - 0.5, -0.6))
+    left.grid(alpha=0.3)
+    left.legend(frameon=False, fontsize=8, loc="lower left")
+    for part, colour in zip(PARTS, ("C0", "C1", "C2", "C4", "C5", "C6"), strict=True):
+        drops = []
+        for row in merits:
+            own = [r for r in rows if (r["case"], r["target"]) == (row["table"], row["target"])]
+            found = {r["score"]: r["spearman"] for r in own}
+            drops.append(found[f"merit without {part}"] - found["merit"])
+        right.plot(drops, places, "o-", color=colour, label=part, linewidth=0.8)
+    right.axvline(0, color="0.4", linewidth=0.8)
+    right.set(yticks=list(places), yticklabels=[], xlabel="change of rho without the part", ylim=(len(merits) - 0.5, -0.6))
+    right.grid(alpha=0.3)
+    right.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+@experiment(Options, __doc__)
+def main(options: Options, out: Path) -> Mapping[str, Any]:
+    rows, merits = [], []
+    for case in cases(options):
+        for found in study(case, options):
+            rows.append(line(found))
+            if found["score"] == "merit":
+                merits.append(headline(found))
+                print(json.dumps(merits[-1]), flush=True)
+    tables.write_csv(out / "scores.csv", rows)
+    tables.write_csv(out / "table.csv", merits)
+    draw(out / "figure.png", merits, rows)
+    return {"half": options.half, "tables": merits}
+
+
+if __name__ == "__main__":
+    main()
