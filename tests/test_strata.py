@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
-from nasjac.ranking import kendall_tau
-from nasjac.strata import ndcg, near, weighted_tau
+from nasjac.ranking import kendall_tau, spearman
+from nasjac.strata import ndcg, near, weighted_rho, weighted_tau
 
 
 def sample(n: int, seed: int = 0) -> np.ndarray:
@@ -44,6 +45,30 @@ def test_a_stratum_counts_its_own_pairs_alone() -> None:
     assert weighted_tau(x, y, np.ones((1, 60)), pairs)[0] == pytest.approx(sums[0] / math.sqrt(sums[1] * sums[2]))
     groups = np.repeat([1.0, 2.0], 30)
     assert np.isnan(weighted_tau(groups, y, np.ones((1, 60)), near(groups, 0.0))[0])
+
+
+@pytest.mark.parametrize("n", [5, 40, 700])
+def test_rho_of_all_pairs_is_spearmans_and_its_weights_are_repetitions(n: int) -> None:
+    x, y = sample(n)
+    counts = np.random.default_rng(1).multinomial(n, np.full(n, 1 / n), size=3)
+    rows = [np.repeat(np.arange(n), count) for count in counts]
+    expected = [spearman(x[drawn], y[drawn]) for drawn in (np.arange(n), *rows)]
+    found = weighted_rho(x, y, np.concatenate([np.ones((1, n)), counts]), np.ones((n, n), bool))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_rho_of_groups_is_that_of_ranks_within_each() -> None:
+    """Pooled; nothing is left of what differs between groups alone."""
+    x, y = sample(60, seed=2)
+    groups = np.arange(60) % 3
+    ranks = np.zeros((2, 60))
+    for group in range(3):
+        inside = groups == group
+        ranks[:, inside] = [rankdata(values[inside]) - (inside.sum() + 1) / 2 for values in (x, y)]
+    pairs, once = near(groups + 1.0, 0.0), np.ones((1, 60))
+    assert weighted_rho(x, y, once, pairs)[0] == pytest.approx(np.corrcoef(ranks)[0, 1])
+    assert weighted_rho(x + 100 * groups, y, once, pairs)[0] == pytest.approx(np.corrcoef(ranks)[0, 1])
+    assert np.isnan(weighted_rho(groups, y, once, pairs)[0])
 
 
 def test_ndcg() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from nasjac.ranking import MINIMUM, top_k
-from nasjac.strata import Mask, ndcg, near, weighted_tau
+from nasjac.strata import Mask, cosine, ndcg, near, weighted_rho, weighted_tau
 
 Array = NDArray[np.float64]
 
@@ -30,27 +30,11 @@ def agreement(
     """
     counts = _resampled(target.size, resamples, seed)
     everything = {"score": score, **baselines}
-    taus = {name: _taus(values, target, counts, None) for name, values in everything.items()}
-    rhos = {name: _rhos(values, target, counts) for name, values in everything.items()}
-    rows = {
-        name: {
-            **_with_interval("kendall_tau", taus[name]),
-            "spearman": _number(rhos[name][0]),
-            "spearman_interval": _interval(rhos[name]),
-        }
-        for name in everything
-    }
     k = max(1, target.size // 10)
     top = top_k(score, target, k) if target.size else None
-    best, difference = _against_best(rhos)
     return {
-        **rows.pop("score"),
+        **_compared(everything, target, counts, None),
         "n": int(target.size),
-        "baselines": rows,
-        **_tau_against_best(taus),
-        "best_baseline_spearman": best,
-        "spearman_difference": _number(difference[0]),
-        "spearman_difference_interval": _interval(difference),
         "strata": {name: _stratum(everything, target, counts, mask) for name, mask in pairs.items()},
         "top": None if top is None else {"k": k, "shared": top.shared, "expected": top.expected, "regret": top.regret},
         "ndcg": ndcg(score, target, k) if target.size else None,
@@ -84,6 +68,39 @@ def _resampled(n: int, resamples: int, seed: int) -> Array:
     return np.concatenate([np.ones((1, n)), drawn])
 
 
+def _compared(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask | None) -> dict[str, Any]:
+    """tau and rho of the score, of each baseline, and the paired differences to the best of these."""
+    taus = {name: _taus(values, target, counts, mask) for name, values in everything.items()}
+    rhos = {name: _rhos(values, target, counts, mask) for name, values in everything.items()}
+    rows = {
+        name: {
+            "kendall_tau": _number(taus[name][0]),
+            "interval": _interval(taus[name]),
+            "spearman": _number(rhos[name][0]),
+            "spearman_interval": _interval(rhos[name]),
+        }
+        for name in everything
+    }
+    best, difference = _against_best(taus)
+    best_spearman, spearman_difference = _against_best(rhos)
+    return {
+        **rows.pop("score"),
+        "baselines": rows,
+        "best_baseline": best,
+        "difference": _number(difference[0]),
+        "difference_interval": _interval(difference),
+        "best_baseline_spearman": best_spearman,
+        "spearman_difference": _number(spearman_difference[0]),
+        "spearman_difference_interval": _interval(spearman_difference),
+    }
+
+
+def _stratum(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask) -> dict[str, Any]:
+    found = _compared(everything, target, counts, mask)
+    taus = {name: row["kendall_tau"] for name, row in found["baselines"].items()}
+    return {"pairs": int(mask.sum() - len(mask)) // 2, **found, "baselines": taus}
+
+
 def _taus(values: Array, target: Array, counts: Array, mask: Mask | None) -> Array:
     """[1 + R] tau of the sample itself and of each resample, nan where there is none."""
     if target.size < MINIMUM:
@@ -91,27 +108,20 @@ def _taus(values: Array, target: Array, counts: Array, mask: Mask | None) -> Arr
     return weighted_tau(values, target, counts, mask)
 
 
-def _stratum(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask) -> dict[str, Any]:
-    taus = {name: _taus(values, target, counts, mask) for name, values in everything.items()}
-    known = {name: _number(found[0]) for name, found in taus.items()}
-    own = _with_interval("kendall_tau", taus["score"])
-    pairs = int(mask.sum() - len(mask)) // 2
-    others = {n: v for n, v in known.items() if n != "score"}
-    return {"pairs": pairs, **own, "baselines": others, **_tau_against_best(taus)}
-
-
-def _tau_against_best(taus: Mapping[str, Array]) -> dict[str, Any]:
-    best, difference = _against_best(taus)
-    return {
-        "best_baseline": best,
-        "difference": _number(difference[0]),
-        "difference_interval": _interval(difference),
-    }
+def _rhos(values: Array, target: Array, counts: Array, mask: Mask | None) -> Array:
+    """[1 + R] Spearman's rho, likewise; of all pairs by sorting, which is faster."""
+    if target.size < MINIMUM:
+        return np.full(len(counts), np.nan)
+    if mask is not None:
+        return weighted_rho(values, target, counts, mask)
+    rows = np.array([np.repeat(np.arange(target.size), count.astype(int)) for count in counts])
+    x, y = (rankdata(drawn[rows], axis=1) - (target.size + 1) / 2 for drawn in (values, target))
+    return cosine(np.array([(x * y).sum(axis=1), (x * x).sum(axis=1), (y * y).sum(axis=1)]))
 
 
 def _against_best(found: Mapping[str, Array]) -> tuple[str | None, Array]:
-    """The baseline with the largest figure in either direction, the one that it has in the sample itself, and what the
-    score's is above it, [1 + R]; nan where there is none.
+    """The baseline with the largest figure in the sample itself, in the direction that it has there, and the score's less
+    that, [1 + R]; nan where there is none.
     """
     own = found["score"]
     known = {name: values for name, values in found.items() if name != "score" and not np.isnan(values[0])}
@@ -121,27 +131,12 @@ def _against_best(found: Mapping[str, Array]) -> tuple[str | None, Array]:
     return (f"-{best}", own + known[best]) if known[best][0] < 0 else (best, own - known[best])
 
 
-def _with_interval(name: str, values: Array) -> dict[str, Any]:
-    return {name: _number(values[0]), "interval": _interval(values)}
-
-
 def _interval(values: Array) -> list[float] | None:
     """Of resamples, the sample itself first; None where there are too few, or all are the same."""
     found = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or 2 * found.size <= values.size - 1 or found.min() == found.max():
         return None
     return [float(bound) for bound in np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
-
-
-def _rhos(values: Array, target: Array, counts: Array) -> Array:
-    """[1 + R] Spearman's rho of the sample itself and of each resample, nan where there is none."""
-    if target.size < MINIMUM:
-        return np.full(len(counts), np.nan)
-    rows = np.array([np.repeat(np.arange(target.size), count.astype(int)) for count in counts])
-    x, y = (rankdata(drawn[rows], axis=1) - (target.size + 1) / 2 for drawn in (values, target))
-    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    found: Array = np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0)
-    return found
 
 
 def _number(value: float) -> float | None:

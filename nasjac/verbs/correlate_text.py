@@ -25,7 +25,7 @@ def as_text(summary: dict[str, Any]) -> str:
             lines += [f"  noise ceiling: spearman {ceiling:.3f} between two training seeds"]
         for stratum, row in found["strata"].items():
             tau = f"tau {_figure(row['kendall_tau'])} {_interval(row['interval'])} over {row['pairs']} pairs"
-            lines += [f"  {stratum.replace('_', ' ')}: {tau}", _difference("  there", row)]
+            lines += [f"  {stratum.replace('_', ' ')}: {tau}", _difference("  there", row), _spearman_difference(row, 2)]
         if found["top"] is not None:
             top = "  best {k}: {shared} of them found ({expected:.1f} by chance)".format(**found["top"])
             lines += [f"{top}, regret {_figure(found['top']['regret'])}, nDCG {_figure(found['ndcg'])}", ""]
@@ -50,11 +50,12 @@ def _difference(label: str, row: dict[str, Any]) -> str:
     return f"  {label} {row['difference']:+.3f} {_interval(row['difference_interval'])} against {row['best_baseline']}"
 
 
-def _spearman_difference(row: dict[str, Any]) -> str:
+def _spearman_difference(row: dict[str, Any], indent: int = 0) -> str:
+    label = " " * indent + "  spearman"
     if row["best_baseline_spearman"] is None:
-        return "  spearman: no baseline to compare with"
+        return f"{label}: no baseline to compare with"
     interval = _interval(row["spearman_difference_interval"])
-    return f"  spearman {row['spearman_difference']:+.3f} {interval} against {row['best_baseline_spearman']}"
+    return f"{label} {row['spearman_difference']:+.3f} {interval} against {row['best_baseline_spearman']}"
 
 
 def _figure(value: float | None) -> str:
