@@ -147,7 +147,7 @@ def study(case: Case, options: Options) -> Iterator[Row]:
         for score, n in others:
             first = score.name == "merit"
             found = judged(case, target, score, options, data, n, options.resamples if first else 0)
-            yield {"case": case.name, "target": target, "score": score.name, "synflow_seconds": synflow, **found}
+            yield {**found, "case": case.name, "target": target, "score": score.name, "synflow_seconds": synflow}
 
 
 def _made(name: str) -> TableScore:
