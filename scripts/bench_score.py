@@ -372,14 +372,14 @@ def proposed(kind: str, width: int, file: Path | None) -> list[Spec]:
 
 
 def search(kind: str, width: int) -> Iterator[list[Spec]]:
-    """Batch by batch what a default search proposes."""
+    """Batch by batch what a search with the sampled score proposes."""
     from nasjac.objectives import Budget, directions
     from nasjac.samplers.nsga2 import NSGAII
     from nasjac.spaces.residual_mlp import ResidualMlpSpace
     from nasjac.spaces.resnet import ResNetSpace
     from nasjac.spaces.transformer_lm import TransformerLmSpace
     from nasjac.study import Study
-    from nasjac.verbs.search import SearchOptions, objective_values
+    from nasjac.verbs.search import OF_JACOBIANS, objective_values
 
     inputs = inputs_of(kind)
     kinds = {
@@ -388,7 +388,7 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
         "resnet": partial(ResNetSpace, shape=SHAPE),
     }
     space = kinds[kind](widths=(width,))
-    names, score = SearchOptions().objectives, Apjn()
+    names, score = OF_JACOBIANS, Apjn()
     study = Study(space, NSGAII, Budget(), directions(names), seed=0)
     for number in range(max(BATCHES) + 1):
         proposals = study.ask(number, 64)

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from nasjac.cli import HYDRA_VERBS, main
 from nasjac.measurement import Measurement
@@ -105,9 +105,9 @@ def test_nothing_is_scored_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     scored: list[str] = []
     call = Apjn.__call__
 
-    def counted(self: Apjn, specs: Sequence[Spec], inputs: torch.Tensor, device: torch.device) -> list[Measurement]:
+    def counted(self: Apjn, specs: Sequence[Spec], *rest: Any) -> list[Measurement]:
         scored.extend(spec.key for spec in specs)
-        return call(self, specs, inputs, device)
+        return call(self, specs, *rest)
 
     monkeypatch.setattr(Apjn, "__call__", counted)
     nothing = ["validation.top=0", "validation.random=0", "validation.matched=0", "sampler=random"]
@@ -366,11 +366,11 @@ def test_what_is_wrong_shows_before_a_study_is_made(run: Run, words: list[str], 
 def test_racing_stops_what_is_dominated_and_goes_on_as_unbroken(run: Run) -> None:
     """Raced measurements say so, belong to their study alone, and are dominated by what was known when they stopped."""
     nothing = [f"validation.{name}=0" for name in ("top", "random", "matched")]
-    precise = ["search.racing=true", "score.rel_error=0.02", "score.max_draws=64"]
+    precise = ["score=apjn", "search.racing=true", "score.rel_error=0.02", "score.max_draws=64"]
     for budget in (24, 64):
         assert run("search", "study=broken", f"budget.trials={budget}", *precise, *SMALL, *nothing)[0] == 0
     assert run("search", "study=k", "budget.trials=64", *precise, *SMALL, *nothing)[0] == 0
-    assert run("search", "study=free", "budget.trials=24", *precise[1:], *SMALL, *nothing)[0] == 0
+    assert run("search", "study=free", "budget.trials=24", *precise, "search.racing=false", *SMALL, *nothing)[0] == 0
     names = [column[0] for column in trials("broken")]
     assert trials("broken") == trials("k") and len(names) == 64
     with Store("nasjac.db", read_only=True) as store:
@@ -390,13 +390,15 @@ def test_racing_stops_what_is_dominated_and_goes_on_as_unbroken(run: Run) -> Non
 def test_racing_wants_a_score_that_samples(run: Run) -> None:
     code, _, err = run("search", "search.racing=true", "score=meanfield", *SMALL)
     assert code == 2 and "`search.racing` must be false for a score that does not sample, got true with meanfield" in err
+    code, _, err = run("search", "search.racing=true", *SMALL)
+    assert code == 2 and "`search.racing` must be false unless trainability_cost is sampled and an objective" in err
 
 
 def test_block_types_are_searched_validated_and_reported(run: Run) -> None:
     """Explicit, leaky and implicit blocks in one search; the database tells them apart."""
     types = ["space.block_types=[explicit,leaky,implicit]", "space.step_min=0.1", "space.step_max=0.4"]
     small = ["space.depth_min=2", "space.depth_max=3", "space.skip_density_min=0.9", "budget.min_effective_depth=0"]
-    words = ["study=k", "budget.trials=12", "score.rel_error=null", *SMALL, *small, *types]
+    words = ["study=k", "score=apjn", "budget.trials=12", "score.rel_error=null", *SMALL, *small, *types]
     assert run("search", *words, "format=json")[0] == 0
     sql = "SELECT block, count(*) AS n, min(step) AS step, max(leak) AS leak FROM leaderboard GROUP BY block"
     code, out, _ = run("query", sql, "--format", "json")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasjac.cost import trainability_cost
+from nasjac.cost import trainability_cost, trainability_penalty
 from nasjac.estimators import NAMES, log_bias, profile, terms
 from nasjac.jacobian import PROBES
 from nasjac.networks.draws import Draws
@@ -71,8 +71,11 @@ def true_terms(spec: Spec, draws: Draws) -> dict[str, float]:
         "log_rank": float((trace**2 / fourth / WIDTH).log().mean()),
         "log_decorrelation": float((1 - (unit[:, 0] * unit[:, 1]).sum(-1)).mean().log()),
     }
-    cost = trainability_cost(*(np.float64(found[name]) for name in ("mean_log", "sd_log", "log_rank", "log_decorrelation")))
-    return found | {"trainability_cost": float(cost)}
+    names = ("mean_log", "sd_log", "log_rank", "log_decorrelation")
+    costs = {
+        of.__name__: of(*(np.float64(found[name]) for name in names)) for of in (trainability_cost, trainability_penalty)
+    }
+    return found | {name: float(cost) for name, cost in costs.items()}
 
 
 @pytest.mark.parametrize("name", SPECS)

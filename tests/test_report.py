@@ -288,7 +288,7 @@ def test_architectures_without_a_cost_are_left_out_and_counted(store: Store) -> 
     store.record_scored([made[0][0]], [made[0][1]], "apjn", SCORE)
     picked(store, made, (0.9, 0.8, 0.7, 0.6, 0.5))
     found, _ = told(store)
-    assert found["kendall"]["all"]["n"] == 4 and found["validated"]["without_cost"] == 1
+    assert found["kendall"]["all"]["n"] == 4 and found["validated"]["without_score"] == 1
     assert "because they have no cost: 1." in page(found, [], [], {})
 
 

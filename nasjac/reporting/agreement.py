@@ -79,10 +79,12 @@ def ceiling(found: Sequence[Trained]) -> Ceiling:
     return Ceiling(len(full), len(seeds), noise_ceiling(table, kendall_tau), noise_ceiling(table, spearman))
 
 
-def best_quarter(picks: Sequence[Pick], cost: str) -> TopK | None:
-    """The quarter of the trained picks with the lowest `cost` against the quarter with the best accuracy."""
-    known = [pick for pick in picks if pick.training and pick.facts.get(cost) is not None]
-    return top_k([-pick.facts[cost] for pick in known], [_ranked(pick) for pick in known], max(1, len(known) // 4))
+def best_quarter(picks: Sequence[Pick], predictor: str, sign: float) -> TopK | None:
+    """The quarter of the trained picks with the best `predictor` (`sign` -1: the lowest) against that of best accuracy."""
+    known = [pick for pick in picks if pick.training and pick.facts.get(predictor) is not None]
+    return top_k(
+        [sign * pick.facts[predictor] for pick in known], [_ranked(pick) for pick in known], max(1, len(known) // 4)
+    )
 
 
 def rivals(best: Pick, picks: Sequence[Pick], tolerance: float = 0.1) -> list[Pick]:

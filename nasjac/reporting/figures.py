@@ -1,4 +1,4 @@
-"""The report's figures: Pareto front, cost against accuracy, layer profiles. PNG files, and no state outside them."""
+"""The report's figures: Pareto front, score against accuracy, layer profiles. PNG files, and no state outside them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nasjac.reporting.validated import Pick
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNITS = {"trainability_cost": "nats", "nonlinear_effective_depth": "blocks", "effective_depth": "blocks"}
+UNITS = {"merit": "nats", "trainability_cost": "nats", "nonlinear_effective_depth": "blocks", "effective_depth": "blocks"}
 FORMULAS = {
     "forward": r"$\log\,\mathcal{J}=\log\,\Vert\partial h_l/\partial h_0\Vert_F^2\,/\,N_l$ (nats)",
     "backward": r"$\log\,\mathcal{J}=\log\,\Vert\partial h_L/\partial h_l\Vert_F^2\,/\,N_L$ (nats)",
@@ -54,25 +54,28 @@ def pareto(
     save(figure, path, columns=3)
 
 
-def cost_vs_accuracy(path: Path, picks: Sequence[Pick], recommended: str, table: Row, ceiling: float | None) -> None:
-    """Left: cost against accuracy, diverged ones in a strip below. Right: Kendall's tau of every predictor.
+def score_vs_accuracy(
+    path: Path, picks: Sequence[Pick], recommended: str, objectives: Mapping[str, str], table: Row, ceiling: float | None
+) -> None:
+    """Left: the first objective against accuracy, diverged ones in a strip below. Right: Kendall's tau of every predictor.
 
     `table` is {predictor: {subset: {value, low, high, ...}}}, `ceiling` the seed-to-seed tau.
     """
+    score, direction = next(iter(objectives.items()))
     figure = sheet(11.5, 5.2)
     grid = figure.add_gridspec(2, 2, height_ratios=(11, 1), width_ratios=(1.25, 1))
-    known = [pick for pick in picks if pick.training and pick.facts.get("trainability_cost") is not None]
+    known = [pick for pick in picks if pick.training and pick.facts.get(score) is not None]
     diverged = [pick for pick in known if pick.accuracy is None]
     left = style(figure.add_subplot(grid[0 if diverged else slice(0, 2), 0]))
     for role in MARKERS:
-        _trained(left, role, [pick for pick in known if _role(pick) == role])
+        _trained(left, score, role, [pick for pick in known if _role(pick) == role])
     star = [pick for pick in known if pick.key == recommended and pick.accuracy is not None]
-    _star(left, [pick.facts["trainability_cost"] for pick in star], [pick.accuracy for pick in star])
-    _scale(left, [pick.facts["trainability_cost"] for pick in known])
+    _star(left, [pick.facts[score] for pick in star], [pick.accuracy for pick in star])
+    _scale(left, [pick.facts[score] for pick in known])
     left.set_ylabel("validation accuracy (bars: ±1 standard error)")
-    bottom = _diverged(figure.add_subplot(grid[1, 0], sharex=left), diverged) if diverged else left
+    bottom = _diverged(figure.add_subplot(grid[1, 0], sharex=left), score, diverged) if diverged else left
     left.tick_params(labelbottom=not diverged)
-    bottom.set_xlabel(_axis("trainability_cost", "minimize"))
+    bottom.set_xlabel(_axis(score, direction))
     _correlations(style(figure.add_subplot(grid[:, 1])), table, ceiling)
     save(figure, path, columns=4)
 
@@ -107,23 +110,23 @@ def _profile(axes: Axes, layers: Sequence[Layer], label: str | None, colour: str
     axes.fill_between(position, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
-def _trained(axes: Axes, role: str, picks: Sequence[Pick]) -> None:
+def _trained(axes: Axes, score: str, role: str, picks: Sequence[Pick]) -> None:
     if not picks:
         return
     finished = [pick for pick in picks if pick.accuracy is not None]
-    x, y = [pick.facts["trainability_cost"] for pick in finished], [pick.accuracy or 0.0 for pick in finished]
+    x, y = [pick.facts[score] for pick in finished], [pick.accuracy or 0.0 for pick in finished]
     y_error = [(pick.training and pick.training.standard_error) or 0.0 for pick in finished]
-    x_error = [pick.facts.get("trainability_cost_se") or 0.0 for pick in finished]
+    x_error = [pick.facts.get(f"{score}_se") or 0.0 for pick in finished]
     axes.errorbar(x, y, y_error, x_error, ecolor=COLOURS[role], **ERROR_BARS)
     label = f"{role} ({len(picks)})" if finished == picks else f"{role} ({len(finished)} of {len(picks)} finished)"
     axes.scatter(x, y, s=34, marker=MARKERS[role], color=COLOURS[role], zorder=3, label=label)
 
 
-def _diverged(axes: Axes, picks: Sequence[Pick]) -> Axes:
-    """A strip for architectures without an accuracy: only their cost and role are known."""
+def _diverged(axes: Axes, score: str, picks: Sequence[Pick]) -> Axes:
+    """A strip for architectures without an accuracy: only their score and role are known."""
     style(axes)
     for pick in picks:
-        axes.scatter(pick.facts["trainability_cost"], 0, s=36, marker="x", color=COLOURS[_role(pick)], zorder=3)
+        axes.scatter(pick.facts[score], 0, s=36, marker="x", color=COLOURS[_role(pick)], zorder=3)
     axes.set(yticks=[0], yticklabels=[f"diverged ({len(picks)})"], ylim=(-1, 1))
     return axes
 

@@ -22,9 +22,9 @@ ROLES = ("front", "random", "matched")
 class Evidence:
     """What the store knows of a study.
 
-    `objectives`  {name: "minimize" or "maximize"}
+    `objectives`  {name: "minimize" or "maximize"}; the first one is the predictor
     `outcomes`    {state, reason, trials} of its trials
-    `rows`        the leaderboard, cheapest first
+    `rows`        the leaderboard, the best predictor first
     `runs`        its runs, earliest first, `timings` a dictionary {part: seconds}
     `picks`       the architectures picked for validation; `recommended` the recommended one, picked or not
     `protocol`    how they were trained, None if none was
@@ -39,6 +39,11 @@ class Evidence:
     recommended: Pick | None
     protocol: Protocol | None
 
+    @property
+    def predictor(self) -> str:
+        """The score whose agreement with training is asked: the first objective."""
+        return next(iter(self.objectives))
+
 
 def findings(evidence: Evidence, resamples: int) -> dict[str, Any]:
     """Every figure of the report, ready for JSON."""
@@ -52,6 +57,7 @@ def findings(evidence: Evidence, resamples: int) -> dict[str, Any]:
         "study": evidence.study.name,
         "identity": dict(evidence.study.identity),
         "objectives": dict(evidence.objectives),
+        "predictor": evidence.predictor,
         "trials": {"all": sum(states.values()), **states},
         "outcomes": [dict(outcome) for outcome in evidence.outcomes],
         "front": [row["key"] for row in front_rows(evidence.rows, evidence.objectives)],
@@ -62,7 +68,7 @@ def findings(evidence: Evidence, resamples: int) -> dict[str, Any]:
             "picked": len(evidence.picks),
             "trained": len(trained),
             "diverged": sum(pick.accuracy is None for pick in trained),
-            "without_cost": sum(pick.facts.get(COST) is None for pick in trained),
+            "without_score": sum(pick.facts.get(evidence.predictor) is None for pick in trained),
         },
         "roles": [_role(role, trained) for role in ROLES if any(role in pick.roles for pick in trained)],
         "picks": [_figures(pick) for pick in trained],
@@ -102,24 +108,25 @@ def _role(role: str, trained: Sequence[Pick]) -> dict[str, Any]:
 
 
 def _agreement(trained: Sequence[Pick], objectives: Mapping[str, str], resamples: int) -> dict[str, Any]:
-    """Correlations of the cost and every other predictor with accuracy, on all picks and on the random ones alone."""
+    """Correlations of the predictor and every other one with accuracy, on all picks and on the random ones alone."""
     signs = {name: -1.0 if direction == "minimize" else 1.0 for name, direction in objectives.items()}
-    predictors = {COST: -1.0} | dict.fromkeys(BASELINES, 1.0)
-    predictors |= {name: sign for name, sign in signs.items() if name not in predictors}
+    predictor, sign = next(iter(signs.items()))
+    others = {COST: -1.0} | dict.fromkeys(BASELINES, 1.0)
+    predictors = {predictor: sign} | {name: way for name, way in (signs | others).items() if name != predictor}
     subsets = {"all": list(trained), "random": [pick for pick in trained if "random" in pick.roles]}
-    tables = {name: compare(picks, predictors, COST, resamples) for name, picks in subsets.items()}
+    tables = {name: compare(picks, predictors, predictor, resamples) for name, picks in subsets.items()}
 
-    def figures(predictor: str, statistic: str) -> dict[str, Any]:
-        return {subset: asdict(table[predictor][statistic]) for subset, table in tables.items()}
+    def figures(name: str, statistic: str) -> dict[str, Any]:
+        return {subset: asdict(table[name][statistic]) for subset, table in tables.items()}
 
-    best = best_quarter(trained, COST)
+    best = best_quarter(trained, predictor, sign)
     return {
-        "kendall": figures(COST, "kendall"),
-        "spearman": figures(COST, "spearman"),
+        "kendall": figures(predictor, "kendall"),
+        "spearman": figures(predictor, "spearman"),
         "baselines": {
             name: {statistic: figures(name, statistic) for statistic in ("kendall", "spearman")}
             for name in predictors
-            if name != COST
+            if name != predictor
         },
         "noise_ceiling": asdict(ceiling([pick.training for pick in trained if pick.training])),
         "top_k": best and asdict(best),

@@ -10,7 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from nasjac.reporting.wording import COST, interval, plus_minus, sentences
+from nasjac.measurement import TERMS
+from nasjac.reporting.wording import COST, extremes, interval, noun, plus_minus, sentences, short
 
 CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")
 COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
@@ -44,20 +45,20 @@ $provenance
 </body></html>
 """)
 
-FRONT_NOTE = """Every dot is one architecture, scored by its Jacobians at initialization, without training. The front
-is chosen on estimates, so the costs along it tend to be optimistic, by about one standard error. In the tables rank 1
-is the lowest cost, and the recommended architecture stands on a coloured ground."""
+FRONT_NOTE = Template("""Every dot is one architecture, scored by its Jacobians at initialization, without training. The
+front is chosen on estimates, so the ${noun}s along it tend to be optimistic, by about one standard error. In the tables
+rank 1 is the $best, and the recommended architecture stands on a coloured ground.""")
 
 PROFILE_NOTE = """E log 𝒥 (nats, 𝒥 the squared Jacobian norm per output unit) from the embedding h_0 to layer l, and
 from layer l to the last, h_L; the band is one standard error to both sides. A flat line at 0 passes on signals and
 gradients unchanged; below 0 they vanish, above they explode. A gap is a layer where it is not finite."""
 
-AGREEMENT_NOTE = """Accuracy is on the validation split, the mean over seeds at the learning rate where that is best; as
-the rate is chosen on the same split, compare architectures, not with numbers from elsewhere. An architecture of which
-every training diverged ranks below every finished one. Correlations are Kendall's τ-b and Spearman's ρ with 95%
-percentile bootstrap intervals over architectures. For the cost plus means that the cost is right (it is negated); for a
+AGREEMENT_NOTE = Template("""Accuracy is on the validation split, the mean over seeds at the learning rate where that is
+best; as the rate is chosen on the same split, compare architectures, not with numbers from elsewhere. An architecture of
+which every training diverged ranks below every finished one. Correlations are Kendall's τ-b and Spearman's ρ with 95%
+percentile bootstrap intervals over architectures. For the $noun plus means that the $noun is right$negated; for a
 size plus means that more of it is more accurate, and a clear minus is as good a predictor. The architectures along the
-front were chosen by the score, so the random ones alone are the fairer test."""
+front were chosen by the score, so the random ones alone are the fairer test.""")
 
 
 def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: Mapping[str, Path]) -> str:
@@ -67,7 +68,7 @@ def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: M
     return PAGE.substitute(
         title=escape(f"nasjac: study {found['study']}"),
         summary="".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(found)),
-        pareto=images.get("pareto", "") + _paragraph(FRONT_NOTE if leaderboard else "Nothing has been measured."),
+        pareto=images.get("pareto", "") + _paragraph(_front_note(found) if leaderboard else "Nothing has been measured."),
         leaderboard=table(_leaderboard(found, leaderboard), chosen),
         agreement=_agreement(found, images.get("cost_vs_accuracy", ""), chosen),
         profiles=images.get("profiles", "") + _paragraph(PROFILE_NOTE if "profiles" in images else "No data."),
@@ -109,10 +110,13 @@ def _leaderboard(found: Row, rows: Sequence[Row]) -> list[Row]:
 
 
 def _facts(row: Row, objectives: Sequence[str]) -> Row:
-    """What tells architectures apart: cost, further objectives, choices and sizes."""
-    names = dict.fromkeys((*objectives, *CHOICES))
-    content = {name.replace("_", " "): row.get(name) for name in names if name != COST}
-    return {"cost": plus_minus(row.get(COST), row.get(f"{COST}_se"), ".3f"), **content}
+    """What tells architectures apart: predictor and cost, further objectives, choices and sizes."""
+    scores = dict.fromkeys((next(iter(objectives)), COST))
+    names = dict.fromkeys((*scores, *objectives, *CHOICES))
+    return {
+        short(name): plus_minus(row.get(name), row.get(f"{name}_se"), ".3f") if name in TERMS else row.get(name)
+        for name in names
+    }
 
 
 def _accuracy(pick: Row) -> str:
@@ -122,14 +126,15 @@ def _accuracy(pick: Row) -> str:
 def _agreement(found: Row, image: str, chosen: str | None) -> str:
     protocol = found["protocol"]
     if protocol is None:
-        return _paragraph("Nothing has been validated: whether the cost agrees with training is not known.")
+        what = noun(found["predictor"])
+        return _paragraph(f"Nothing has been validated: whether the {what} agrees with training is not known.")
     rates, seeds = (", ".join(f"{value:g}" for value in protocol[name]) for name in ("learning_rates", "seeds"))
     how = f"Dataset {protocol['dataset']}, trainer {protocol['trainer']}, learning rates {rates}, seeds {seeds}."
     if protocol["others"]:
         how += f" These architectures were also trained under {protocol['others']} other protocols; this is the latest."
     correlations = [
         {"ranked by": name, **{f"{title}, {subset}": interval(item[key][subset]) for title, key, subset in COLUMNS}}
-        for name, item in {COST: found, **found["baselines"]}.items()
+        for name, item in {found["predictor"]: found, **found["baselines"]}.items()
     ]
     picks = [
         {"key": pick["key"], "role": ", ".join(pick["roles"]), "accuracy": _accuracy(pick),
@@ -138,12 +143,26 @@ def _agreement(found: Row, image: str, chosen: str | None) -> str:
         for pick in sorted(found["picks"], key=lambda pick: pick["accuracy"] or -1.0, reverse=True)
     ]  # fmt: skip
     tables = table(correlations) + _paragraph(_context(found)) + table(found["roles"]) + table(picks, chosen)
-    return image + _paragraph(how) + _paragraph(AGREEMENT_NOTE) + tables
+    return image + _paragraph(how) + _paragraph(_agreement_note(found)) + tables
+
+
+def _front_note(found: Row) -> str:
+    predictor = found["predictor"]
+    best, _ = extremes(predictor, found["objectives"][predictor])
+    return FRONT_NOTE.substitute(noun=noun(predictor), best=best)
+
+
+def _agreement_note(found: Row) -> str:
+    predictor = found["predictor"]
+    negated = " (it is negated)" if found["objectives"][predictor] == "minimize" else ""
+    negated += "" if predictor == COST else f", and for {COST}, which is negated, that the cost is"
+    return AGREEMENT_NOTE.substitute(noun=noun(predictor), negated=negated)
 
 
 def _context(found: Row) -> str:
     """What a correlation is to be read beside: the seeds' own agreement, the hits of the best, and who is missing."""
     ceiling, best, validated = found["noise_ceiling"], found["top_k"], found["validated"]
+    predictor = found["predictor"]
     said = "How well training agrees with itself is not known: it takes two seeds and three architectures."
     if ceiling["kendall"] is not None:
         said = (
@@ -152,12 +171,14 @@ def _context(found: Row) -> str:
             "which is less noisy, so a good one can agree with that a little better."
         )
     if best:
+        good, _ = extremes(predictor, found["objectives"][predictor])
         said += (
-            f" Of the {best['k']} architectures with the lowest cost {best['shared']} are among the {best['k']} most "
+            f" Of the {best['k']} architectures with the {good} {best['shared']} are among the {best['k']} most "
             f"accurate (by chance: {best['expected']:.1f})."
         )
-    if validated["without_cost"]:
-        said += f" Left out of every correlation because they have no cost: {validated['without_cost']}."
+    if validated["without_score"]:
+        count = validated["without_score"]
+        said += f" Left out of every correlation because they have no {short(predictor)}: {count}."
     if missing := validated["picked"] - validated["trained"]:
         said += f" Picked and not trained under this protocol: {missing}."
     return said

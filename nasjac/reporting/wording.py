@@ -1,6 +1,7 @@
 """The report in words: the names of what is compared, and the chief findings as sentences.
 
-`found` is what `nasjac.reporting.findings.findings` returns. Where a figure is missing the sentence says why.
+`found` is what `nasjac.reporting.findings.findings` returns. Where a figure is missing the sentence says why. The predictor
+is the first objective of the study: the score whose agreement with training is asked.
 """
 
 from __future__ import annotations
@@ -18,8 +19,25 @@ Found = Mapping[str, Any]
 
 def sentences(found: Found) -> list[str]:
     """The chief findings, a sentence or two each: trials, recommendation, its rival, agreement, divergence."""
-    front = f"{trials(found)}, {len(found['front'])} architectures on the front."
+    count = len(found["front"])
+    front = f"{trials(found)}, {count} architecture{'' if count == 1 else 's'} on the front."
     return [front, *_recommendation(found), *_correlation(found)]
+
+
+def noun(predictor: str) -> str:
+    """What the predictor is: a cost, or a score."""
+    return "cost" if predictor == COST else "score"
+
+
+def short(name: str) -> str:
+    """The name of a predictor as a table or a legend has it."""
+    return "cost" if name == COST else name.replace("_", " ")
+
+
+def extremes(predictor: str, direction: str) -> tuple[str, str]:
+    """The best and the worst of a predictor: ("lowest cost", "highest cost"), ("highest merit", "lowest merit")."""
+    low, high = (f"{word} {short(predictor)}" for word in ("lowest", "highest"))
+    return (low, high) if direction == "minimize" else (high, low)
 
 
 def trials(found: Found) -> str:
@@ -53,12 +71,12 @@ def _recommendation(found: Found) -> list[str]:
 
 
 def _correlation(found: Found) -> list[str]:
-    validated, kendall = found["validated"], found["kendall"]
+    validated, kendall, predictor = found["validated"], found["kendall"], found["predictor"]
     if not validated["trained"]:
-        return ["Nothing has been validated: whether the cost agrees with training is not known."]
-    said = "Kendall's tau of trainability_cost with accuracy (plus: the cost is right), "
+        return [f"Nothing has been validated: whether the {noun(predictor)} agrees with training is not known."]
+    said = f"Kendall's tau of {predictor} with accuracy (plus: the {noun(predictor)} is right), "
     said += "; ".join(f"{name}: {interval(kendall[subset])}" for subset, name in SUBSETS.items()) + "."
-    baselines = {name: found["baselines"][name]["kendall"]["all"]["value"] for name in BASELINES}
+    baselines = {name: found["baselines"][name]["kendall"]["all"]["value"] for name in BASELINES if name != predictor}
     known = {name: value for name, value in baselines.items() if value is not None}
     if known:
         name = max(known, key=lambda name: abs(known[name]))

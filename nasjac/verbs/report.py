@@ -14,10 +14,12 @@ from nasjac.reporting import figures
 from nasjac.reporting.findings import Evidence, findings, front_rows
 from nasjac.reporting.page import page
 from nasjac.reporting.validated import Pick, by_protocol
-from nasjac.reporting.wording import COST, sentences, trials
+from nasjac.reporting.wording import COST, extremes, sentences, short, trials
 from nasjac.store import Store
 from nasjac.store.database import check_known
+from nasjac.store.schema import column_names
 from nasjac.tables import write_csv
+from nasjac.verbs.query import leaderboard_sql
 
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
 
@@ -42,9 +44,10 @@ def report(
 ) -> Report:
     """Write the report of `study` to the folder `out`/`study`: report.html, summary.json, leaderboard.csv, *.png.
 
-    `objectives` {column of the leaderboard: "minimize" or "maximize"}, `top` rows of the leaderboard on the page,
-    `resamples` of the bootstrap. A figure for which there is no data is not drawn, and an earlier one is removed.
-    ValueError: a study that is not there, an objective that is no column, a folder that cannot be written.
+    `objectives` {column of the leaderboard: "minimize" or "maximize"}, the first one the predictor that is held against
+    training; `top` rows of the leaderboard on the page, `resamples` of the bootstrap. A figure for which there is no data
+    is not drawn, and an earlier one is removed. ValueError: a study that is not there, an objective that is no column, a
+    folder that cannot be written.
     """
     evidence = gather(store, study, objectives)
     found = findings(evidence, resamples)
@@ -67,10 +70,11 @@ def report(
 def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES) -> Evidence:
     """What the store knows of the study, for `nasjac.reporting.findings`."""
     row = store.study(study)
-    leaderboard = store.select("SELECT * FROM leaderboard WHERE study = :study", {"study": study})
     for name in objectives:
-        check_known("objectives", name, leaderboard.columns)
-    board = leaderboard.dicts()
+        check_known("objectives", name, column_names()["leaderboard"])
+    predictor, direction = next(iter(objectives.items()))
+    sql, values = leaderboard_sql(study=study, sort=predictor, descending=direction == "maximize")
+    board = store.select(sql, values).dicts()
     roles: dict[str, list[str]] = defaultdict(list)
     for key, role in store.picks(study):
         roles[key].append(role)
@@ -133,26 +137,27 @@ def _outcomes(store: Store, study: str, most: int = 3) -> list[dict[str, Any]]:
 
 
 def _profiles(store: Store, evidence: Evidence, few: int = 3) -> dict[str, list[figures.Profile]]:
-    """Labelled profiles: of the recommended architecture, of the `few` of lowest cost, of the `few` of highest."""
-    chosen = evidence.study.recommended_key
-    ranked = [row for row in evidence.rows if row[COST] is not None]
+    """Labelled profiles: of the recommended architecture, of the `few` best by the predictor, of the `few` worst."""
+    chosen, predictor = evidence.study.recommended_key, evidence.predictor
+    best, worst = extremes(predictor, evidence.objectives[predictor])
+    ranked = [row for row in evidence.rows if row[predictor] is not None]
     others = [row for row in ranked if row["key"] != chosen]
     groups = {
         "recommended": [row for row in ranked if row["key"] == chosen],
-        "lowest cost": others[:few],
-        "highest cost": others[few:][-few:],
+        best: others[:few],
+        worst: others[few:][-few:],
     }
     keys = [row["key"] for group in groups.values() for row in group]
     found = store.measurements(keys, evidence.study.score_id)
     return {
-        name: [(_label(name, row), found[row["key"]].profile) for row in group if row["key"] in found]
+        name: [(_label(name, predictor, row), found[row["key"]].profile) for row in group if row["key"] in found]
         for name, group in groups.items()
     }
 
 
-def _label(group: str, row: Mapping[str, Any]) -> str:
+def _label(group: str, predictor: str, row: Mapping[str, Any]) -> str:
     choices = f"{row['placement']}, {row['activation']}, {row['depth']} blocks, width {row['width']}"
-    return f"{group}: {row['key']}, cost {row[COST]:.3g} ({choices})"
+    return f"{group}: {row['key']}, {short(predictor)} {row[predictor]:.3g} ({choices})"
 
 
 def _draw(
@@ -166,10 +171,11 @@ def _draw(
     front = front_rows(evidence.rows, evidence.objectives)
     if front:
         figures.pareto(paths["pareto"], evidence.rows, front, evidence.objectives, chosen, trials(found))
-    if any(pick.accuracy is not None and pick.facts.get(COST) is not None for pick in evidence.picks):
-        table = {COST: found["kendall"], **{name: item["kendall"] for name, item in found["baselines"].items()}}
+    if any(pick.accuracy is not None and pick.facts.get(evidence.predictor) is not None for pick in evidence.picks):
+        table = {name: item["kendall"] for name, item in {evidence.predictor: found, **found["baselines"]}.items()}
         ceiling = found["noise_ceiling"]["kendall"]
-        figures.cost_vs_accuracy(paths["cost_vs_accuracy"], evidence.picks, chosen, table, ceiling)
+        path = paths["cost_vs_accuracy"]
+        figures.score_vs_accuracy(path, evidence.picks, chosen, evidence.objectives, table, ceiling)
     recommended = next(iter(profiles["recommended"]), None)
     groups = {name: group for name, group in profiles.items() if name != "recommended" and group}
     if groups or recommended:
