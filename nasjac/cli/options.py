@@ -32,9 +32,10 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
     space = _fitted(option("space", choices, config), data)
     if type(space) in SPACES.values():  # a space of the user's own is called by the search alone
         check_kind(data, space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
+    score = option("score", choices, config)
     job = Search(
         space=space,
-        score=option("score", choices, config),
+        score=score,
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         data=data,
         names={group: names_of(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
@@ -43,9 +44,7 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
         seed=config.seed,
         device=device,
     )
-    if not hasattr(job.score, "among"):
-        return job
-    return replace(job, score=job.score.among(random_specs(space, job.score.reference)))
+    return replace(job, score=score.among(random_specs(space, score.reference))) if hasattr(score, "among") else job
 
 
 def _fitted(space: Any, data: Data) -> Any:

@@ -14,6 +14,7 @@ from nasjac.networks import build
 from nasjac.networks.convolutions import ImageNetwork, initialize
 from nasjac.networks.draws import Draws
 from nasjac.networks.implicit import through
+from nasjac.networks.memory import is_out_of_memory
 from nasjac.networks.modules import drawn
 from nasjac.networks.population import sampled
 from nasjac.networks.samples import Plan
@@ -24,9 +25,10 @@ from nasjac.workers import workers
 def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, count: int) -> list[Tensor | None]:
     """[D, B, B] of each spec: correlations over h_0 of Jᵀv of B = `count` of the inputs, one random v for all of them.
 
-    v is a vector of h_L; in convolutional networks of what the readout sees, the means over pixels, and BatchNorm takes the
-    statistics of the B images. Specs must be concrete and canonical. None where there is no memory for one; not finite
-    where a Jacobian is zero or not finite.
+    v is a vector of h_L, and the correlations are cosines. In convolutional networks v is a vector of what the readout
+    sees, the means over pixels, the correlations are about the mean over h_0, and BatchNorm takes the statistics of the B
+    images. Specs must be concrete and canonical. None where there is no memory for one; not finite where a Jacobian is zero
+    or not finite.
     """
     found: list[Tensor | None] = [None] * len(specs)
     images = [position for position, spec in enumerate(specs) if spec.convolves]
@@ -45,7 +47,17 @@ def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, coun
     return found
 
 
-def _of_images(spec: Spec, batches: Tensor, draws: Draws) -> Tensor:
+def _of_images(spec: Spec, batches: Tensor, draws: Draws) -> Tensor | None:
+    try:
+        return _by_draw(spec, batches, draws)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def _by_draw(spec: Spec, batches: Tensor, draws: Draws) -> Tensor:
+    """[D, B, B] of a convolutional network."""
     network = build(spec, batches.shape[-1], 1).to(draws.device, draws.dtype).requires_grad_(False)
     assert isinstance(network, ImageNetwork)
     replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
@@ -63,8 +75,6 @@ def _correlations(network: ImageNetwork, batch: Tensor, draws: Draws, draw: int)
     first = start.requires_grad_()
     *_, last = [first, *through(network.blocks, first)]
     seen = network.features(last)
-    if not seen.requires_grad:  # every path is cut
-        return torch.full((len(batch), len(batch)), torch.nan, dtype=torch.float64)
     probe = draws.normal("common cotangent", seen.shape[1])[draw]
     (pulled,) = torch.autograd.grad((seen * probe).sum(), first)
     return correlations(pulled.flatten(1)[None].cpu())[0]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +34,8 @@ class Merit(Apjn):
     merit = log-rank of FLOPs + mean over draws of the log-rank of decorrelation − trainability_penalty, in nats. The
     log-ranks are among `reference` architectures drawn once from the space (`nasjac.scores.log_rank`), so that the merit of
     an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the eigenvalues of the correlation matrix of Jᵀv over
-    `images` inputs, one random v for all (`nasjac.networks.common_probe`); the penalty is absolute (`nasjac.cost`).
+    `images` inputs, one random v for all (`nasjac.networks.common_probe`); the penalty is absolute (`nasjac.cost`). Only
+    what `among` makes knows a merit; without a population there are the terms of `Apjn` alone.
 
     `decorrelation_draws`  initializations, each with inputs and a v of its own
     `images`               of each of these
@@ -69,7 +70,8 @@ class Merit(Apjn):
         draws = Draws(self.seed, range(self.decorrelation_draws), DTYPES[self.dtype], device)
         found = input_correlations(specs, inputs, draws, self.images)
         missing = np.full(self.decorrelation_draws, math.nan)
-        return np.array([missing if one is None else of_correlations(one).numpy() for one in found])
+        values = [missing if one is None else of_correlations(one).numpy() for one in found]
+        return np.array(values).reshape(len(specs), self.decorrelation_draws)
 
 
 @dataclass(frozen=True)
@@ -113,46 +115,55 @@ class MeritAmong:
         groups = [members(spec, patterns, seed) for spec in specs]
         unique = {member.key: member for group in groups for member in group}
         ranks = self.ranks(list(unique.values()), inputs, device)
-        by_key = dict(zip(unique, ranks, strict=True))
+        parts = dict(zip(unique, ranks, strict=True))
         return [
-            _with_merit(item, [by_key[member.key] for member in group], by_key)
-            for item, group in zip(measured, groups, strict=True)
+            _with_merit(item, [member.key for member in group], parts) for item, group in zip(measured, groups, strict=True)
         ]
 
-    def ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[tuple[float, Array, Array]]:
-        """Of each spec the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank."""
+    def ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Parts]:
         capacity, *by_draw = self._reference(inputs, device)
         own = self.options.decorrelations(specs, inputs, device)
         sizes = capacity([fact.flops for fact in facts(specs)])
         ranked = np.array([rank(values) for rank, values in zip(by_draw, own.T, strict=True)])
-        return [
-            (float(size), row / self.options.images, rank) for size, row, rank in zip(sizes, own, ranked.T, strict=True)
-        ]
+        return [Parts(*one) for one in zip(sizes, own / self.options.images, ranked.T, strict=True)]
 
     def _reference(self, inputs: Tensor, device: torch.device) -> list[LogRank]:
-        """Log-ranks of FLOPs and of the decorrelation of each draw."""
-        if not self._measured or self._measured[0] is not inputs:
+        """Log-ranks among the population of FLOPs and of the decorrelation of each draw."""
+        seen, ranks = self._measured.get(device, (None, []))
+        if seen is not inputs:
             values = self.options.decorrelations(self.population, inputs, device)
             flops = [float(fact.flops) for fact in facts(self.population)]
-            self._measured[:] = [inputs, [LogRank(flops), *map(LogRank, values.T)]]
-        found: list[LogRank] = self._measured[1]
-        return found
+            ranks = [LogRank(flops), *map(LogRank, values.T)]
+            self._measured[device] = inputs, ranks
+        return ranks
 
     @cached_property
-    def _measured(self) -> list[Any]:
-        """The inputs that the population was measured on, and the log-ranks."""
-        return []
+    def _measured(self) -> dict[torch.device, tuple[Tensor, list[LogRank]]]:
+        """By device the inputs that the population was measured on last, and its log-ranks."""
+        return {}
 
 
-def _with_merit(item: Measurement, parts: Sequence[tuple[float, Array, Array]], by_key: Mapping[str, Any]) -> Measurement:
-    sizes, decorrelations, ranks = (np.array(column) for column in zip(*parts, strict=True))
-    terms = {**item.terms, "jacobian_decorrelation": _over_draws(decorrelations.mean(axis=0))}
-    penalty, ranked = item.terms["trainability_penalty"], _over_draws(ranks.mean(axis=0))
-    if penalty.value is not None and ranked.value is not None:
+class Parts(NamedTuple):
+    """What ranks one network: the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank."""
+
+    capacity: float
+    decorrelation: Array
+    rank: Array
+
+
+def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Parts]) -> Measurement:
+    """The measurement of the networks of these `keys`; an ensemble keeps the pattern of most merit."""
+    sizes, decorrelations, ranks = (np.mean(column, axis=0) for column in zip(*(parts[key] for key in keys), strict=True))
+    terms = {**item.terms, "jacobian_decorrelation": _over_draws(decorrelations)}
+    penalty, ranked = item.terms["trainability_penalty"], _over_draws(ranks)
+    if item.status == "ok" and penalty.value is not None and ranked.value is not None:
         errors = (penalty.standard_error or 0.0, ranked.standard_error or 0.0)
-        terms["merit"] = Estimate(float(sizes.mean()) + ranked.value - penalty.value, math.hypot(*errors))
-    inner = tuple((text, _with_merit(one, [by_key[one.key]], by_key)) for text, one in item.patterns)
-    return replace(item, terms=terms, patterns=inner)
+        terms["merit"] = Estimate(float(sizes) + ranked.value - penalty.value, math.hypot(*errors))
+    if not item.patterns:
+        return replace(item, terms=terms)
+    inner = tuple((text, _with_merit(one, [one.key], parts)) for text, one in item.patterns)
+    merits = {one.key: value for _, one in inner if (value := one.terms["merit"].value) is not None}
+    return replace(item, terms=terms, patterns=inner, kept_key=max(merits, key=merits.__getitem__, default=None))
 
 
 def _over_draws(values: Array) -> Estimate:

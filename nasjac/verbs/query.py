@@ -16,12 +16,13 @@ from nasjac.store.schema import column_names, relations
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
 SHOWN = (
-    *("study", "number", "key", "trainability_cost", "trainability_cost_se", "nonlinear_effective_depth"),
+    *("study", "number", "key", "merit", "trainability_cost", "trainability_cost_se", "nonlinear_effective_depth"),
     *("depth", "width", "placement", "activation", "skip_density", "params", "validation_accuracy"),
 )
 
 EPILOG = """examples:
   nasjac query --where "placement = 'pre' AND skip_density > 0.5" --limit 20
+  nasjac query --study k --sort merit --descending --limit 10
   nasjac query --study k --sort nonlinear_effective_depth --descending --format csv > leaderboard.csv
   nasjac query "SELECT placement, count(*), min(trainability_cost) FROM leaderboard GROUP BY placement"
   nasjac query --table trained=groundtruth.csv.gz "SELECT kind, count(*), max(accuracy) FROM trained GROUP BY kind"

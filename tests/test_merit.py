@@ -1,0 +1,200 @@
+"""merit is what its definition says, of each architecture alone; the population is part of a search's score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from torch import Tensor
+
+from nasjac.cost import TOLERANCE, penalties, trainability_penalty
+from nasjac.datasets import Data
+from nasjac.ensemble import members
+from nasjac.facts import facts
+from nasjac.measurement import Measurement
+from nasjac.networks.common_probe import input_correlations
+from nasjac.networks.draws import Draws
+from nasjac.scores.apjn import Apjn
+from nasjac.scores.log_rank import LogRank
+from nasjac.scores.merit import Merit, MeritAmong
+from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.spec import Block, Spec
+from nasjac.study import random_specs
+from nasjac.verbs.search import Search
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+CPU = torch.device("cpu")
+MERIT = Merit(rel_error=None, patterns=3, decorrelation_draws=3, images=6)
+SPACE = ResidualMlpSpace(depth_max=6, widths=(8, 16), skip_density_min=0.5)
+POPULATION = random_specs(SPACE, 24)
+SPECS = [
+    Spec(16, (Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)
+    for placement, activation in (("none", "relu"), ("pre", "gelu"), ("post", "tanh"), ("sandwich", "relu"))
+]
+ENSEMBLE = Spec(16, (Block(skip=0.5),) * 4, placement="pre")
+
+
+def inputs() -> Tensor:
+    return torch.randn(60, 10, generator=torch.Generator().manual_seed(1))
+
+
+def without_time(measurement: Measurement) -> Measurement:
+    patterns = tuple((text, replace(inner, seconds=0)) for text, inner in measurement.patterns)
+    return replace(measurement, seconds=0, patterns=patterns)
+
+
+def merit_of(measurement: Measurement) -> float:
+    value = measurement.terms["merit"].value
+    assert value is not None
+    return value
+
+
+def decorrelations(specs: Sequence[Spec]) -> np.ndarray:
+    """[n, draws] by numpy, from the correlations."""
+    draws = Draws(MERIT.seed, range(MERIT.decorrelation_draws), torch.float32, CPU)
+    found = input_correlations([spec.canonical for spec in specs], inputs(), draws, MERIT.images)
+    values = np.linalg.eigvalsh([one.numpy() for one in found if one is not None]).clip(0) + 1e-5
+    return -(np.log(values) + 1 / values).sum(axis=-1)
+
+
+def test_the_penalty_is_nothing_where_nothing_harms_training_and_grows_with_each_term() -> None:
+    assert trainability_penalty(*np.zeros(4)) == 0
+    harms = np.array([1.0, 1.0, -1.0, -1.0])  # which way each term gets worse
+    base = np.array([0.5, 0.3, -0.4, -0.2])
+    for term, harm in enumerate(harms):
+        steps = base + np.outer(np.linspace(0, 3, 7), np.eye(4)[term] * harm)
+        assert (np.diff(trainability_penalty(*steps.T)) > 0).all()
+    vanishing = trainability_penalty(*np.array([[-0.5, 0, 0, 0], [-4, 0, 0, 0]]).T)
+    exploding = trainability_penalty(*np.array([[1.0, 0, 0, 0], [8, 0, 0, 0]]).T)
+    assert vanishing == pytest.approx([(0.5 / TOLERANCE) ** 2, 0.25]) and exploding == pytest.approx(vanishing)
+    parts = penalties(*base)
+    assert float(trainability_penalty(*base)) == pytest.approx((0.25 / 8) ** 2 + 0.09 + 0.2 + 0.1)
+    assert parts["spread"] == pytest.approx(0.09) and len(parts) == 4
+
+
+def test_the_identity_has_no_penalty_but_for_the_inputs_correlation() -> None:
+    [found] = MERIT.among(POPULATION)([Spec(16, (Block(keep=False),) * 3)], inputs(), CPU)
+    penalty, decorrelation = (found.terms[name].value for name in ("trainability_penalty", "log_decorrelation"))
+    assert penalty is not None and decorrelation is not None
+    assert penalty + decorrelation / 2 == pytest.approx(0, abs=0.02)
+
+
+def test_merit_is_log_ranks_of_capacity_and_decorrelation_less_the_penalty() -> None:
+    found = MERIT.among(POPULATION)(SPECS, inputs(), CPU)
+    plain = Apjn(rel_error=None, patterns=3)(SPECS, inputs(), CPU)
+    capacity = LogRank([fact.flops for fact in facts(POPULATION)])([fact.flops for fact in facts(SPECS)])
+    reference, own = decorrelations(POPULATION), decorrelations(SPECS)
+    ranks = np.array([LogRank(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])])
+    for number, (item, terms) in enumerate(zip(found, plain, strict=True)):
+        penalty = terms.terms["trainability_penalty"]
+        assert penalty.value is not None and penalty.standard_error is not None
+        assert merit_of(item) == pytest.approx(capacity[number] + ranks[:, number].mean() - penalty.value, abs=1e-9)
+        error = math.hypot(ranks[:, number].std(ddof=1) / math.sqrt(3), penalty.standard_error)
+        assert item.terms["merit"].standard_error == pytest.approx(error, abs=1e-9)
+        assert item.terms["jacobian_decorrelation"].value == pytest.approx(own[number].mean() / MERIT.images, abs=1e-9)
+        changed = {"merit": None, "jacobian_decorrelation": None}
+        assert {**item.terms, **changed} == {**terms.terms, **changed}, "all else is as the sampled score has it"
+
+
+def test_merit_does_not_depend_on_company_order_or_call() -> None:
+    score = MERIT.among(POPULATION)
+    together = [without_time(m) for m in score([*SPECS, ENSEMBLE], inputs(), CPU)]
+    assert together == [without_time(m) for m in score([ENSEMBLE, *SPECS[::-1]], inputs(), CPU)][::-1]
+    for spec, measurement in zip([*SPECS, ENSEMBLE], together, strict=True):
+        assert without_time(MERIT.among(POPULATION)([spec], inputs(), CPU)[0]) == measurement
+    assert score([], inputs(), CPU) == []
+    other = score(SPECS, 3 * inputs().flip(0), CPU)
+    again = [without_time(m) for m in score(SPECS, inputs(), CPU)]
+    assert again == together[:-1] and [merit_of(m) for m in other] != [merit_of(m) for m in again]
+
+
+def test_an_ensemble_has_the_mean_of_its_patterns_and_keeps_the_one_of_most_merit() -> None:
+    score = MERIT.among(POPULATION)
+    [found] = score([ENSEMBLE], inputs(), CPU)
+    drawn = members(ENSEMBLE, MERIT.patterns, MERIT.seed)
+    alone = {m.key: m for m in score([Spec.from_json(text) for text, _ in found.patterns], inputs(), CPU)}
+    assert {key: without_time(m) for key, m in alone.items()} == {m.key: without_time(m) for _, m in found.patterns}
+    penalties_of = {key: item.terms["trainability_penalty"].value for key, item in alone.items()}
+    ranked = np.mean([merit_of(alone[member.key]) + float(penalties_of[member.key] or 0) for member in drawn])
+    assert merit_of(found) + float(found.terms["trainability_penalty"].value or 0) == pytest.approx(ranked)
+    assert len(alone) > 1 and found.kept_key == max(alone, key=lambda key: merit_of(alone[key]))
+
+
+def test_where_all_have_equal_flops_the_others_terms_decide() -> None:
+    population = [replace(spec, weight_gain=0.5 + 0.1 * number) for number, spec in enumerate(SPECS[:1] * 12)]
+    specs = [replace(SPECS[0], weight_gain=gain) for gain in (0.8, 1.6)]
+    assert len({fact.flops for fact in facts([*population, *specs])}) == 1
+    found = MERIT.among(population)(specs, inputs(), CPU)
+    assert merit_of(found[0]) != merit_of(found[1])
+    capacity, own = math.log(0.5), decorrelations(specs)
+    reference = decorrelations(population)
+    ranked = np.mean([LogRank(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])], axis=0)
+    penalty = found[0].terms["trainability_penalty"].value
+    assert penalty is not None and merit_of(found[0]) == pytest.approx(capacity + ranked[0] - penalty, abs=1e-9)
+
+
+def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:
+    overflow = Spec(16, (Block(),) * 60, activation="gelu", weight_gain=9.0)
+    dead = Spec(2, (Block(skip=0),) * 6)
+    score = MERIT.among(POPULATION)
+    calm = [without_time(m) for m in score(SPECS, inputs(), CPU)]
+    *mixed, one, other = score([*SPECS, overflow, dead], inputs(), CPU)
+    assert [without_time(m) for m in mixed] == calm
+    assert (one.status, other.status) == ("diverged", "diverged")
+    assert one.terms["merit"].value is None and other.terms["merit"].value is None
+
+
+def test_implicit_blocks_and_images_have_a_merit() -> None:
+    implicit = Spec(6, (Block(),) * 2, block="implicit", step=0.3, leak=0.5)
+    ops = (Block(op="basic"), Block(op="basic", stage=1))
+    resnet = Spec(4, ops, kind="resnet", shape=(1, 4, 4), norm="batchnorm")
+    pictures = torch.randn(60, 16, generator=torch.Generator().manual_seed(1))
+    for spec, data in ((implicit, inputs()), (resnet, pictures)):
+        gains = [replace(spec, weight_gain=0.8 + 0.1 * number) for number in range(8)]
+        [found] = replace(MERIT, decorrelation_draws=2).among(gains)([spec], data, CPU)
+        assert math.isfinite(merit_of(found))
+
+
+def job(score: MeritAmong) -> Search:
+    rows = torch.randn(40, 10, generator=torch.Generator().manual_seed(2))
+    data = Data(rows[:30], torch.zeros(30, dtype=torch.int64), rows[30:], torch.zeros(10, dtype=torch.int64), 2)
+    names = {part: {"name": part} for part in ("space", "score", "sampler", "dataset")}
+    return Search(SPACE, score, partial(optuna.samplers.RandomSampler), data, names)
+
+
+def test_the_population_is_part_of_what_a_measurement_depends_on() -> None:
+    one, same, other = (MERIT.among(population) for population in (POPULATION, list(POPULATION), POPULATION[1:]))
+    assert one.digest == same.digest != other.digest
+    ids = [job(score).score_id for score in (one, same, other)]
+    assert ids[0] == ids[1] != ids[2]
+    assert random_specs(SPACE, 24) == POPULATION != random_specs(SPACE, 24, seed=1)
+    assert all(not spec.is_ensemble for spec in random_specs(replace(SPACE, skip_mode="ensemble"), 8))
+
+
+def test_a_search_is_for_merit_unless_told() -> None:
+    made = job(MERIT.among(POPULATION))
+    assert made.objectives == ("merit",) and made.identity["search"]["objectives"] == ["merit"]
+    told = replace(made, options=replace(made.options, objectives=("params", "merit")))
+    assert told.objectives == ("params", "merit") and told.score_id == made.score_id
+    assert job(MERIT.among(POPULATION)).objectives != replace(made, score=Apjn()).objectives
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"reference": 255}, "`score.reference` must be at least 256, got 255"),
+        ({"images": 1}, "`score.images` must be at least 2, got 1"),
+        ({"decorrelation_draws": 1}, "`score.decorrelation_draws` must be at least 2, got 1"),
+        ({"plan": "forward"}, "`score.plan` must be independent for merit, got 'forward'"),
+        ({"draws": 8}, "`score.draws` must be at least 16"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Merit(**options)  # type: ignore[arg-type]
