@@ -353,3 +353,47 @@ def test_bad_input_is_named(store: Store, tmp_path: Path) -> None:
     store.open_study(STUDY, {}, "error", SCORE)
     with pytest.raises(ValueError, match=r"`out` must be a folder that can be written, got '.*file'"):
         report(store, STUDY, tmp_path / "file")
+
+
+def test_the_predictor_is_the_first_objective(store: Store, tmp_path: Path) -> None:
+    """merit made up from the cost, so that it says the same the other way round; the cost stays among the others."""
+    made = [(row, with_merit(found)) for row, found in make(40)]
+    search(store, made)
+    rng = np.random.default_rng(3)
+    validate(store, made, [(row, with_merit(found)) for row, found in make(16, seed=1)], rng)
+    one = report(store, STUDY, tmp_path / "merit", {"merit": "maximize"}, resamples=100)
+    other = report(store, STUDY, tmp_path / "cost", resamples=100)
+    assert (one.summary["predictor"], other.summary["predictor"]) == ("merit", "trainability_cost")
+    for name in ("kendall", "spearman"):
+        assert one.summary[name] == other.summary[name] == one.summary["baselines"]["trainability_cost"][name]
+    assert one.summary["top_k"] == other.summary["top_k"]
+    sizes = {"params", "flops", "depth", "skip_count"}
+    assert set(one.summary["baselines"]) == {"trainability_cost", *sizes}
+    assert set(other.summary["baselines"]) == {"nonlinear_effective_depth", *sizes}
+    with one.files["leaderboard.csv"].open(newline="") as file:
+        merits = [float(row["merit"]) for row in csv.DictReader(file)]
+    assert merits == sorted(merits, reverse=True) and len(merits) == 40
+    assert len(one.summary["front"]) == 1 and "1 architecture on the front" in one.text
+    assert "Kendall's tau of merit with accuracy (plus: the score is right)" in one.text
+    assert "Kendall's tau of trainability_cost with accuracy (plus: the cost is right)" in other.text
+    shown, before = check_page(one), check_page(other)
+    assert "rank 1 is the highest merit" in " ".join(shown.split()) and "with the highest merit" in shown
+    assert "rank 1 is the lowest cost" in " ".join(before.split()) and "highest merit" not in before
+    assert "is right, and for trainability_cost, which is negated, that the cost is; for a size" in " ".join(shown.split())
+    assert "is right (it is negated); for a size" in " ".join(before.split())
+
+
+def test_a_size_can_be_the_predictor(store: Store, tmp_path: Path) -> None:
+    made = make(12)
+    search(store, made)
+    picked(store, made, (0.9, 0.8, 0.7, 0.6))
+    found = report(store, STUDY, tmp_path, {"params": "minimize", "trainability_cost": "minimize"}, resamples=50).summary
+    params = [-row.params for row, _ in made[:4]]
+    assert found["predictor"] == "params" and "params" not in found["baselines"]
+    assert found["kendall"]["all"]["value"] == pytest.approx(stats.kendalltau(params, (0.9, 0.8, 0.7, 0.6)).statistic)
+
+
+def with_merit(found: Measurement) -> Measurement:
+    cost = found.terms["trainability_cost"]
+    assert cost.value is not None
+    return replace(found, terms={**found.terms, "merit": Estimate(1 - cost.value, cost.standard_error)})

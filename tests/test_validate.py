@@ -243,3 +243,19 @@ def test_train_of_what_diverges_saves_nothing(store: Store, task: Task, tmp_path
     result = train(store, EXPLODES.key, task, out=tmp_path / "out")
     assert result.best is None and result.folder is None and not (tmp_path / "out").exists()
     assert len(store.validations([EXPLODES.key])) == 4
+
+
+@pytest.mark.parametrize(("objective", "order"), [("merit", (3, 1, 0)), ("trainability_cost", (2, 0, 1))])
+def test_of_one_objective_the_best_are_picked(store: Store, task: Task, objective: str, order: tuple[int, ...]) -> None:
+    """The front is one point then: merit the largest first, a cost the least; what is recommended leads."""
+    store.open_study("one", {"dataset": "clusters"}, "error", "s0")
+    values = [0.5, 1.0, -2.0, 3.0]
+    trials = [
+        TrialRow("one", number, 0, "complete", number, spec.key, spec.key, {objective: value})
+        for number, (spec, value) in enumerate(zip(FRONT, values, strict=True))
+    ]
+    again = replace(trials[order[0]], number=4, state="duplicate")
+    store.record_batch("one", 0, [*trials, again], [row(spec) for spec in FRONT], [], "merit", "s0", {})
+    store.recommend("one", KEYS[order[0]], "because")
+    result = validate(store, "one", task, Draws(store), ValidationOptions(top=3, random=0, matched=0))
+    assert result.picks == tuple((KEYS[number], "front") for number in order)
