@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -122,10 +123,12 @@ class MeritAmong:
 
     def ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Parts]:
         capacity, *by_draw = self._reference(inputs, device)
+        started = time.perf_counter()
         own = self.options.decorrelations(specs, inputs, device)
+        seconds = (time.perf_counter() - started) / max(1, len(specs))
         sizes = capacity([fact.flops for fact in facts(specs)])
         ranked = np.array([rank(values) for rank, values in zip(by_draw, own.T, strict=True)])
-        return [Parts(*one) for one in zip(sizes, own / self.options.images, ranked.T, strict=True)]
+        return [Parts(*one, seconds) for one in zip(sizes, own / self.options.images, ranked.T, strict=True)]
 
     def _reference(self, inputs: Tensor, device: torch.device) -> list[LogRank]:
         """Log-ranks among the population of FLOPs and of the decorrelation of each draw."""
@@ -144,26 +147,34 @@ class MeritAmong:
 
 
 class Parts(NamedTuple):
-    """What ranks one network: the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank."""
+    """What ranks one network: the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank.
+
+    `seconds` is its share of the time.
+    """
 
     capacity: float
     decorrelation: Array
     rank: Array
+    seconds: float
 
 
 def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Parts]) -> Measurement:
     """The measurement of the networks of these `keys`; an ensemble keeps the pattern of most merit."""
-    sizes, decorrelations, ranks = (np.mean(column, axis=0) for column in zip(*(parts[key] for key in keys), strict=True))
-    terms = {**item.terms, "jacobian_decorrelation": _over_draws(decorrelations)}
-    penalty, ranked = item.terms["trainability_penalty"], _over_draws(ranks)
+    group = [parts[key] for key in keys]
+    capacity = np.mean([part.capacity for part in group])
+    decorrelation = _over_draws(np.mean([part.decorrelation for part in group], axis=0))
+    ranked = _over_draws(np.mean([part.rank for part in group], axis=0))
+    terms, penalty = {**item.terms, "jacobian_decorrelation": decorrelation}, item.terms["trainability_penalty"]
     if item.status == "ok" and penalty.value is not None and ranked.value is not None:
         errors = (penalty.standard_error or 0.0, ranked.standard_error or 0.0)
-        terms["merit"] = Estimate(float(sizes) + ranked.value - penalty.value, math.hypot(*errors))
+        terms["merit"] = Estimate(float(capacity) + ranked.value - penalty.value, math.hypot(*errors))
+    seconds = item.seconds + sum(parts[key].seconds for key in set(keys))
     if not item.patterns:
-        return replace(item, terms=terms)
+        return replace(item, terms=terms, seconds=seconds)
     inner = tuple((text, _with_merit(one, [one.key], parts)) for text, one in item.patterns)
     merits = {one.key: value for _, one in inner if (value := one.terms["merit"].value) is not None}
-    return replace(item, terms=terms, patterns=inner, kept_key=max(merits, key=merits.__getitem__, default=None))
+    kept = max(merits, key=merits.__getitem__, default=None)
+    return replace(item, terms=terms, patterns=inner, kept_key=kept, seconds=seconds)
 
 
 def _over_draws(values: Array) -> Estimate:
