@@ -256,7 +256,8 @@ def test_groundtruth_and_which_score(tmp_path: Path) -> None:
     assert first == again and first["residual_mlp"]["architectures"] == 24  # type: ignore[index]
     path = tmp_path / "here" / "groundtruth.csv.gz"
     sql = "SELECT half, count(*) AS n, sum(status = 'ok') AS ok FROM groundtruth GROUP BY half ORDER BY half"
-    command = [sys.executable, "-c", "from nasjac.cli import main; main()", "query", "--table", str(path), sql, "--format", "json"]
+    nasjac = [sys.executable, "-c", "from nasjac.cli import main; main()"]
+    command = [*nasjac, "query", "--table", str(path), sql, "--format", "json"]
     found = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
     assert [row["half"] for row in found] == ["choose", "report"] and sum(row["n"] for row in found) == 24
     words = [f"groundtruth={path}", "kinds=[residual_mlp]", "half=choose", "resamples=20", "out=judged"]

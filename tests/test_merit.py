@@ -74,7 +74,7 @@ def test_the_penalty_is_nothing_where_nothing_harms_training_and_grows_with_each
     exploding = trainability_penalty(*np.array([[1.0, 0, 0, 0], [8, 0, 0, 0]]).T)
     assert vanishing == pytest.approx([(0.5 / TOLERANCE) ** 2, 0.25]) and exploding == pytest.approx(vanishing)
     parts = penalties(*base)
-    assert float(trainability_penalty(*base)) == pytest.approx((0.25 / 8) ** 2 + 0.09 + 0.2 + 0.1)
+    assert float(trainability_penalty(*base)) == pytest.approx((0.25 / 8) ** 2 + 0.09**2 + 0.2 + 0.1)
     assert parts["spread"] == pytest.approx(0.09) and len(parts) == 4
 
 

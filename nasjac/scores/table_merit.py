@@ -106,9 +106,9 @@ class TableMerit:
         ranked = among.ranks(whole, inputs, device)
         names = ("mean_log", "sd_log", "log_rank", "log_decorrelation")
         terms = np.array([[item.terms[name].value for item in measured] for name in names], dtype=float)
-        sizes, _, ranks = (np.array(column) for column in zip(*ranked, strict=True))
         done(len(specs))
-        return _parts(sizes, ranks.mean(axis=1), terms)
+        capacity, ranks = np.array([one.capacity for one in ranked]), np.array([one.rank for one in ranked])
+        return _parts(capacity, ranks.mean(axis=1), terms)
 
     def _of_networks(
         self,
