@@ -75,7 +75,7 @@ def test_the_penalty_is_nothing_where_nothing_harms_training_and_grows_with_each
     assert vanishing == pytest.approx([(0.5 / TOLERANCE) ** 2, 0.25]) and exploding == pytest.approx(vanishing)
     parts = penalties(*base)
     assert float(trainability_penalty(*base)) == pytest.approx((0.25 / 8) ** 2 + 0.09**2 + 0.2 + 0.1)
-    assert parts["spread"] == pytest.approx(0.09) and len(parts) == 4
+    assert parts["spread"] == pytest.approx(0.09**2) and len(parts) == 4
 
 
 def test_the_identity_has_no_penalty_but_for_the_inputs_correlation() -> None:
