@@ -29,6 +29,8 @@ HERE = {"out": "reports/groundtruth", "kinds": "residual_mlp,resnet,transformer_
 PILOT = {"residual_mlp": (40, (60, 100, 150)), "resnet": (24, (30, 60)), "transformer_lm": (24, (60, 120, 240))}
 SQL = (Path(__file__).parent / "table.sql").read_text()
 FIGURES = ("accuracy", "loss")
+#: options that say where files are
+PLACES = ("database", "out")
 Row = dict[str, Any]
 
 
@@ -89,11 +91,16 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 
 def provenance(database: Path) -> list[Row]:
-    """What made the table: command, configuration, versions, commit."""
+    """What made the table: command, configuration, versions, commit; not where the files were."""
     with Store(database, read_only=True) as store:
         found = store.select("SELECT study, command, config, versions, git_commit, device FROM run ORDER BY run_id")
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
-    return [{**row, "config": json.loads(row["config"]), "versions": json.loads(row["versions"])} for row in rows]
+    for row in rows:
+        config = json.loads(row["config"])
+        row["config"] = {name: value for name, value in config.items() if name not in PLACES}
+        row["versions"] = json.loads(row["versions"])
+        row["command"] = " ".join(word for word in row["command"].split() if word.partition("=")[0] not in PLACES)
+    return rows
 
 
 def run(out: Path, kinds: Sequence[str], stages: Sequence[str], more: Sequence[str]) -> Mapping[str, Any]:

@@ -138,11 +138,11 @@ def study(case: Case, options: Options) -> Iterator[Row]:
     """All scores on one table: merit with intervals, the others by their values alone."""
     data = case.data()
     others: list[tuple[TableScore, int]] = [(Variant(label, without), options.n) for label, without in VARIANTS.items()]
-    if case.published:
+    if case.published and options.field_n:
         others += [(_made(name), options.field_n) for name in FIELD]
-    else:
+    if not case.published:
         others += [(_made(name), options.n) for name in TERMS[: 3 if case.name == "transformer_lm" else 2]]
-    synflow = synflow_seconds(case, data, options) if case.published else None
+    synflow = synflow_seconds(case, data, options) if case.published and options.timed else None
     for target in case.targets:
         for score, n in others:
             first = score.name == "merit"
