@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 #: nats of [−E log 𝒥]₊ + ½ [E log 𝒥]₊ that weigh as much as a standard deviation of one nat
-TOLERANCE = 8.0
+TOLERANCE = 6.0
 
 
 def trainability_cost(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> Array:
@@ -29,19 +29,19 @@ def trainability_penalty(mean_log: Array, sd_log: Array, log_rank: Array, log_de
     Unlike in S*, distance to criticality and the variance of log 𝒥 enter by their squares: small ones, which all trainable
     networks have, cost next to nothing, and where they are large nothing makes up for them.
 
-    >>> float(trainability_penalty(np.float64(-8), np.float64(0.5), np.float64(-2), np.float64(-0.25)))
-    2.1875
+    >>> float(trainability_penalty(np.float64(-6), np.float64(0.5), np.float64(-2), np.float64(-0.25)))
+    2.3125
     """
     return np.asarray(sum(penalties(mean_log, sd_log, log_rank, log_decorrelation).values()))
 
 
 def penalties(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> dict[str, Array]:
-    """By term, elementwise, lower is better: (distance to criticality / 8)², (var log 𝒥)², −½ log(r/N), −½ log(1 − c)."""
+    """By term, elementwise, lower is better: (distance to criticality / 6)², (var log 𝒥)², −½ log(r/N), −log(1 − c)."""
     return {
         "criticality": np.square(_distance(mean_log) / TOLERANCE),
         "spread": np.square(np.square(sd_log)),
         "effective_rank": -0.5 * log_rank,
-        "output_decorrelation": -0.5 * log_decorrelation,
+        "output_decorrelation": -log_decorrelation,
     }
 
 
