@@ -268,6 +268,28 @@ def test_groundtruth_and_which_score(tmp_path: Path) -> None:
     assert (tmp_path / "judged" / "figure.png").stat().st_size > 0
 
 
+def test_search_value(tmp_path: Path) -> None:
+    chains = ["seconds=0.5", "seeds=[1,2]", "depth=4", "widths=[8]", "among=16", "picks=2"]
+    training = ["rates=[1e-2]", "train_seeds=[0]", "final_seeds=[1]", "brief=3", "first=1", "rungs=2", "long=30", "wide=3"]
+    found = run("016_search_value", tmp_path, "out=here", *chains, *training)
+    assert found["samples"] == {"train": 1154, "select": 288, "report": 355}
+    rows = table(tmp_path / "here" / "table.csv")
+    assert len(rows) == 2 * (5 + 2) and {row["width"] for row in rows} == {"8"}
+    for row in rows:
+        if row["arm"] in ("merit", "jacobian", "training", "halving"):
+            assert float(row["cpu_seconds"]) > 0.2 and int(row["looked_at"]) > 1
+    sizes = {arm: sum(int(row["params"]) for row in rows if row["arm"] == arm) for arm in ("largest", "random")}
+    assert sizes["largest"] > sizes["random"] / 2  # of two picks a seed
+    arms = {(row["arm"], row["figure"]): row for row in table(tmp_path / "here" / "arms.csv")}
+    assert len(arms) == 6 * 6
+    for (arm, figure), row in arms.items():
+        difference = float(row["mean"]) - float(arms["merit", figure]["mean"])
+        assert math.isclose(float(row["less_merit"]), difference, abs_tol=2e-4)
+        assert arm != "merit" or (row["less_merit"], row["equal"]) == ("0.0", "2")
+    assert all(float(arms[arm, "long_loss"]["mean"]) < float(arms[arm, "brief_loss"]["mean"]) for arm, _ in arms)
+    assert (tmp_path / "here" / "figure.png").stat().st_size > 0
+
+
 def test_every_experiment_is_a_folder_with_its_story() -> None:
     for folder in EXPERIMENTS.iterdir():
         assert (folder / "README.md").read_text().startswith("# ")
