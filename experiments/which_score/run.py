@@ -28,10 +28,13 @@ from nasjac.datasets.cifar10 import Cifar10
 from nasjac.datasets.data import Data
 from nasjac.datasets.digits import Digits
 from nasjac.datasets.text import Text
-from nasjac.scores import TABLE_SCORES
+from nasjac.scores.az_nas import AzNas
+from nasjac.scores.jacob_cov import JacobCov
+from nasjac.scores.naswot import Naswot
 from nasjac.scores.synflow import Synflow
 from nasjac.scores.table_merit import PARTS, TableMerit, total
 from nasjac.scores.tabular import Done, Scored, TableScore
+from nasjac.scores.term import Term
 from nasjac.spaces.nasbench201 import NasBench201
 from nasjac.spaces.nasbench_macro import NasBenchMacro
 from nasjac.spaces.spec_table import SpecTable
@@ -49,8 +52,9 @@ VARIANTS = {
     "penalty": PARTS[:2],
     **{f"{part} alone": tuple(name for name in PARTS if name != part) for part in PARTS},
 }
-#: scores of the field, each on a pass of its own, and terms by themselves
-FIELD, TERMS = ("synflow", "jacob_cov", "naswot", "az_nas"), ("trainability_cost", "flatness", "token_differential")
+#: scores of the field, each on a pass of its own
+FIELD = (Synflow(), JacobCov(), Naswot(), AzNas(images=16))
+TERMS = ("trainability_cost", "flatness", "token_differential")
 Row = dict[str, Any]
 
 
@@ -139,20 +143,17 @@ def study(case: Case, options: Options) -> Iterator[Row]:
     data = case.data()
     others: list[tuple[TableScore, int]] = [(Variant(label, without), options.n) for label, without in VARIANTS.items()]
     if case.published and options.field_n:
-        others += [(_made(name), options.field_n) for name in FIELD]
+        others += [(score, options.field_n) for score in FIELD]
     if not case.published:
-        others += [(_made(name), options.n) for name in TERMS[: 3 if case.name == "transformer_lm" else 2]]
+        others += [(Term(name), options.n) for name in TERMS[: 3 if case.name == "transformer_lm" else 2]]
     synflow = synflow_seconds(case, data, options) if case.published and options.timed else None
     for target in case.targets:
         for score, n in others:
+            if score in FIELD and target != case.targets[0]:
+                continue  # slow
             first = score.name == "merit"
             found = judged(case, target, score, options, data, n, options.resamples if first else 0)
             yield {**found, "case": case.name, "target": target, "score": score.name, "synflow_seconds": synflow}
-
-
-def _made(name: str) -> TableScore:
-    found = TABLE_SCORES[name]
-    return found() if isinstance(found, type) else found
 
 
 def line(found: Row) -> Row:
