@@ -150,6 +150,15 @@ def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:
     assert one.terms["merit"].value is None and other.terms["merit"].value is None
 
 
+def test_racing_leaves_the_merit_of_what_is_not_raced() -> None:
+    cheap, costly = (Spec(16, (Block(scale=0.3),) * 8), Spec(16, (Block(skip=0), Block()) * 4, weight_gain=1.8))
+    score = replace(MERIT, rel_error=0.02, max_draws=128).among(POPULATION)
+    [alone] = score([costly], inputs(), CPU)
+    raced, free = score([costly, costly], inputs(), CPU, rivals=[cheap, None])
+    assert raced.raced and raced.draws < free.draws and math.isfinite(merit_of(raced))
+    assert without_time(free) == without_time(alone)
+
+
 def test_implicit_blocks_and_images_have_a_merit() -> None:
     implicit = Spec(6, (Block(),) * 2, block="implicit", step=0.3, leak=0.5)
     ops = (Block(op="basic"), Block(op="basic", stage=1))

@@ -112,7 +112,7 @@ def _agreement(trained: Sequence[Pick], objectives: Mapping[str, str], resamples
     signs = {name: -1.0 if direction == "minimize" else 1.0 for name, direction in objectives.items()}
     predictor, sign = next(iter(signs.items()))
     others = {COST: -1.0} | dict.fromkeys(BASELINES, 1.0)
-    predictors = {predictor: sign} | {name: way for name, way in (signs | others).items() if name != predictor}
+    predictors = {predictor: sign} | {name: way for name, way in (others | signs | others).items() if name != predictor}
     subsets = {"all": list(trained), "random": [pick for pick in trained if "random" in pick.roles]}
     tables = {name: compare(picks, predictors, predictor, resamples) for name, picks in subsets.items()}
 
