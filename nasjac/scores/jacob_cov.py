@@ -47,7 +47,8 @@ class JacobCov:
             network = space.network(architecture, draws).to(device)
             x = batch.clone().requires_grad_()
             logits = network(x)
-            (gradient,) = torch.autograd.grad((logits * draws.normal("probe", logits.shape[1])[0]).sum(), x)
+            probed = (logits * draws.normal("probe", logits.shape[1])[0]).sum()
+            (gradient,) = torch.autograd.grad(probed, x, materialize_grads=True)  # zero where every path is cut
             return float(decorrelation(gradient.flatten(1)[None])[0])
 
         return one_by_one(value, architectures, done)
