@@ -17,7 +17,7 @@ from nasjac.networks.implicit import through
 from nasjac.networks.memory import is_out_of_memory
 from nasjac.networks.modules import drawn
 from nasjac.networks.population import sampled
-from nasjac.networks.samples import Plan
+from nasjac.networks.samples import BATCHED
 from nasjac.spec import Spec
 from nasjac.workers import workers
 
@@ -34,7 +34,7 @@ def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, coun
     images = [position for position, spec in enumerate(specs) if spec.convolves]
     others = [position for position, spec in enumerate(specs) if not spec.convolves]
     if others:
-        plan = Plan(inputs=count, tangents=0, cotangents=1, common=True)
+        plan = BATCHED._replace(inputs=count)
         for place, samples in sampled([specs[position] for position in others], inputs, draws, plan):
             found[others[place]] = None if samples is None else torch.from_numpy(samples.cotangent_gram)
     if images:
