@@ -1,9 +1,9 @@
-"""The trainability cost S* and the trainability penalty: one number from the terms of a measurement."""
+"""The trainability cost S*, the trainability penalty and merit: one number from the terms of a measurement."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
@@ -24,25 +24,37 @@ def trainability_cost(mean_log: Array, sd_log: Array, log_rank: Array, log_decor
 
 
 def trainability_penalty(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> Array:
-    """The sum of `penalties`: what `merit` takes off capacity and decorrelation.
+    """The sum of `penalties`: what a network cannot make up for by being expressive (`merit`).
 
     Unlike in S*, distance to criticality and the variance of log 𝒥 enter by their squares: small ones, which all trainable
     networks have, cost next to nothing, and where they are large nothing makes up for them.
 
     >>> float(trainability_penalty(np.float64(-6), np.float64(0.5), np.float64(-2), np.float64(-0.25)))
-    2.3125
+    2.5625
     """
     return np.asarray(sum(penalties(mean_log, sd_log, log_rank, log_decorrelation).values()))
 
 
 def penalties(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> dict[str, Array]:
-    """By term, elementwise, lower is better: (distance to criticality / 6)², (var log 𝒥)², −½ log(r/N), −log(1 − c)."""
+    """By term, elementwise, lower is better: (distance to criticality / 6)², (var log 𝒥)², −½ log(r/N), −2 log(1 − c)."""
     return {
         "criticality": np.square(_distance(mean_log) / TOLERANCE),
         "spread": np.square(np.square(sd_log)),
         "effective_rank": -0.5 * log_rank,
-        "output_decorrelation": -log_decorrelation,
+        "output_decorrelation": -2 * log_decorrelation,
     }
+
+
+def merit(expressivity: ArrayLike, penalty: ArrayLike) -> Array:
+    """−log(e^−expressivity + e^penalty), in nats, higher is better; elementwise.
+
+    Half the harmonic mean of e^expressivity, a product of shares of a population that are surpassed, and e^−penalty: the
+    weaker of the two decides, and what is in excess of it counts for little.
+
+    >>> round(float(merit(-0.5, 0.5)), 4), round(float(merit(0, 9)), 4)
+    (-1.1931, -9.0001)
+    """
+    return np.asarray(-np.logaddexp(-np.asarray(expressivity), penalty))
 
 
 def _distance(mean_log: Array) -> Array:

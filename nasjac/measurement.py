@@ -21,9 +21,9 @@ TERMS = (
     "token_mean_log",  # E log 𝒥_⊥, of what differs between tokens in h_L, forward from h_0
     "token_mean_log_backward",  # the same of what differs between tokens in h_0, backward from h_L
     "token_log_decorrelation",  # log of the share of ‖h_L‖² that differs between tokens
-    "trainability_penalty",  # what merit takes off, lower is better (nasjac.cost)
+    "trainability_penalty",  # what harms training, lower is better (nasjac.cost)
     "jacobian_decorrelation",  # −Σ (log λ + 1/λ) / B of the correlations of B inputs' Jacobians, −1 at most
-    "merit",  # log-rank of FLOPs + log-rank of jacobian_decorrelation − trainability_penalty, higher is better
+    "merit",  # log-ranks of FLOPs and jacobian_decorrelation or −trainability_penalty, the weaker; higher is better
 )
 
 

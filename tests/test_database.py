@@ -8,8 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from nasjac.cost import trainability_penalty
 from nasjac.measurement import TERMS
 from nasjac.store import Store, database
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
@@ -148,6 +150,20 @@ def test_migration_runs_the_scripts_not_yet_seen(tmp_path: Path, version: int) -
     assert _ask(connection, "PRAGMA user_version") == [(SCHEMA_VERSION + 1,)]
     assert _ask(connection, "SELECT colour FROM architecture") == [("a;b8",)] * 8 * bool(version)
     assert _ask(connection, "SELECT count(*) FROM leaderboard") == [(8 * bool(version),)]
+    connection.close()
+
+
+def test_the_output_correlation_counts_twice_since_version_7(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    migrate(connection, MIGRATIONS[:6])
+    names = "architecture_key, score, score_id, status, draws, seconds, created, profile"
+    terms = "log_rank, log_decorrelation, trainability_penalty, trainability_penalty_se, merit, merit_se"
+    values = "'k', 'merit', 's', 'ok', 2, 1, '', '[]', -2, -0.25, 1.25, 0.1, -3, 0.1"
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute(f"INSERT INTO measurement ({names}, {terms}) VALUES ({values})")
+    migrate(connection)
+    found = _ask(connection, f"SELECT {terms} FROM measurement")
+    assert found == [(-2, -0.25, float(trainability_penalty(*np.float64([0, 0, -2, -0.25]))), None, None, None)]
     connection.close()
 
 

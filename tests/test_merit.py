@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasjac.cost import TOLERANCE, penalties, trainability_penalty
+from nasjac.cost import TOLERANCE, merit, penalties, trainability_penalty
 from nasjac.datasets import Data
 from nasjac.ensemble import members
 from nasjac.facts import facts
@@ -55,6 +55,13 @@ def merit_of(measurement: Measurement) -> float:
     return value
 
 
+def expressivity_of(measurement: Measurement) -> float:
+    """What is left of merit without the penalty."""
+    penalty = measurement.terms["trainability_penalty"].value
+    assert penalty is not None
+    return -math.log(math.exp(-merit_of(measurement)) - math.exp(penalty))
+
+
 def decorrelations(specs: Sequence[Spec]) -> np.ndarray:
     """[n, draws] by numpy, from the correlations."""
     draws = Draws(MERIT.seed, range(MERIT.decorrelation_draws), torch.float32, CPU)
@@ -74,18 +81,28 @@ def test_the_penalty_is_nothing_where_nothing_harms_training_and_grows_with_each
     exploding = trainability_penalty(*np.array([[1.0, 0, 0, 0], [6, 0, 0, 0]]).T)
     assert vanishing == pytest.approx([(0.5 / TOLERANCE) ** 2, 0.25]) and exploding == pytest.approx(vanishing)
     parts = penalties(*base)
-    assert float(trainability_penalty(*base)) == pytest.approx((0.25 / 6) ** 2 + 0.09**2 + 0.2 + 0.2)
+    assert float(trainability_penalty(*base)) == pytest.approx((0.25 / 6) ** 2 + 0.09**2 + 0.2 + 0.4)
     assert parts["spread"] == pytest.approx(0.09**2) and len(parts) == 4
+
+
+def test_merit_is_the_weaker_of_expressivity_and_trainability() -> None:
+    rng = np.random.default_rng(0)
+    expressivity, penalty = -rng.exponential(2, 200), rng.exponential(2, 200)
+    found, weaker = merit(expressivity, penalty), np.minimum(expressivity, -penalty)
+    assert (found < weaker).all() and (found >= weaker - math.log(2)).all()
+    assert (merit(expressivity + 0.1, penalty) > found).all() and (merit(expressivity, penalty + 0.1) < found).all()
+    assert merit([-math.inf, 0.0, -2.0], [0.0, math.inf, 900.0]) == pytest.approx([-math.inf, -math.inf, -900])
+    assert merit(0, 0) == pytest.approx(-math.log(2))
 
 
 def test_the_identity_has_no_penalty_but_for_the_inputs_correlation() -> None:
     [found] = MERIT.among(POPULATION)([Spec(16, (Block(keep=False),) * 3)], inputs(), CPU)
     penalty, decorrelation = (found.terms[name].value for name in ("trainability_penalty", "log_decorrelation"))
     assert penalty is not None and decorrelation is not None
-    assert penalty + decorrelation == pytest.approx(0, abs=0.02)
+    assert penalty + 2 * decorrelation == pytest.approx(0, abs=0.02)
 
 
-def test_merit_is_log_ranks_of_capacity_and_decorrelation_less_the_penalty() -> None:
+def test_merit_is_log_ranks_of_capacity_and_decorrelation_or_the_penalty() -> None:
     found = MERIT.among(POPULATION)(SPECS, inputs(), CPU)
     plain = Apjn(rel_error=None, patterns=3)(SPECS, inputs(), CPU)
     capacity = LogRank([fact.flops for fact in facts(POPULATION)])([fact.flops for fact in facts(SPECS)])
@@ -94,8 +111,10 @@ def test_merit_is_log_ranks_of_capacity_and_decorrelation_less_the_penalty() -> 
     for number, (item, terms) in enumerate(zip(found, plain, strict=True)):
         penalty = terms.terms["trainability_penalty"]
         assert penalty.value is not None and penalty.standard_error is not None
-        assert merit_of(item) == pytest.approx(capacity[number] + ranks[:, number].mean() - penalty.value, abs=1e-9)
-        error = math.hypot(ranks[:, number].std(ddof=1) / math.sqrt(3), penalty.standard_error)
+        expressive, harm = math.exp(-capacity[number] - ranks[:, number].mean()), math.exp(penalty.value)
+        assert merit_of(item) == pytest.approx(-math.log(expressive + harm), abs=1e-9)
+        errors = expressive * ranks[:, number].std(ddof=1) / math.sqrt(3), harm * penalty.standard_error
+        error = math.hypot(*errors) / (expressive + harm)
         assert item.terms["merit"].standard_error == pytest.approx(error, abs=1e-9)
         assert item.terms["jacobian_decorrelation"].value == pytest.approx(own[number].mean() / MERIT.images, abs=1e-9)
         changed = {"merit": None, "jacobian_decorrelation": None}
@@ -120,9 +139,8 @@ def test_an_ensemble_has_the_mean_of_its_patterns_and_keeps_the_one_of_most_meri
     drawn = members(ENSEMBLE, MERIT.patterns, MERIT.seed)
     alone = {m.key: m for m in score([Spec.from_json(text) for text, _ in found.patterns], inputs(), CPU)}
     assert {key: without_time(m) for key, m in alone.items()} == {m.key: without_time(m) for _, m in found.patterns}
-    penalties_of = {key: item.terms["trainability_penalty"].value for key, item in alone.items()}
-    ranked = np.mean([merit_of(alone[member.key]) + float(penalties_of[member.key] or 0) for member in drawn])
-    assert merit_of(found) + float(found.terms["trainability_penalty"].value or 0) == pytest.approx(ranked)
+    ranked = np.mean([expressivity_of(alone[member.key]) for member in drawn])
+    assert expressivity_of(found) == pytest.approx(ranked)
     assert len(alone) > 1 and found.kept_key == max(alone, key=lambda key: merit_of(alone[key]))
 
 
@@ -135,8 +153,7 @@ def test_where_all_have_equal_flops_the_others_terms_decide() -> None:
     capacity, own = math.log(0.5), decorrelations(specs)
     reference = decorrelations(population)
     ranked = np.mean([LogRank(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])], axis=0)
-    penalty = found[0].terms["trainability_penalty"].value
-    assert penalty is not None and merit_of(found[0]) == pytest.approx(capacity + ranked[0] - penalty, abs=1e-9)
+    assert expressivity_of(found[0]) == pytest.approx(capacity + ranked[0], abs=1e-9)
 
 
 def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:

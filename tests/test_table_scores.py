@@ -22,7 +22,7 @@ from nasjac.scores.az_nas import AzNas, expressivity, of_blocks, trainability
 from nasjac.scores.fact import Fact
 from nasjac.scores.log_rank import LogRank
 from nasjac.scores.synflow import Synflow
-from nasjac.scores.table_merit import PARTS, TableMerit, _sample, _terms
+from nasjac.scores.table_merit import HARMS, PARTS, TableMerit, _sample, _terms
 from nasjac.scores.tabular import Scored, TableScore, only_draw, reference_population
 from nasjac.scores.term import SCORED, TOGETHER, Term
 from nasjac.spaces.nasbench201 import NasBench201
@@ -83,13 +83,14 @@ def test_dead_edges_change_nothing() -> None:
     assert first == pytest.approx(second, rel=1e-6)
 
 
-def test_merit_is_the_sum_of_its_parts() -> None:
+def test_merit_is_made_of_its_parts() -> None:
     cells = [*SPACE.random(6, seed=1), Cell201.from_arch(SKIPS)]
     whole = np.array(scored(MERIT, cells), dtype=float)
     alone = [replace(MERIT, without=tuple(name for name in PARTS if name != part)) for part in PARTS]
-    parts = np.array([scored(score, cells) for score in alone], dtype=float)
-    assert whole == pytest.approx(parts.sum(axis=0), rel=1e-3)
-    assert (parts[PARTS.index("spread")] <= 0).all() and (parts[PARTS.index("criticality")] <= 0).all()
+    shares = np.exp(-np.array([scored(score, cells) for score in alone], dtype=float)) - 1  # beside e^0 of what is left out
+    expressivity, harm = shares[:2].prod(axis=0), shares[2:].prod(axis=0)
+    assert whole == pytest.approx(-np.log(expressivity + harm), rel=1e-3)
+    assert (shares[2 + HARMS.index("spread")] >= 1).all() and (shares[2 + HARMS.index("criticality")] >= 1).all()
 
 
 def test_terms_are_those_of_the_jacobians() -> None:

@@ -32,7 +32,7 @@ from nasjac.scores.az_nas import AzNas
 from nasjac.scores.jacob_cov import JacobCov
 from nasjac.scores.naswot import Naswot
 from nasjac.scores.synflow import Synflow
-from nasjac.scores.table_merit import PARTS, TableMerit, total
+from nasjac.scores.table_merit import EXPRESSIVITY, HARMS, PARTS, TableMerit, total
 from nasjac.scores.tabular import Done, Scored, TableScore
 from nasjac.scores.term import Term
 from nasjac.spaces.nasbench201 import NasBench201
@@ -43,13 +43,12 @@ from nasjac.verbs.correlate import correlate, inputs_for
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
-PENALTY = PARTS[2:]
 #: merit's relatives, by the parts that they leave out
 VARIANTS = {
     "merit": (),
     **{f"merit without {part}": (part,) for part in PARTS},
-    "capacity + decorrelation": PENALTY,
-    "penalty": PARTS[:2],
+    "expressivity": HARMS,
+    "penalty": EXPRESSIVITY,
     **{f"{part} alone": tuple(name for name in PARTS if name != part) for part in PARTS},
 }
 #: scores of the field, each on a pass of its own

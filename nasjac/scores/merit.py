@@ -1,4 +1,4 @@
-"""merit: capacity and decorrelation, by their log-ranks in a frozen population of the space, less what harms training."""
+"""merit: expressivity, by log-ranks in a frozen population of the space, or trainability, whichever there is less of."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 
+from nasjac.cost import merit
 from nasjac.decorrelation import of_correlations
 from nasjac.ensemble import members
 from nasjac.facts import facts
@@ -27,16 +29,20 @@ from nasjac.spec import Spec
 
 Array = NDArray[np.float64]
 
+#: in every merit's identity: values by another are not compared with
+FORMULA = "harmonic"
+
 
 @dataclass(frozen=True)
 class Merit(Apjn):
     """Options of merit; those of `Apjn` are of the Jacobian terms.
 
-    merit = log-rank of FLOPs + mean over draws of the log-rank of decorrelation − trainability_penalty, in nats. The
-    log-ranks are among `reference` architectures drawn once from the space (`nasjac.scores.log_rank`), so that the merit of
-    an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the eigenvalues of the correlation matrix of Jᵀv over
-    `images` inputs, one random v for all (`nasjac.networks.common_probe`); the penalty is absolute (`nasjac.cost`). Only
-    what `among` makes knows a merit; without a population there are the terms of `Apjn` alone.
+    merit = −log(e^−E + e^P) in nats (`nasjac.cost.merit`), E = log-rank of FLOPs + mean over draws of the log-rank of
+    decorrelation, P = trainability_penalty. The log-ranks are among `reference` architectures drawn once from the space
+    (`nasjac.scores.log_rank`), so that the merit of an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the
+    eigenvalues of the correlations of Jᵀv over `images` inputs, one random v for all (`nasjac.networks.common_probe`);
+    the penalty is absolute (`nasjac.cost`). Only what `among` makes knows a merit; without a population there are the terms
+    of `Apjn` alone.
 
     `decorrelation_draws`  initializations, each with inputs and a v of its own
     `images`               of each of these
@@ -104,8 +110,8 @@ class MeritAmong:
 
     @cached_property
     def digest(self) -> str:
-        """Of the population: what merit depends on beside its options."""
-        return hashlib.sha256(" ".join(spec.key for spec in self.population).encode()).hexdigest()[:12]
+        """Of the formula and the population: what merit depends on beside its options."""
+        return hashlib.sha256(" ".join([FORMULA, *(spec.key for spec in self.population)]).encode()).hexdigest()[:12]
 
     def __call__(
         self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None] | None = None
@@ -166,8 +172,10 @@ def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Part
     ranked = _over_draws(np.mean([part.rank for part in group], axis=0))
     terms, penalty = {**item.terms, "jacobian_decorrelation": decorrelation}, item.terms["trainability_penalty"]
     if item.status == "ok" and penalty.value is not None and ranked.value is not None:
-        errors = (penalty.standard_error or 0.0, ranked.standard_error or 0.0)
-        terms["merit"] = Estimate(float(capacity) + ranked.value - penalty.value, math.hypot(*errors))
+        expressivity = float(capacity) + ranked.value
+        share = float(expit(-expressivity - penalty.value))  # of a change of expressivity in that of merit
+        error = math.hypot(share * (ranked.standard_error or 0.0), (1 - share) * (penalty.standard_error or 0.0))
+        terms["merit"] = Estimate(float(merit(expressivity, penalty.value)), error)
     seconds = item.seconds + sum(parts[key].seconds for key in set(keys))
     if not item.patterns:
         return replace(item, terms=terms, seconds=seconds)

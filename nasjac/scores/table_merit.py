@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasjac.cost import penalties
+from nasjac.cost import merit, penalties
 from nasjac.decorrelation import decorrelation
 from nasjac.networks.draws import Draws
 from nasjac.scores.log_rank import LogRank
@@ -23,8 +23,10 @@ from nasjac.spec import Spec, check_choice
 
 Array = NDArray[np.float64]
 
-#: what merit is the sum of
-PARTS = ("capacity", "decorrelation", "criticality", "spread", "effective_rank", "output_decorrelation")
+EXPRESSIVITY = ("capacity", "decorrelation")
+HARMS = ("criticality", "spread", "effective_rank", "output_decorrelation")
+#: what merit is made of
+PARTS = EXPRESSIVITY + HARMS
 #: networks of one pass: their layers stay in the processor's cache
 TOGETHER = 16
 
@@ -78,7 +80,7 @@ class TableMerit:
     def __call__(
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
-        """The sum of the parts that are asked for."""
+        """Merit of the parts that are asked for."""
         parts = self.parts(space, architectures, images, device, done)
         return [Scored(float(value)) for value in total(parts, self.without)]
 
@@ -148,8 +150,11 @@ class TableMerit:
 
 def total(parts: Mapping[str, Array], without: Collection[str] = ()) -> Array:
     """[n] merit without some of its parts; −∞ where one of the others does not exist."""
-    added = sum((parts[name] for name in PARTS if name not in without), np.zeros(1))
-    return np.where(np.isnan(added), -np.inf, added)
+    expressivity, harm = (
+        sum((parts[name] for name in names if name not in without), np.zeros(1)) for names in (EXPRESSIVITY, HARMS)
+    )
+    missing = np.isnan(expressivity + harm)
+    return merit(np.where(missing, -np.inf, expressivity), np.where(missing, 0.0, -harm))
 
 
 def _parts(capacity: Array, decorrelation: Array, terms: Array) -> dict[str, Array]:

@@ -212,14 +212,20 @@ _MERIT = """
     m.merit, m.merit_se,"""
 
 _VERSION_6 = """
-ALTER TABLE measurement ADD COLUMN trainability_penalty REAL; -- what merit takes off: lower is better
+ALTER TABLE measurement ADD COLUMN trainability_penalty REAL; -- what harms training: lower is better
 ALTER TABLE measurement ADD COLUMN trainability_penalty_se REAL; -- its standard error
 ALTER TABLE measurement ADD COLUMN jacobian_decorrelation REAL; -- how little the Jacobians of different inputs are alike
 ALTER TABLE measurement ADD COLUMN jacobian_decorrelation_se REAL; -- its standard error
-ALTER TABLE measurement ADD COLUMN merit REAL; -- log-ranks of FLOPs and decorrelation - penalty: higher is better
+ALTER TABLE measurement ADD COLUMN merit REAL; -- log-ranks of FLOPs and decorrelation, or -penalty, the weaker: higher
 ALTER TABLE measurement ADD COLUMN merit_se REAL; -- its standard error
 DROP VIEW leaderboard;
 """ + _LEADERBOARD.format(more=_TOKENS + _MERIT, steps="\n    a.block, a.step, a.leak,")
+
+# log(1 - c) counts twice in the penalty since; a merit by the former formula is none
+_VERSION_7 = """
+UPDATE measurement SET trainability_penalty = trainability_penalty - log_decorrelation,
+    trainability_penalty_se = NULL, merit = NULL, merit_se = NULL;
+"""
 
 #: version n of the schema is what the first n scripts make
 MIGRATIONS: tuple[str, ...] = (
@@ -229,6 +235,7 @@ MIGRATIONS: tuple[str, ...] = (
     _VERSION_4,
     _VERSION_5,
     _VERSION_6,
+    _VERSION_7,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
