@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 from torch import Tensor
 
 from nasjac.cost import merit
@@ -173,9 +172,10 @@ def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Part
     terms, penalty = {**item.terms, "jacobian_decorrelation": decorrelation}, item.terms["trainability_penalty"]
     if item.status == "ok" and penalty.value is not None and ranked.value is not None:
         expressivity = float(capacity) + ranked.value
-        share = float(expit(-expressivity - penalty.value))  # of a change of expressivity in that of merit
+        score = float(merit(expressivity, penalty.value))
+        share = math.exp(score - expressivity)  # of a change of expressivity in that of merit; the rest is the penalty's
         error = math.hypot(share * (ranked.standard_error or 0.0), (1 - share) * (penalty.standard_error or 0.0))
-        terms["merit"] = Estimate(float(merit(expressivity, penalty.value)), error)
+        terms["merit"] = Estimate(score, error)
     seconds = item.seconds + sum(parts[key].seconds for key in set(keys))
     if not item.patterns:
         return replace(item, terms=terms, seconds=seconds)
