@@ -264,7 +264,7 @@ def test_groundtruth_and_which_score(tmp_path: Path) -> None:
     [row] = run("which_score", tmp_path, *words)["tables"]  # type: ignore[misc]
     assert row["n"] == found[0]["ok"] and row["spearman_low"] <= row["spearman"] <= row["spearman_high"]
     scores = {row["score"]: float(row["spearman"]) for row in table(tmp_path / "judged" / "scores.csv")}
-    assert scores["merit"] == row["spearman"] and len(scores) == 1 + 6 + 2 + 6 + 2
+    assert scores["merit"] == row["spearman"] and len(scores) == 1 + 6 + 2 + 6 + 12 + 2 + 2
     assert (tmp_path / "judged" / "figure.png").stat().st_size > 0
 
 

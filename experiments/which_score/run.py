@@ -2,10 +2,11 @@
 
     python experiments/which_score/run.py [half=choose] [nasbench201=FILE] [nasbench_macro=FILE] [cifar10=FILE]
 
-The tables of ours are in experiments/groundtruth; the published ones, and CIFAR-10 for their networks' inputs, are asked
-for by path and left out without one. half=choose is what the score was chosen by, half=report what is reported. Writes
-scores.csv (all scores, and merit without each of its parts), table.csv (merit beside the best baseline) and figure.png into
-the folder out=; the last line is one JSON object.
+The tables of ours are in experiments/groundtruth; the published ones, and CIFAR-10 for their networks' inputs, are
+asked for by path and left out without one. half=choose is what the score was chosen by, half=report what is reported.
+Writes scores.csv (all scores; merit without each of its parts, with more and less of each, and of both sides put
+together otherwise), table.csv (merit beside the best baseline) and figure.png into the folder out=; the last line is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac import tables
@@ -43,13 +47,32 @@ from nasjac.verbs.correlate import correlate, inputs_for
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
-#: merit's relatives, by the parts that they leave out
-VARIANTS = {
-    "merit": (),
-    **{f"merit without {part}": (part,) for part in PARTS},
-    "expressivity": HARMS,
-    "penalty": EXPRESSIVITY,
-    **{f"{part} alone": tuple(name for name in PARTS if name != part) for part in PARTS},
+#: the parts of merit by name, each [n]
+Parts = Mapping[str, NDArray[np.float64]]
+
+
+def weighted(parts: Parts, part: str, factor: float) -> NDArray[np.float64]:
+    """Merit with more or less of one part."""
+    return total({**parts, part: factor * parts[part]})
+
+
+def joined(parts: Parts, how: np.ufunc) -> NDArray[np.float64]:
+    """Expressivity and minus the penalty, put together otherwise than merit does."""
+    expressivity, trainability = (np.sum([parts[name] for name in names], axis=0) for names in (EXPRESSIVITY, HARMS))
+    found = how(expressivity, trainability)
+    return np.where(np.isnan(found), -np.inf, found)
+
+
+#: merit and its relatives
+VARIANTS: dict[str, Callable[[Parts], NDArray[np.float64]]] = {
+    "merit": total,
+    **{f"merit without {part}": partial(total, without=(part,)) for part in PARTS},
+    "expressivity": partial(total, without=HARMS),
+    "penalty": partial(total, without=EXPRESSIVITY),
+    **{f"{part} alone": partial(total, without=[name for name in PARTS if name != part]) for part in PARTS},
+    **{f"merit, {factor:g} {part}": partial(weighted, part=part, factor=factor) for part in PARTS for factor in (0.5, 2)},
+    "sum": partial(joined, how=np.add),
+    "minimum": partial(joined, how=np.minimum),
 }
 #: scores of the field, each on a pass of its own
 FIELD = (Synflow(), JacobCov(), Naswot(), AzNas(images=16))
@@ -86,13 +109,12 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Variant:
-    """Merit without some parts, of parts that are computed once for each table."""
+    """One of `VARIANTS`, of parts that are computed once for each table."""
 
     label: str
-    without: tuple[str, ...]
 
     needs_images: ClassVar[bool] = True
-    known: ClassVar[dict[str, Mapping[str, Any]]] = {}
+    known: ClassVar[dict[str, Parts]] = {}
 
     @property
     def name(self) -> str:
@@ -103,7 +125,7 @@ class Variant:
     ) -> list[Scored]:
         if space.name not in self.known:
             self.known[space.name] = TableMerit().parts(space, architectures, images, device, done)
-        return [Scored(float(value)) for value in total(self.known[space.name], self.without)]
+        return [Scored(float(value)) for value in VARIANTS[self.label](self.known[space.name])]
 
 
 def cases(options: Options) -> Iterator[Case]:
@@ -140,7 +162,7 @@ def synflow_seconds(case: Case, data: Data, options: Options) -> float:
 def study(case: Case, options: Options) -> Iterator[Row]:
     """All scores on one table: merit with intervals, the others by their values alone."""
     data = case.data()
-    others: list[tuple[TableScore, int]] = [(Variant(label, without), options.n) for label, without in VARIANTS.items()]
+    others: list[tuple[TableScore, int]] = [(Variant(label), options.n) for label in VARIANTS]
     if case.published and options.field_n:
         others += [(score, options.field_n) for score in FIELD]
     if not case.published:
