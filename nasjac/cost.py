@@ -26,22 +26,22 @@ def trainability_cost(mean_log: Array, sd_log: Array, log_rank: Array, log_decor
 def trainability_penalty(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> Array:
     """The sum of `penalties`: what a network cannot make up for by being expressive (`merit`).
 
-    Unlike in S*, distance to criticality and the variance of log 𝒥 enter by their squares: small ones, which all trainable
-    networks have, cost next to nothing, and where they are large nothing makes up for them.
+    Unlike in S*, each term enters by its square: small ones, which all trainable networks have, cost next to nothing, and
+    where they are large nothing makes up for them.
 
     >>> float(trainability_penalty(np.float64(-6), np.float64(0.5), np.float64(-2), np.float64(-0.25)))
-    2.5625
+    1.625
     """
     return np.asarray(sum(penalties(mean_log, sd_log, log_rank, log_decorrelation).values()))
 
 
 def penalties(mean_log: Array, sd_log: Array, log_rank: Array, log_decorrelation: Array) -> dict[str, Array]:
-    """By term, elementwise, lower is better: (distance to criticality / 6)², (var log 𝒥)², −½ log(r/N), −2 log(1 − c)."""
+    """By term, elementwise, lower is better: (distance to criticality / 6)², (var log 𝒥)², log²(r/N) / 8, log²(1 − c)."""
     return {
         "criticality": np.square(_distance(mean_log) / TOLERANCE),
         "spread": np.square(np.square(sd_log)),
-        "effective_rank": -0.5 * log_rank,
-        "output_decorrelation": -2 * log_decorrelation,
+        "effective_rank": np.square(log_rank) / 8,
+        "output_decorrelation": np.square(log_decorrelation),
     }
 
 

@@ -153,17 +153,23 @@ def test_migration_runs_the_scripts_not_yet_seen(tmp_path: Path, version: int) -
     connection.close()
 
 
-def test_the_output_correlation_counts_twice_since_version_7(tmp_path: Path) -> None:
+def test_all_terms_of_the_penalty_are_squares_since_version_7(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     migrate(connection, MIGRATIONS[:6])
     names = "architecture_key, score, score_id, status, draws, seconds, created, profile"
-    terms = "log_rank, log_decorrelation, trainability_penalty, trainability_penalty_se, merit, merit_se"
-    values = "'k', 'merit', 's', 'ok', 2, 1, '', '[]', -2, -0.25, 1.25, 0.1, -3, 0.1"
+    terms = "mean_log, sd_log, log_rank, log_decorrelation, trainability_penalty, trainability_penalty_se, merit, merit_se"
+    known = {"vanishing": [-3.0, 0.5, -2.0, -0.25], "exploding": [4.0, 1.5, -1.0, 0.25]}
     connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute(f"INSERT INTO measurement ({names}, {terms}) VALUES ({values})")
+    for key, values in known.items():
+        row = (key, "merit", "s", "ok", 2, 1, "", "[]", *values, 1.25, 0.1, -3, 0.1)
+        connection.execute(f"INSERT INTO measurement ({names}, {terms}) VALUES ({', '.join('?' * len(row))})", row)
+    row = ("none", "apjn", "s", "diverged", 2, 1, "", "[]", *[None] * 8)
+    connection.execute(f"INSERT INTO measurement ({names}, {terms}) VALUES ({', '.join('?' * len(row))})", row)
     migrate(connection)
-    found = _ask(connection, f"SELECT {terms} FROM measurement")
-    assert found == [(-2, -0.25, float(trainability_penalty(*np.float64([0, 0, -2, -0.25]))), None, None, None)]
+    found = {key: values for key, *values in _ask(connection, f"SELECT architecture_key, {terms} FROM measurement")}
+    assert found["none"] == [None] * 8
+    for key, values in known.items():
+        assert found[key] == [*values, pytest.approx(float(trainability_penalty(*np.float64(values)))), *[None] * 3]
     connection.close()
 
 

@@ -253,18 +253,18 @@ def test_groundtruth_and_which_score(tmp_path: Path) -> None:
     """A table of a few chains: made, found again, asked by SQL, and judged."""
     small = ["kinds=residual_mlp", "validation.random=24", "trainer.steps=4", "space.depth_max=6", "space.widths=[8]"]
     first, again = (run("groundtruth", tmp_path, "out=here", "stages=table", *small) for _ in range(2))
-    assert first == again and first["residual_mlp"]["architectures"] == 48  # type: ignore[index]
+    assert first == again and first["residual_mlp"]["architectures"] == 72  # type: ignore[index]
     path = tmp_path / "here" / "groundtruth.csv.gz"
     sql = "SELECT half, count(*) AS n, sum(status = 'ok') AS ok FROM groundtruth GROUP BY half ORDER BY half"
     nasjac = [sys.executable, "-c", "from nasjac.cli import main; main()"]
     command = [*nasjac, "query", "--table", str(path), sql, "--format", "json"]
     found = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
-    assert [(row["half"], row["n"]) for row in found] == [("choose", 24), ("report", 24)]
+    assert [(row["half"], row["n"]) for row in found] == [("choose", 48), ("report", 24)]
     words = [f"groundtruth={path}", "kinds=[residual_mlp]", "half=choose", "resamples=20", "out=judged"]
     [row] = run("which_score", tmp_path, *words)["tables"]  # type: ignore[misc]
     assert row["n"] == found[0]["ok"] and row["spearman_low"] <= row["spearman"] <= row["spearman_high"]
     scores = {row["score"]: float(row["spearman"]) for row in table(tmp_path / "judged" / "scores.csv")}
-    assert scores["merit"] == row["spearman"] and len(scores) == 1 + 6 + 2 + 6 + 12 + 2 + 2
+    assert scores["merit"] == row["spearman"] and len(scores) == 1 + 6 + 2 + 6 + 12 + 3 + 2
     assert (tmp_path / "judged" / "figure.png").stat().st_size > 0
 
 

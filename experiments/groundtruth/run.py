@@ -1,10 +1,10 @@
-"""How long must a network be trained to be ranked, and the table of 2,400 that were. README.md beside this file tells.
+"""How long must a network be trained to be ranked, and the table of 3,600 that were. README.md beside this file tells.
 
     python experiments/groundtruth/run.py [out=DIR] [kinds=residual_mlp,resnet,transformer_lm] [stages=pilot,table] [...]
 
 `pilot` trains a few architectures of each kind for several numbers of steps and prints how well two seeds agree; `table`
-runs `nasjac search experiment=groundtruth_KIND` for each kind, twice: one sample to choose scores by, another to report on.
-It writes groundtruth.csv.gz and provenance.json into DIR.
+runs `nasjac search experiment=groundtruth_KIND` for each kind, three times: two samples to choose scores by, a third to report
+on. It writes groundtruth.csv.gz and provenance.json into DIR.
 Further words (name=value) go to every search. Run again, it goes on where it was. The last line is one JSON object.
 """
 
@@ -27,8 +27,8 @@ from nasjac.cli import main
 HERE = {"out": "reports/groundtruth", "kinds": "residual_mlp,resnet,transformer_lm", "stages": "pilot,table"}
 #: how many architectures the pilot trains, and for how many steps
 PILOT = {"residual_mlp": (40, (60, 100, 150)), "resnet": (24, (30, 60)), "transformer_lm": (24, (60, 120, 240))}
-#: the halves of the table: what their studies' names end with, and the seeds of the samples (1 is the pilot's)
-HALVES = {"choose": ("", 0), "report": ("_report", 2)}
+#: the samples of the table: what their studies' names end with, the seed (1 is the pilot's), and what they are for
+SAMPLES = (("", 0, "choose"), ("_2", 2, "choose"), ("_3", 3, "report"))
 SQL = (Path(__file__).parent / "table.sql").read_text()
 FIGURES = ("accuracy", "loss")
 #: options that say where files are
@@ -74,7 +74,7 @@ def pilot(out: Path, kinds: Sequence[str], more: Sequence[str]) -> Iterator[Row]
 def table(out: Path, kinds: Sequence[str], more: Sequence[str]) -> Iterator[Row]:
     """Train what the table holds, kind by kind; its rows, each with its half (`half=` of `nasjac correlate`)."""
     for kind in kinds:
-        for half, (end, seed) in HALVES.items():
+        for end, seed, half in SAMPLES:
             study = f"groundtruth_{kind}{end}"
             words = [f"experiment=groundtruth_{kind}", f"study={study}", f"validation.seed={seed}"]
             search([*words, f"database={out / 'groundtruth.db'}", f"out={out}", *more])
@@ -120,7 +120,7 @@ def run(out: Path, kinds: Sequence[str], stages: Sequence[str], more: Sequence[s
         for kind in kinds:
             own = [row for row in rows if row["kind"] == kind]
             diverged = sum(row["status"] != "ok" for row in own)
-            agreed = {half: ceilings([row for row in own if row["half"] == half]) for half in HALVES}
+            agreed = {half: ceilings([row for row in own if row["half"] == half]) for half in ("choose", "report")}
             summary[kind] = {"architectures": len(own), "diverged": diverged, "noise_ceiling": agreed}
     return summary
 

@@ -63,6 +63,17 @@ def joined(parts: Parts, how: np.ufunc) -> NDArray[np.float64]:
     return np.where(np.isnan(found), -np.inf, found)
 
 
+def linear(parts: Parts) -> NDArray[np.float64]:
+    """Merit with ½ |log(r/N)| and 2 |log(1 − c)| for their squares."""
+    return total(
+        {
+            **parts,
+            "effective_rank": -np.sqrt(-2 * parts["effective_rank"]),
+            "output_decorrelation": -2 * np.sqrt(-parts["output_decorrelation"]),
+        }
+    )
+
+
 #: merit and its relatives
 VARIANTS: dict[str, Callable[[Parts], NDArray[np.float64]]] = {
     "merit": total,
@@ -71,6 +82,7 @@ VARIANTS: dict[str, Callable[[Parts], NDArray[np.float64]]] = {
     "penalty": partial(total, without=EXPRESSIVITY),
     **{f"{part} alone": partial(total, without=[name for name in PARTS if name != part]) for part in PARTS},
     **{f"merit, {factor:g} {part}": partial(weighted, part=part, factor=factor) for part in PARTS for factor in (0.5, 2)},
+    "linear": linear,
     "sum": partial(joined, how=np.add),
     "minimum": partial(joined, how=np.minimum),
 }

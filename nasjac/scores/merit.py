@@ -29,7 +29,7 @@ from nasjac.spec import Spec
 Array = NDArray[np.float64]
 
 #: in every merit's identity: values by another are not compared with
-FORMULA = "harmonic"
+FORMULA = "harmonic, squares"
 
 
 @dataclass(frozen=True)

@@ -221,10 +221,12 @@ ALTER TABLE measurement ADD COLUMN merit_se REAL; -- its standard error
 DROP VIEW leaderboard;
 """ + _LEADERBOARD.format(more=_TOKENS + _MERIT, steps="\n    a.block, a.step, a.leak,")
 
-# log(1 - c) counts twice in the penalty since; a merit by the former formula is none
+# all terms of the penalty are squares since; a merit by the former formula is none
 _VERSION_7 = """
-UPDATE measurement SET trainability_penalty = trainability_penalty - log_decorrelation,
-    trainability_penalty_se = NULL, merit = NULL, merit_se = NULL;
+UPDATE measurement SET trainability_penalty = mean_log * mean_log / CASE WHEN mean_log < 0 THEN 36 ELSE 144 END
+    + sd_log * sd_log * sd_log * sd_log + log_rank * log_rank / 8 + log_decorrelation * log_decorrelation,
+    trainability_penalty_se = NULL, merit = NULL, merit_se = NULL
+WHERE trainability_penalty IS NOT NULL;
 """
 
 #: version n of the schema is what the first n scripts make
