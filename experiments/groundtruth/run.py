@@ -3,8 +3,8 @@
     python experiments/groundtruth/run.py [out=DIR] [kinds=residual_mlp,resnet,transformer_lm] [stages=pilot,table] [...]
 
 `pilot` trains a few architectures of each kind for several numbers of steps and prints how well two seeds agree; `table`
-runs `nasjac search experiment=groundtruth_KIND` for each kind, three times: two samples to choose scores by, a third to report
-on. It writes groundtruth.csv.gz and provenance.json into DIR.
+runs `nasjac search experiment=groundtruth_KIND` for each kind, three times: two samples to choose scores by, a third to
+report on. It writes groundtruth.csv.gz and provenance.json into DIR.
 Further words (name=value) go to every search. Run again, it goes on where it was. The last line is one JSON object.
 """
 
