@@ -332,9 +332,12 @@ def test_a_baseline_serves_in_either_direction() -> None:
         assert block["spearman_difference_interval"] == pytest.approx(found["spearman_difference_interval"], abs=1e-5)
     low, high = found["spearman_difference_interval"]
     assert low < gap < high
-    [said] = [text for text in warnings(agreement(-score, truth, {"size": -size}, within, 200, 0), "s") if "depth" in text]
+    lost = agreement(-score, truth, {"size": -size}, within, 200, 0)
+    [said] = [text for text in warnings(lost, "s") if "depth" in text]
     own, rival = (stats.kendalltau(values, truth).statistic for values in (-score, size))
-    assert said == f"s does not beat -size within equal depth: tau {own:.3f} against {rival:.3f}"
+    low, high = lost["strata"]["equal_depth"]["difference_interval"]
+    between = f"a difference of {low:+.3f} to {high:+.3f}"
+    assert said == f"s does not beat -size within equal depth: tau {own:.3f} against {rival:.3f}, {between}"
 
 
 def test_the_paired_difference_and_the_warning() -> None:

@@ -56,7 +56,8 @@ def warnings(found: Mapping[str, Any], name: str) -> list[str]:
         elif rival is not None and (interval is None or interval[0] <= 0):
             own = row["kendall_tau"]
             other = own - row["difference"]
-            said.append(f"{name} does not beat {rival} within {words}: tau {own:.3f} against {other:.3f}")
+            doubt = "" if interval is None else f", a difference of {interval[0]:+.3f} to {interval[1]:+.3f}"
+            said.append(f"{name} does not beat {rival} within {words}: tau {own:.3f} against {other:.3f}{doubt}")
     return said
 
 
