@@ -224,7 +224,7 @@ def _rounded(value: Any) -> Any:
 
 def draw(path: Path, merits: Sequence[Row], rows: Sequence[Row]) -> None:
     """Merit with its interval, the best baseline, and what merit is without each of its parts."""
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
     labels = [f"{row['table']}\n{row['target']}" for row in merits]
     places = range(len(merits))
@@ -240,6 +240,7 @@ def draw(path: Path, merits: Sequence[Row], rows: Sequence[Row]) -> None:
             left.plot(row["noise_ceiling"], place, "|", color="0.4", markersize=16, label=None if place else "two seeds")
     left.set(yticks=list(places), yticklabels=labels, xlabel="Spearman's rho", ylim=(len(merits) - 0.5, -0.6))
     left.grid(alpha=0.3)
+    left.margins(x=0.14)
     left.legend(frameon=False, fontsize=8, loc="lower left")
     for part, colour in zip(PARTS, ("C0", "C1", "C2", "C4", "C5", "C6"), strict=True):
         drops = []
@@ -251,7 +252,7 @@ def draw(path: Path, merits: Sequence[Row], rows: Sequence[Row]) -> None:
     right.axvline(0, color="0.4", linewidth=0.8)
     right.set(yticks=list(places), yticklabels=[], xlabel="change of rho without the part", ylim=(len(merits) - 0.5, -0.6))
     right.grid(alpha=0.3)
-    right.legend(frameon=False, fontsize=8)
+    right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=150)
 
 
