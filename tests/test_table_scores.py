@@ -21,6 +21,7 @@ from nasjac.scores.apjn import Apjn
 from nasjac.scores.az_nas import AzNas, expressivity, of_blocks, trainability
 from nasjac.scores.fact import Fact
 from nasjac.scores.log_rank import LogRank
+from nasjac.scores.naswot import Naswot
 from nasjac.scores.synflow import Synflow
 from nasjac.scores.table_merit import HARMS, PARTS, TableMerit, _sample, _terms
 from nasjac.scores.tabular import Scored, TableScore, only_draw, reference_population
@@ -69,6 +70,25 @@ def test_a_value_depends_on_the_architecture_alone(name: str) -> None:
     assert scored(score, cells[::-1])[::-1] == pytest.approx(together, rel=1e-3)  # type: ignore[arg-type]
     assert scored(score, cells[1:2]) == pytest.approx(together[1:2], rel=1e-3)  # type: ignore[arg-type]
     assert score.name == name
+
+
+@pytest.mark.parametrize("name", ["synflow", "jacob_cov", "naswot", "az_nas"])
+def test_scores_of_the_field_tell_networks_of_relu6_apart(name: str) -> None:
+    """Those of NAS-Bench-Macro, which have no other activation."""
+    space = NasBenchMacro()
+    score = OPTIONS[name]
+    found = score(space, space.random(3, seed=1), images(), CPU, lambda done: None)  # type: ignore[operator]
+    values = [item.value for item in found]
+    assert all(value is not None and math.isfinite(value) for value in values) and len(set(values)) == 3
+
+
+def test_naswot_compares_the_slopes_of_relus() -> None:
+    batch = torch.tensor([[-1.0, 3.0, 7.0, 2.0], [-2.0, -3.0, 5.0, 2.0]])
+    alike = {nn.ReLU(): 3, nn.ReLU6(): 2}  # 7 and 5 are in different states of a ReLU6
+    for activation, count in alike.items():
+        kernel = np.array([[4, count], [count, 4]])
+        expected = math.log(np.linalg.det(kernel))
+        assert Naswot().value(activation, batch, only_draw(0, CPU)) == pytest.approx(expected)
 
 
 def test_nothing_alive_is_below_everything() -> None:

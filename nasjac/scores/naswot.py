@@ -15,7 +15,8 @@ from nasjac.scores.of_networks import OfNetworks
 class Naswot(OfNetworks):
     """log |det K|, K_ij the number of ReLUs in the same state for images i and j of a batch; −∞ where K is singular.
 
-    The network is the one that is trained, BatchNorm in training mode.
+    A ReLU is on where its slope is 1: a ReLU6 is off above 6 as it is below 0. The network is the one that is trained,
+    BatchNorm in training mode.
 
     `images`  in the batch
     `seed`    of weights and images
@@ -28,12 +29,12 @@ class Naswot(OfNetworks):
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
         kernel = torch.zeros(len(batch), len(batch), dtype=torch.float64, device=batch.device)
 
-        def count(_: nn.Module, __: object, out: Tensor) -> None:
-            on = (out > 0).flatten(1).float()
+        def count(module: nn.Module, _: object, out: Tensor) -> None:
+            on = ((out > 0) & (out < getattr(module, "max_val", torch.inf))).flatten(1).float()
             kernel.add_((on @ on.T + (1 - on) @ (1 - on).T).double())
 
         for module in network.modules():
-            if isinstance(module, nn.ReLU):
+            if isinstance(module, nn.ReLU | nn.ReLU6):
                 module.register_forward_hook(count)
         with torch.no_grad():
             network(batch)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasjac.scores.tabular import Done, Scored, check_at_least, one_by_one, only_draw
 from nasjac.spec import check_choice
@@ -16,9 +16,10 @@ from nasjac.spec import check_choice
 
 @dataclass(frozen=True)
 class Synflow:
-    """log Σ_θ θ ∂R/∂θ, R the sum of the outputs of the network with |θ| for an input of ones; BatchNorm is the identity.
+    """log Σ_θ θ ∂R/∂θ, R the sum of the outputs of the network with |θ| for an input of ones.
 
-    A network in which no weight counts has log 0 = −∞. In float32 R overflows in deep networks, which then have no value.
+    BatchNorm is the identity, and so is a ReLU6, as a ReLU is where nothing is negative. A network in which no weight counts
+    has log 0 = −∞. In float32 R overflows in deep networks, which then have no value.
 
     `images`  ones in the batch; no value depends on it
     `dtype`   float64 or float32
@@ -50,6 +51,9 @@ class Synflow:
             network = space.network(architecture, only_draw(self.seed, device)).to(device, dtype).eval()
             for parameter in network.parameters():
                 parameter.detach().abs_()
+            for module in network.modules():
+                if isinstance(module, nn.ReLU6):
+                    module.max_val = math.inf
             weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
             gradients = torch.autograd.grad(network(ones).sum() / self.images, weights, allow_unused=True)
             flow = sum(float((w.detach() * g).sum()) for w, g in zip(weights, gradients, strict=True) if g is not None)
