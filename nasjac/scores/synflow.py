@@ -18,8 +18,8 @@ from nasjac.spec import check_choice
 class Synflow:
     """log Σ_θ θ ∂R/∂θ, R the sum of the outputs of the network with |θ| for an input of ones.
 
-    BatchNorm is the identity, and so is a ReLU6, as a ReLU is where nothing is negative. A network in which no weight counts
-    has log 0 = −∞. In float32 R overflows in deep networks, which then have no value.
+    BatchNorm is the identity, and so is a ReLU6, as a ReLU is where nothing is negative. A network in which no weight
+    counts has log 0 = −∞. In float32 R overflows in deep networks, which then have no value.
 
     `images`  ones in the batch; no value depends on it
     `dtype`   float64 or float32
