@@ -1,32 +1,49 @@
 """From Jacobian samples to terms with standard errors.
 
-Letters: S skip patterns (1 unless the architecture is an ensemble), D draws of weights, I = 2 inputs of a draw,
-P = 2 probes of an input in each direction, N width, M moments.
+Letters: S skip patterns (1 unless the architecture is an ensemble), D draws of weights, I inputs of a draw, P probes of an
+input in one direction, N width, M moments.
 
-Every term is a smooth function of means over draws, so its standard error is the jackknife's over draws: inputs and
-probes of one draw share its weights and are not independent. Probe noise is taken out by products over independent
-probes, never squares, and by the known bias of a logarithm.
+Every term is a smooth function of means over draws, so its standard error is the jackknife's over draws: inputs and probes
+of one draw share its weights and are not independent.
+
+Probe noise biases the logarithm of an estimated norm. The bias of the logarithm of a mean of k probes is a power series in
+1/k, whatever the spectrum of the Jacobian, so its leading terms cancel between means over 1, 2, ... of the same probes: the
+generalized jackknife of Schucany, Gray & Owen (JASA 66, 1971), here `debiased`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from itertools import combinations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nasjac.cost import trainability_cost, trainability_penalty
 
 Array = NDArray[np.float64]
 
+#: of the formulas in this file: measurements by another version are not compared with
+VERSION = 2
+
 #: the terms of `terms`, in the order of its last dimension
 NAMES = (
     *("trainability_cost", "trainability_penalty"),
     *("log_mean", "mean_log", "sd_log", "log_rank", "log_decorrelation", "sd_log_patterns"),
 )
+
+SD_LOG, PENALTY = NAMES.index("sd_log"), NAMES.index("trainability_penalty")
+
+#: powers of 1/k that cancel, with means over at most so many different numbers k of probes, and the most probes for that
+LEVELS, FEW = 4, 8
+#: The jackknife finds too small an error for a variance: few draws hold no tail. Its errors of `sd_log` and of the penalty
+#: are larger by √(1 + 8/D), a number that was chosen on other architectures than those of `tests/test_coverage.py`.
+TAIL_DRAWS = 8.0
+#: half the width of an interval in standard errors
+HALF_WIDTH = 2.0
 
 
 class Samples(Protocol):
@@ -35,13 +52,9 @@ class Samples(Protocol):
     @property
     def forward(self) -> Array: ...
     @property
-    def forward_angle(self) -> Array: ...
-    @property
     def backward(self) -> Array: ...
     @property
     def round_trip(self) -> Array: ...
-    @property
-    def round_trip_angle(self) -> Array: ...
     @property
     def decorrelation(self) -> Array: ...
 
@@ -82,117 +95,140 @@ class Terms(NamedTuple):
         return float(self.values[index] - other.values[index]), float(np.sqrt(jackknife_variance(difference)))
 
 
-def log_bias(probes: int, rank: Array, width: int | Array) -> Array:
-    """E log of the mean of `probes` spherical estimates of a squared norm, minus that norm's logarithm; elementwise.
+class Debiased(NamedTuple):
+    """`value` [...], log E of probes without the bias of their number; `noise` [...], the variance that probes add to it.
 
-    ψ(a) − ln a, with the gamma shape a that has the estimate's relative variance 2 (N/r − 1) / ((N + 2) k). For N → ∞
-    this is a = kr/2, as for Gaussian probes; an isotropic Jacobian (r = N) has no bias. `rank` is clipped to [1, N].
+    The sample variance of `value` less the mean of `noise` is an estimate of the variance of log E itself.
     """
-    excess = width / np.clip(rank, 1.0, width) - 1
-    shape = np.divide(probes * (width + 2) / 2, excess, out=np.full_like(excess, np.inf), where=excess > 0)
-    finite = np.where(np.isfinite(shape), shape, 1.0)
-    bias = torch.digamma(torch.from_numpy(finite)).numpy() - np.log(finite)
-    return np.where(np.isfinite(shape), bias, 0.0)
+
+    value: Array
+    noise: Array
 
 
-def terms(patterns: Sequence[Samples], width: int) -> Terms:
-    """The terms from the samples of each skip pattern, which must be finite.
+def debiased(logs: Array) -> Debiased:
+    """The logarithm of the expectation over probes of e^logs, from logs [..., P], free of bias up to order P'.
 
-    The error of an ensemble adds the jackknife over its patterns.
+    The logarithm of a mean over k of the probes has the bias c₁/k + c₂/k² + ..., so a sum over P' different k with the
+    weights of `_subsets` has none up to 1/k^(P' − 1): P' = min(P, 4), or 2 where P is above 8. The square of the logarithm
+    has such a series too, which gives `noise` = value² − Σ w log². −∞ where every probe is (a zero Jacobian).
     """
-    ends = [np.concatenate([s.forward[..., -1], s.backward[..., 0]], axis=-1) for s in patterns]
+    shares, weights = _subsets(logs.shape[-1])
+    means = _log_means(logs, shares)
+    with np.errstate(invalid="ignore"):
+        value = np.where(np.isneginf(means[..., -1]), -np.inf, means @ weights)
+        return Debiased(value, value**2 - means**2 @ weights)
+
+
+def debiased_ratio(numerator: Array, denominator: Array) -> Array:
+    """log of a ratio of two expectations over the same probes, from logs [..., P] each, as `debiased` frees it of bias.
+
+    Most noise of the two is common: ‖JᵀJu‖² / ‖Ju‖² of a Jacobian of rank 1 is the same for every u.
+    """
+    shares, weights = _subsets(numerator.shape[-1])
+    return np.asarray((_log_means(numerator, shares) - _log_means(denominator, shares)) @ weights)
+
+
+@cache
+def _subsets(probes: int) -> tuple[Array, Array]:
+    """[P, K] the share of each probe in each subset's mean, and [K] the weights that cancel 1/k, 1/k², ...
+
+    Weights of sizes k solve Σ w = 1, Σ w/k = 0, Σ w/k² = 0, ...; subsets of one size share its weight.
+    """
+    sizes = np.arange(max(1, probes - (LEVELS if probes <= FEW else 2) + 1), probes + 1)
+    by_size = np.linalg.solve(np.vander(1 / sizes, increasing=True).T, np.eye(len(sizes))[0])
+    rows, weights = [], []
+    for size, weight in zip(sizes, by_size, strict=True):
+        chosen = list(combinations(range(probes), int(size)))
+        rows += [np.isin(np.arange(probes), subset) / size for subset in chosen]
+        weights += [weight / len(chosen)] * len(chosen)
+    return np.array(rows, dtype=float).reshape(-1, probes).T, np.array(weights)
+
+
+def _log_means(logs: Array, shares: Array) -> Array:
+    """[..., K] logarithms of the means of e^logs [..., P] with these shares [P, K]."""
+    top = logs.max(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(np.isneginf(top), -np.inf, top + np.log(np.exp(logs - top) @ shares)))
+
+
+def terms(patterns: Sequence[Samples], living: NDArray[np.bool_] | None = None) -> Terms:
+    """The terms from the samples of each skip pattern, over the draws that are `living` [D] (all unless given).
+
+    Samples of those draws must be finite. The error of an ensemble adds the jackknife over its
+    patterns. Of a draw that is not living `left_out` has the values themselves.
+    """
+    rows = np.ones(len(patterns[0].decorrelation), dtype=bool) if living is None else living
+    ends = [np.concatenate([s.forward[rows][..., -1], s.backward[rows][..., 0]], axis=-1) for s in patterns]
     shift = max(float(end.max()) for end in ends)
-    moments_of, values_of = (_moments, _values) if patterns[0].round_trip.size else (_forward_moments, _forward_values)
-    moments = np.stack([moments_of(s, end, shift) for s, end in zip(patterns, ends, strict=True)])
+    moments = np.stack([_moments(s, rows, end, shift) for s, end in zip(patterns, ends, strict=True)])
 
     count, draws = moments.shape[:2]
     means = moments.mean(axis=1)
     without_draw = (draws * means - moments.swapaxes(0, 1)) / (draws - 1)  # [D, S, M]
-    left_out = values_of(without_draw, draws - 1, shift, width)
+    left_out = _values(without_draw, draws - 1, shift)
     variance = jackknife_variance(left_out)
     if count > 1:
         without_pattern = np.stack([np.delete(means, pattern, axis=0) for pattern in range(count)])  # [S, S-1, M]
-        variance = variance + jackknife_variance(values_of(without_pattern, draws, shift, width))
+        variance = variance + jackknife_variance(_values(without_pattern, draws, shift))
     spread, spread_variance = _pattern_spread(moments[:, :, 1])
-    values = np.append(values_of(means, draws, shift, width), spread)
-    return Terms(
-        values, np.sqrt(np.append(variance, spread_variance)), np.column_stack([left_out, np.full(draws, math.nan)])
-    )
+    values = _values(means, draws, shift)
+    fourth = jackknife_variance(left_out[:, SD_LOG] ** 4)
+    errors = _widened(values, np.sqrt(variance), math.sqrt(fourth), draws)
+    every = np.tile(np.append(values, math.nan), (len(rows), 1))
+    every[rows, :-1] = left_out
+    return Terms(np.append(values, spread), np.append(errors, math.sqrt(spread_variance)), every)
 
 
-def _moments(samples: Samples, ends: Array, shift: float) -> Array:
-    """[D, M] per-draw means of one pattern, from log energies `ends` [D, I, 2P], forward probes first."""
-    logs = _log_mean_exp(ends)
-    one, other = _log_mean_exp(ends[..., :2]), _log_mean_exp(ends[..., 2:])
-    weights = np.exp(samples.round_trip.sum(axis=-1) - 4 * logs)
+def _widened(values: Array, errors: Array, fourth: float, draws: int) -> Array:
+    """The errors of `sd_log` and of the penalty as large as few draws make them.
+
+    `fourth` is the error of `sd_log`⁴, which is part of the penalty and skewed to the right: few draws are often far below
+    it, and then find its error small. So it is taken at the upper end of an interval of the logarithm, x (e^(2s) − 1) / 2
+    with s the relative error, at most 1.
+    """
+    found, more = errors.copy(), math.sqrt(1 + TAIL_DRAWS / draws)
+    found[SD_LOG] *= more
+    if (part := values[SD_LOG] ** 4) > 0:
+        upper = part * math.expm1(HALF_WIDTH * min(1.0, more * fourth / part)) / HALF_WIDTH
+        found[PENALTY] = math.sqrt(max(0.0, errors[PENALTY] ** 2 - fourth**2) + upper**2)
+    return found
+
+
+def _moments(samples: Samples, rows: NDArray[np.bool_], ends: Array, shift: float) -> Array:
+    """[D, M] per-draw means of one pattern, from log energies `ends` [D, I, P] of both directions: E 𝒥, log 𝒥, the noise of
+    log 𝒥, log of tr A² / tr A (NaN without round trips), decorrelation, and log 𝒥 and its square of each input.
+    """
+    log = debiased(ends)
+    trips = samples.round_trip[rows]
+    known = samples.forward[rows][..., : trips.shape[-1], -1]
+    ratio = debiased_ratio(trips, known).mean(axis=1) if trips.size else np.full(len(ends), math.nan)
     return np.column_stack(
         [
-            *_norm_moments(ends, logs, one, other, shift),
-            _log_mean_exp(samples.round_trip).mean(axis=1),
-            weights.mean(axis=1),
-            (weights * samples.round_trip_angle).mean(axis=1),
-            samples.decorrelation,
+            np.exp(ends - shift).mean(axis=(1, 2)),
+            log.value.mean(axis=1),
+            log.noise.mean(axis=1),
+            ratio,
+            samples.decorrelation[rows],
+            log.value,
+            log.value**2,
         ]
     )
 
 
-def _forward_moments(samples: Samples, ends: Array, shift: float) -> Array:
-    """[D, M] the same from tangents alone, `ends` [D, I, P]; the rank is that of the bias, from the tangents' angle."""
-    logs = _log_mean_exp(ends)
-    products = np.exp(ends.sum(axis=-1) - 2 * logs)
-    return np.column_stack(
-        [
-            *_norm_moments(ends, logs, ends[..., 0], ends[..., 1], shift),
-            products.mean(axis=1),
-            (products * samples.forward_angle[..., -1]).mean(axis=1),
-            samples.decorrelation,
-        ]
-    )
+def _values(means: Array, draws: int, shift: float) -> Array:
+    """[..., 7] all terms but the last, from means [..., S, M] over `draws` draws.
 
-
-def _norm_moments(ends: Array, logs: Array, one: Array, other: Array, shift: float) -> list[Array]:
-    """The moments of the norm and its spread; `one` and `other` are log energies of independent probes [D, I]."""
-    return [np.exp(ends - shift).mean(axis=(1, 2)), logs.mean(axis=1), one, other, one * other]
-
-
-def _values(means: Array, draws: int, shift: float, width: int) -> Array:
-    """[..., 7] all terms but the last, from means [..., S, M] over `draws` draws (for the covariance's bias)."""
+    The variance of log 𝒥 is that of the estimates, over draws and for each input, less the noise of the probes.
+    """
     average = means.mean(axis=-2)
-    mean_log, log_rank = _unbiased_logs(average[..., 1], average[..., 8], average[..., 9] / average[..., 10], width)
-    log_mean, sd_log, log_decorrelation = _norm_values(means, average, draws, shift)
+    mean_log, log_rank = average[..., 1], average[..., 1] - average[..., 3]
+    first, second = np.split(means[..., 5:], 2, axis=-1)
+    variance = (second - first**2).mean(axis=(-2, -1)) * draws / (draws - 1) - average[..., 2]
+    sd_log = np.sqrt(np.maximum(variance, 0.0))  # the unbiased estimate of a variance may fall below zero
+    with np.errstate(divide="ignore"):  # identical outputs of all inputs: log 0
+        log_mean, log_decorrelation = shift + np.log(average[..., 0]), np.log(average[..., 4])
     costs = [of(mean_log, sd_log, log_rank, log_decorrelation) for of in (trainability_cost, trainability_penalty)]
     return np.stack([*costs, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
-
-
-def _forward_values(means: Array, draws: int, shift: float, width: int) -> Array:
-    """[..., 7] the same without rank and costs."""
-    average = means.mean(axis=-2)
-    mean_log = average[..., 1] - log_bias(2, average[..., 8] / average[..., 9], width)
-    log_mean, sd_log, log_decorrelation = _norm_values(means, average, draws, shift)
-    unknown = np.full_like(mean_log, math.nan)
-    return np.stack([unknown, unknown, log_mean, mean_log, sd_log, unknown, log_decorrelation], axis=-1)
-
-
-def _norm_values(means: Array, average: Array, draws: int, shift: float) -> tuple[Array, Array, Array]:
-    """log_mean, sd_log and log_decorrelation [...] from means [..., S, M] and their average over patterns [..., M]."""
-    covariance = (means[..., 6:8] - means[..., 2:4] * means[..., 4:6]).mean(axis=(-2, -1)) * draws / (draws - 1)
-    sd_log = np.sqrt(np.maximum(covariance, 0.0))  # the unbiased estimate of a variance may fall below zero
-    with np.errstate(divide="ignore"):  # identical outputs of all inputs: log 0
-        return shift + np.log(average[..., 0]), sd_log, np.log(average[..., -1])
-
-
-def _unbiased_logs(log_energy: Array, log_fourth: Array, fourth_rank: Array, width: int) -> tuple[Array, Array]:
-    """E log 𝒥 and E log(r/N) from the means of log T̂ (four probes) and log F̂ (two), F = tr A² = T² / r.
-
-    Each logarithm carries its probe bias: that of F̂ = ‖JᵀJu‖² depends on the effective rank of A² (`fourth_rank`),
-    that of T̂ on r itself, hence two rounds.
-    """
-    log_fourth = log_fourth - log_bias(2, fourth_rank, width)
-    mean_log = log_energy
-    for _ in range(2):
-        log_rank = 2 * mean_log - log_fourth
-        mean_log = log_energy - log_bias(4, width * np.exp(log_rank), width)
-    return mean_log, 2 * mean_log - log_fourth
 
 
 def jackknife_variance(left_out: Array) -> Array:
@@ -216,15 +252,18 @@ def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
     return float(spread(logs_SD)), float(jackknife_variance(left_out))
 
 
-def token_terms(patterns: Sequence[TokenSamples]) -> dict[str, tuple[float, float]]:
-    """What tells tokens apart, by term, with standard errors over draws; nothing of samples without tokens.
+def token_terms(
+    patterns: Sequence[TokenSamples], living: NDArray[np.bool_] | None = None
+) -> dict[str, tuple[float, float]]:
+    """What tells tokens apart, by term, with standard errors over the draws that are `living` [D] (all unless given).
 
-    `token_mean_log` and `token_mean_log_backward` are E log 𝒥_⊥: of what differs between tokens in h_L forward, in h_0
-    backward, with the bias −1/(kr) of the k probes' logarithm left in (r counts the units of all tokens).
-    `token_log_decorrelation` is E log of the share of ‖h_L‖² that differs between tokens. −inf where nothing differs.
+    Nothing of samples without tokens. `token_mean_log` and `token_mean_log_backward` are E log 𝒥_⊥: of what differs between
+    tokens in h_L forward, in h_0 backward. `token_log_decorrelation` is E log of the share of ‖h_L‖² that differs between
+    tokens. −inf where nothing differs.
     """
     if not patterns[0].stream_tokens.size:
         return {}
+    rows = np.ones(len(patterns[0].stream_tokens), dtype=bool) if living is None else living
     ends = {
         "token_mean_log": [s.forward[..., -1] + s.forward_tokens[..., -1] for s in patterns],
         "token_mean_log_backward": [s.backward[..., 0] + s.backward_tokens[..., 0] for s in patterns],
@@ -233,35 +272,15 @@ def token_terms(patterns: Sequence[TokenSamples]) -> dict[str, tuple[float, floa
     found = {}
     for name, logs in ends.items():
         if logs[0].size:
-            means = [np.logaddexp.reduce(log, axis=-1) - math.log(log.shape[-1]) for log in logs]
-            by_draw = np.stack([mean.mean(axis=-1) for mean in means]).mean(axis=0)  # [D]
+            by_draw = np.stack([debiased(log[rows]).value.mean(axis=-1) for log in logs]).mean(axis=0)  # [D]
             with np.errstate(invalid="ignore"):  # where no token differs in some draw, log 0 has no error
                 found[name] = (float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))
     return found
 
 
-def profile(energies: Array, angles: Array, width: int) -> tuple[Array, Array, Array]:
-    """log_mean, mean_log and the standard error of the latter, [L+1] each, from [D, I, P, L+1] and [D, I, L+1].
-
-    The probe bias of `mean_log` is removed with each layer's own effective rank, r = T² / tr A²: the mean product of two
-    energies over the mean squared product of the two vectors, each in units of their mean. Errors are the jackknife's.
-    """
-    draws, probes = len(energies), energies.shape[2]
+def profile(energies: Array) -> tuple[Array, Array, Array]:
+    """log_mean, mean_log and the standard error of the latter, [L+1] each, from finite log energies [D, I, P, L+1]."""
     shift = energies.max(axis=(0, 1, 2))
     log_mean = shift + np.log(np.exp(energies - shift).mean(axis=(0, 1, 2)))
-    logs = _log_mean_exp(energies.swapaxes(2, 3))
-    products = np.exp(energies.sum(axis=2) - 2 * logs)
-    moments = np.stack([logs, products, products * angles]).mean(axis=2)  # [3, D, L+1]
-    means = moments.mean(axis=1)
-
-    def corrected(log: Array, product: Array, square: Array) -> Array:
-        return log - log_bias(probes, product / square, width)
-
-    left_out = corrected(*((draws * means[:, None] - moments) / (draws - 1)))
-    return log_mean, corrected(*means), np.sqrt(jackknife_variance(left_out))
-
-
-def _log_mean_exp(logs: Array) -> Array:
-    """Over the last dimension; the numbers must be finite."""
-    top = logs.max(axis=-1, keepdims=True)
-    return np.asarray(top[..., 0] + np.log(np.exp(logs - top).mean(axis=-1)))
+    by_draw = debiased(energies.swapaxes(2, 3)).value.mean(axis=1)  # [D, L+1]
+    return log_mean, by_draw.mean(axis=0), by_draw.std(axis=0, ddof=1) / math.sqrt(len(by_draw))

@@ -51,12 +51,10 @@ def test_each_product_is_that_of_the_whole_jacobian(name: str) -> None:
         "backward": torch.einsum("gmn,gpm->gpn", whole, cotangents),
         "round_trip": torch.einsum("gmn,gpm->gpn", whole, pushed),
     }
-    logs = {what: (each.square().sum(-1) / units).log().view(-1, 2, 2).numpy() for what, each in expected.items()}
+    logs = {what: (each.square().sum(-1) / units).log().unflatten(0, (-1, 2)).numpy() for what, each in expected.items()}
     np.testing.assert_allclose(found.forward[..., -1], logs["forward"], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.backward[..., 0], logs["backward"], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.round_trip, logs["round_trip"], rtol=1e-9, atol=1e-9)
-    angle = nn.functional.cosine_similarity(*expected["round_trip"].unbind(1), dim=-1).square().view(-1, 2)
-    np.testing.assert_allclose(found.round_trip_angle, angle.numpy(), rtol=1e-7, atol=1e-12)
     ends = layers[-1].flatten(1)
     cosine = nn.functional.cosine_similarity(ends[0::2], ends[1::2], dim=-1)
     np.testing.assert_allclose(found.decorrelation, (1 - cosine).numpy(), rtol=1e-7)
@@ -76,7 +74,7 @@ def test_terms_estimate_the_exact_ones_within_their_errors(name: str) -> None:
         "log_rank": float(ranks.log().mean()),
     }
     for seed in range(4):
-        found = measured_at("k", samples_at(network, points, seed), whole.shape[1])
+        found = measured_at("k", samples_at(network, points, seed))
         assert found.status == "ok" and found.draws == 32
         for term, value in exact.items():
             estimate = found.terms[term]
@@ -87,11 +85,11 @@ def test_terms_estimate_the_exact_ones_within_their_errors(name: str) -> None:
 
 def test_a_profile_goes_from_one_end_to_the_other() -> None:
     network, points = made(SPECS["mlp"], 32)
-    found = measured_at("k", samples_at(network, points, 0), 16)
+    found = measured_at("k", samples_at(network, points, 0))
     ways = [[layer for layer in found.profile if layer.direction == way] for way in ("forward", "backward")]
     assert [len(way) for way in ways] == [5, 5]
     for end in (ways[0][0], ways[1][-1]):
-        assert end.log_mean == pytest.approx(0, abs=1e-12) and end.mean_log == pytest.approx(0, abs=0.02)
+        assert end.log_mean == end.mean_log == end.standard_error == 0, "the identity"
     assert all(a.mean_log != b.mean_log for a, b in pairwise(ways[0]))
 
 
@@ -100,6 +98,6 @@ def test_a_dead_network_has_a_reason_and_no_terms() -> None:
     for block in blocks_of(network):
         for tensor in block.state_dict().values():
             tensor.zero_()
-    found = measured_at("k", samples_at(network, points, 0), 8)
+    found = measured_at("k", samples_at(network, points, 0))
     assert found.status == "diverged" and "zero Jacobian" in str(found.reason)
     assert found.terms["trainability_cost"].value is None

@@ -19,7 +19,7 @@ from nasjac.networks import build
 from nasjac.networks.draws import Draws
 from nasjac.networks.patches import patches
 from nasjac.networks.population import sample
-from nasjac.networks.samples import Samples
+from nasjac.networks.samples import INDEPENDENT, Samples
 from nasjac.networks.transformer import Transformer
 from nasjac.placement import PLACEMENTS
 from nasjac.spaces.transformer_lm import TransformerLmSpace
@@ -130,7 +130,7 @@ def test_samples_are_those_of_the_module(kind: str, placement: str, more: dict[s
         return x
 
     depth = len(spec.blocks)
-    u = bank.probes("tangent", 2, 2, TOKENS * WIDTH)[0, 0]
+    u = bank.probes("tangent", 2, INDEPENDENT.tangents, TOKENS * WIDTH)[0, 0]
     v = bank.probes("cotangent", 2, 2, TOKENS * WIDTH)[0, 0]
     for layer in range(depth + 1):
         middle = through(start, 0, layer).detach()

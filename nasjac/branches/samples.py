@@ -1,6 +1,6 @@
 """Jacobian samples of a network with weights, at points of data: what the sampled score is computed from, weights fixed.
 
-Letters: G points, D = G/2 pairs of them, P = 2 probes of a point in each direction, L blocks, N units.
+Letters: G points, D = G/2 pairs of them, P tangents and Q cotangents of a point, L blocks, N units.
 
 A draw is a pair of points here, so that spread and standard errors are over points and probes. The same seed gives
 networks with equal ends the same probes: what differs between them is the networks.
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from nasjac.branches.ours import blocks_of, stream
 from nasjac.jacobian import on_sphere
@@ -22,8 +21,6 @@ from nasjac.networks.linearized import Linearized
 from nasjac.networks.samples import INDEPENDENT, Array, Samples
 from nasjac.networks.vectors import decorrelation, differential
 from nasjac.workers import one_thread
-
-PROBES = INDEPENDENT.tangents
 
 
 def samples_at(network: nn.Module, points: Tensor, seed: int) -> Samples:
@@ -44,9 +41,10 @@ def samples_at(network: nn.Module, points: Tensor, seed: int) -> Samples:
 
 
 def probes(layers: Sequence[Tensor], seed: int) -> tuple[Tensor, Tensor]:
-    """Tangents at h_0 and cotangents at h_L, [G, P, N] each, uniform on the sphere of radius √N."""
-    generator, ends = Generator().manual_seed(seed), (layers[0], layers[-1])
-    drawn = [torch.randn(len(x), PROBES, x[0].numel(), dtype=x.dtype, generator=generator) for x in ends]
+    """Tangents at h_0 [G, P, N] and cotangents at h_L [G, Q, N], uniform on the sphere of radius √N."""
+    generator = Generator().manual_seed(seed)
+    ends = ((layers[0], INDEPENDENT.tangents), (layers[-1], INDEPENDENT.cotangents))
+    drawn = [torch.randn(len(x), count, x[0].numel(), dtype=x.dtype, generator=generator) for x, count in ends]
     return on_sphere(drawn[0]), on_sphere(drawn[1])
 
 
@@ -59,11 +57,8 @@ def _samples(layers: list[Tensor], pushed: list[Tensor], pulled: list[Tensor], t
     return Samples(
         stream=_pairs([_energy(x) for x in whole])[:, :, 0],
         forward=_pairs([_energy(x) for x in pushed]),
-        forward_angle=_pairs([_angle(x) for x in pushed]),
         backward=_pairs([_energy(x, units) for x in pulled]),
-        backward_angle=_pairs([_angle(x) for x in pulled]),
         round_trip=_pairs([_energy(trips, units)])[..., 0],
-        round_trip_angle=_pairs([_angle(trips)])[..., 0],
         decorrelation=decorrelation(outputs.view(-1, 2, units)).numpy(),
         cotangent_gram=nothing,
         stream_tokens=_pairs([_apart(x, tokens) for x in whole]),
@@ -82,11 +77,6 @@ def _energy(vectors: Tensor, units: int | None = None) -> Tensor:
     """[G, V] log ‖·‖² per unit of vectors [G, V, N]: of their own N, or of `units`."""
     size: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
     return 2 * size.log() - math.log(units or vectors.shape[-1])
-
-
-def _angle(vectors: Tensor) -> Tensor:
-    """[G] squared cosine between the two."""
-    return F.cosine_similarity(vectors[:, 0], vectors[:, 1], dim=-1, eps=0).nan_to_num(0.0).square()
 
 
 def _apart(vectors: Tensor, tokens: int) -> Tensor:

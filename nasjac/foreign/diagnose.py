@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -178,7 +179,10 @@ def _directed(
     energies, width = stacked(series, "energies"), series[0].width
     rank = ranks(energies, stacked(series, "products"), width)
     tokens = log_mean(stacked(series, "differential"))
-    columns = [*log_mean(energies), *mean_log(energies, rank, width), sd_log(energies), rank, *tokens]
+    columns = [*log_mean(energies), *mean_log(energies), sd_log(energies), rank, *tokens]
+    own = 0 if direction == "forward" else len(names) - 1  # from a layer to itself the Jacobian is the identity
+    for column, exact in zip(columns, (0.0, 0.0, 0.0, 0.0, 0.0, width[own]), strict=False):
+        column[own] = exact if np.isfinite(column[own]) else math.nan
     return [
         DiagnosedLayer(
             name,

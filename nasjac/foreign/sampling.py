@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nasjac.estimators import Array
 from nasjac.foreign.passes import Prober, Vectors
-from nasjac.foreign.statistics import mean_log, ranks
+from nasjac.foreign.statistics import mean_log
 from nasjac.foreign.taps import Pass
 
 
@@ -62,8 +62,7 @@ class Series:
     @property
     def error(self) -> float:
         """The largest standard error among the layers that have a mean log norm; 0 without any."""
-        energies = stacked([self], "energies")
-        errors = mean_log(energies, ranks(energies, stacked([self], "products"), self.width), self.width)[1]
+        errors = mean_log(stacked([self], "energies"))[1]
         return float(errors[np.isfinite(errors)].max(initial=0.0))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasjac.estimators import Array, jackknife_variance, log_bias
+from nasjac.estimators import Array, Debiased, debiased, jackknife_variance
 
 
 def ranks(energies: Array, products: Array, width: Array) -> Array:
@@ -32,25 +32,26 @@ def log_mean(energies: Array) -> tuple[Array, Array]:
     return _with_error(lambda energies: np.log(energies.mean(axis=(0, 1, 2))), energies)
 
 
-def mean_log(energies: Array, ranks: Array, width: Array) -> tuple[Array, Array]:
+def mean_log(energies: Array) -> tuple[Array, Array]:
     """E log 𝒥 [K], the logarithm's probe bias removed, and its standard error."""
-
-    def value(energies: Array) -> Array:
-        logs = np.log(energies.mean(axis=1)).mean(axis=(0, 1))
-        return np.asarray(logs - log_bias(energies.shape[1], np.nan_to_num(ranks, nan=1.0), width))
-
-    return _with_error(value, energies)
+    _, error = _with_error(lambda energies: np.log(energies.mean(axis=1)).mean(axis=(0, 1)), energies)
+    return _by_network(energies).value.mean(axis=(0, 1)), error
 
 
 def sd_log(energies: Array) -> Array:
     """[K] standard deviation of log 𝒥 over initializations and inputs, probe noise removed; NaN of a single one."""
-    means, draws = energies.mean(axis=1), energies.shape[1]
-    if means[..., 0].size < 2:
-        return np.full(means.shape[-1], math.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(means).reshape(-1, means.shape[-1])
-        noise = (energies.var(axis=1, ddof=1) / draws / means**2).mean(axis=(0, 1))
-        return np.asarray(np.sqrt(np.maximum(0.0, logs.var(axis=0, ddof=1) - noise)))
+    log = _by_network(energies)
+    if log.value[..., 0].size < 2:
+        return np.full(log.value.shape[-1], math.nan)
+    with np.errstate(invalid="ignore"):
+        variance = log.value.reshape(-1, log.value.shape[-1]).var(axis=0, ddof=1) - log.noise.mean(axis=(0, 1))
+        return np.asarray(np.sqrt(np.maximum(0.0, variance)))
+
+
+def _by_network(energies: Array) -> Debiased:
+    """log 𝒥 [M, I, K] of each initialization and input."""
+    with np.errstate(divide="ignore"):
+        return debiased(np.moveaxis(np.log(energies), 1, -1))
 
 
 def _with_error(value: Callable[[Array], Array], energies: Array) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.func import replace_all_batch_norm_modules_
 
 from nasjac.decorrelation import correlations
+from nasjac.images import Extent
 from nasjac.networks import build
 from nasjac.networks.convolutions import ImageNetwork, initialize
 from nasjac.networks.draws import Draws
@@ -22,8 +24,21 @@ from nasjac.spec import Spec
 from nasjac.workers import workers
 
 
+def independent_inputs(spec: Spec, count: int) -> int:
+    """`count`, or the most inputs whose correlations over h_0 can have full rank, where that is less.
+
+    Vectors of N units have at most N independent directions, one less where they are taken about their mean.
+    """
+    if spec.convolves:
+        return min(count, Extent(spec.width, *spec.shape[1:]).units - 1)
+    return min(count, spec.width * spec.context)
+
+
 def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, count: int) -> list[Tensor | None]:
-    """[D, B, B] of each spec: correlations over h_0 of Jᵀv of B = `count` of the inputs, one random v for all of them.
+    """[D, B, B] of each spec: correlations over h_0 of Jᵀv of B of the inputs, one random v for all of them.
+
+    B is what `independent_inputs` makes of `count`: with more inputs than units some eigenvalues are zero whatever the
+    network is, and what is said of them says how wide it is.
 
     v is a vector of h_L, and the correlations are cosines. In convolutional networks v is a vector of what the readout
     sees, the means over pixels, the correlations are about the mean over h_0, and BatchNorm takes the statistics of the B
@@ -31,18 +46,19 @@ def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, coun
     or not finite.
     """
     found: list[Tensor | None] = [None] * len(specs)
-    images = [position for position, spec in enumerate(specs) if spec.convolves]
-    others = [position for position, spec in enumerate(specs) if not spec.convolves]
-    if others:
-        plan = BATCHED._replace(inputs=count)
-        for place, samples in sampled([specs[position] for position in others], inputs, draws, plan):
-            found[others[place]] = None if samples is None else torch.from_numpy(samples.cotangent_gram)
-    if images:
-        batches = draws.samples(inputs, count)
+    images, others = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+    for position, spec in enumerate(specs):
+        (images if spec.convolves else others)[independent_inputs(spec, count)].append(position)
+    for most, positions in others.items():
+        plan = BATCHED._replace(inputs=most)
+        for place, samples in sampled([specs[position] for position in positions], inputs, draws, plan):
+            found[positions[place]] = None if samples is None else torch.from_numpy(samples.cotangent_gram)
+    for most, positions in images.items():
+        batches = draws.samples(inputs, most)
         with workers(draws.device) as pool:
             one = partial(_of_images, batches=batches, draws=draws)
-            parts = pool.map(one, [specs[position] for position in images])
-            for position, part in zip(images, parts, strict=True):
+            parts = pool.map(one, [specs[position] for position in positions])
+            for position, part in zip(positions, parts, strict=True):
                 found[position] = part
     return found
 

@@ -79,19 +79,18 @@ class ImageTile:
         """The samples of each architecture for images [D, I × B, features]."""
         plan, pulls = self.plan, []
         vectors = self._begin(samples)
-        ahead = Course(vectors, streams=1, pair=slice(1, None))
+        ahead = Course(vectors, streams=1)
         for place in self.places:
             moved, pull = self._block(_taken(vectors, place.rows), place)
             vectors = ahead.move(vectors, moved, place.rows)
             pulls.append(pull if plan.goes_back else _same)
         outputs = vectors[:, :, 0].permute(3, 0, 1, 2, 4, 5, 6).flatten(4)
         vectors = self._turned(vectors)
-        back = Course(vectors, pair=slice(plan.cotangents), units=self.end.units * self.spec.batch)
+        back = Course(vectors, units=self.end.units * self.spec.batch)
         for place, pull in zip(reversed(self.places), reversed(pulls), strict=True):
             vectors = back.move(vectors, pull(_taken(vectors, place.rows)), place.rows)
-        trip_angle = _angle(vectors[:, :, plan.cotangents :]).movedim(-1, 0)
         first = vectors[:, : plan.inputs * plan.common, :1].movedim(4, 0).flatten(3)
-        numbers = [_numpy(x) for x in (*ahead.record, *back.record, trip_angle, _apart(outputs), cosines(first))]
+        numbers = [_numpy(x) for x in (ahead.record, back.record, _apart(outputs), cosines(first))]
         return [self._samples(row, *numbers) for row in range(len(self.specs))]
 
     def _begin(self, samples: Tensor) -> Tensor:
@@ -183,22 +182,19 @@ class ImageTile:
 
     def _samples(self, row: int, *whole: Array) -> Samples:
         """What belongs to one row, layers last."""
-        energies, angles, back, back_angles, trip_angle, apart, gram = whole
+        energies, back, apart, gram = whole
         layers = [0, *(number + 1 for number, place in enumerate(self.places) if row in place.rows)]
-        forward, forward_angle = energies[layers, row].transpose(3, 1, 2, 0), angles[layers, row].transpose(2, 1, 0)
+        forward = energies[layers, row].transpose(3, 1, 2, 0)
         # what comes out of a place on the way ahead goes into it on the way back
         layers = [len(self.places) - layer for layer in layers]
-        backward, backward_angle = back[layers, row].transpose(3, 1, 2, 0), back_angles[layers, row].transpose(2, 1, 0)
+        backward = back[layers, row].transpose(3, 1, 2, 0)
         trips = backward[:, :, self.plan.cotangents :, 0]
         nothing = forward[:, :, :0]
         return Samples(
             stream=forward[:, :, 0].copy(),
             forward=forward[:, :, 1:].copy(),
-            forward_angle=forward_angle.copy(),
             backward=backward[:, :, : self.plan.cotangents].copy(),
-            backward_angle=backward_angle.copy(),
             round_trip=trips + forward[:, :, 1 : 1 + trips.shape[2], -1],
-            round_trip_angle=trip_angle[:, row].copy(),
             decorrelation=apart[:, row].copy(),
             cotangent_gram=gram[:, row].copy(),
             stream_tokens=nothing,
@@ -208,29 +204,26 @@ class ImageTile:
 
 
 class Course:
-    """Vectors on their way: log energies [R, I, V, D] and angles [R, I, D] from place to place.
+    """Vectors on their way: log energies [R, I, V, D] from place to place.
 
     `streams`  so many vectors of an input are measured by themselves; the others are brought to norm √n after each place
-    `pair`     vectors of an input whose first two have the angle
     `units`    n, if it is not that of the vectors where they are
     """
 
-    def __init__(self, vectors: Tensor, pair: slice, streams: int = 0, units: int | None = None) -> None:
-        self._streams, self._pair, self._units = streams, pair, units
-        energies, _ = self._measured(vectors)
-        self._energies, self._angles = [energies], [_angle(vectors[:, :, pair])]
+    def __init__(self, vectors: Tensor, streams: int = 0, units: int | None = None) -> None:
+        self._streams, self._units = streams, units
+        self._energies = [self._measured(vectors)[0]]
 
     @property
-    def record(self) -> tuple[Tensor, Tensor]:
-        """Energies [K+1, R, I, V, D] and angles [K+1, R, I, D]."""
-        return torch.stack(self._energies), torch.stack(self._angles)
+    def record(self) -> Tensor:
+        """Energies [K+1, R, I, V, D]."""
+        return torch.stack(self._energies)
 
     def move(self, vectors: Tensor, moved: Tensor, rows: list[int]) -> Tensor:
         """The vectors, those of `rows` now being `moved`."""
         growth, moved = self._measured(moved)
         growth[:, :, self._streams :] += self._energies[-1][rows, :, self._streams :]
-        for held, values in ((self._energies, growth), (self._angles, _angle(moved[:, :, self._pair]))):
-            held.append(_put(held[-1], values, rows))
+        self._energies.append(_put(self._energies[-1], growth, rows))
         return _put(vectors, moved, rows)
 
     def _measured(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,15 +232,6 @@ class Course:
         rescaled = torch.where(size > 0, size.rsqrt(), 1.0)
         rescaled[:, :, : self._streams] = 1.0
         return size.to(torch.float64).log(), vectors * rescaled[:, :, :, None, :, None, None, None]
-
-
-def _angle(vectors: Tensor) -> Tensor:
-    """Squared cosines [r, I, D] between the first two vectors of an input, float64; I = 0 if they are fewer."""
-    if vectors.shape[2] < 2:
-        return vectors.new_zeros(len(vectors), 0, vectors.shape[4], dtype=torch.float64)
-    dot = (vectors[:, :, 0] * vectors[:, :, 1]).sum((2, 4, 5, 6))
-    norms = torch.linalg.vector_norm(vectors[:, :, :2], dim=OWN).prod(2)
-    return dot.div(norms).to(torch.float64).square()
 
 
 def _apart(outputs: Tensor) -> Tensor:

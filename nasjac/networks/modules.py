@@ -71,11 +71,8 @@ class _Pass(NamedTuple):
 
     stream: Tensor  # [G, L+1]
     forward: Tensor  # [G, P, L+1]
-    forward_angle: Tensor  # [G, L+1]; what is an angle has G = 0 where there are fewer than two vectors
     backward: Tensor  # [G, Q, L+1]
-    backward_angle: Tensor  # [G, L+1]
     round_trip: Tensor  # [G, P]
-    round_trip_angle: Tensor  # [G]
     decorrelation: Tensor  # [1] 1 - cosine of two images' outputs
     pulled: Tensor  # [G, n] Jᵀ v of a common v, else [G, 0]
 
@@ -87,18 +84,15 @@ def _sampled(
     layers, links = _linked(network, network.start(inputs.flatten(0, 1)))
     flat = [layer.reshape(len(inputs), -1) for layer in layers]
     sizes = [layer.shape[1] for layer in flat]
-    forward, forward_angle, ends = _carried(tangents, [link.push for link in links], sizes)
+    forward, ends = _carried(tangents, [link.push for link in links], sizes)
     pulls, outputs = [link.pull for link in reversed(links)], [sizes[-1]] * len(sizes)
-    backward, backward_angle, pulled = _carried(cotangents, pulls, outputs, sizes[::-1])
-    trips, trip_angles, _ = _carried(ends if plan.round_trips else ends[:, :0], pulls, outputs, sizes[::-1])
+    backward, pulled = _carried(cotangents, pulls, outputs, sizes[::-1])
+    trips, _ = _carried(ends if plan.round_trips else ends[:, :0], pulls, outputs, sizes[::-1])
     return _Pass(
         stream=torch.stack([_norm(layer).square().div(layer.shape[1]).log() for layer in flat], dim=-1),
         forward=forward,
-        forward_angle=forward_angle,
         backward=backward.flip(-1),
-        backward_angle=backward_angle.flip(-1),
         round_trip=trips[..., -1] + forward[:, : trips.shape[1], -1],
-        round_trip_angle=trip_angles[..., -1],
         decorrelation=_decorrelation(layers[-1].flatten(1)),
         pulled=pulled[:, : int(plan.common)].flatten(1),
     )
@@ -156,25 +150,21 @@ def _carried(
     products: Sequence[Callable[[Tensor], Tensor]],
     sizes: Sequence[int],
     units: Sequence[int] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Vectors [G, V, n] through one product after the other, brought to norm √size before each.
 
-    Log squared norms over `sizes` [G, V, L+1], squared cosines between the first two [G, L+1] (G = 0 if they are fewer),
-    and the last vectors at norm √size. Norms are those of the first `units` of each layer, all sizes unless given.
+    Log squared norms over `sizes` [G, V, L+1], and the last vectors at norm √size. Norms are those of the first `units` of
+    each layer, all sizes unless given.
     """
-    count = vectors.shape[1]
-    if not count:
-        nothing = vectors.new_zeros(len(vectors), 0, len(sizes), dtype=torch.float64)
-        return nothing, nothing[:0, :0].sum(1), vectors
-    energies, angles = [], []
+    if not vectors.shape[1]:
+        return vectors.new_zeros(len(vectors), 0, len(sizes), dtype=torch.float64), vectors
+    energies = []
     for product, size, own in zip((None, *products), sizes, units or sizes, strict=True):
         vectors = vectors if product is None else product(vectors)
         norm = _norm(vectors[..., :own])
         energies.append(norm.square().div(size).log())
         vectors = vectors * torch.where(norm > 0, math.sqrt(size) / norm, 1.0).to(vectors.dtype)[..., None]
-        pair = vectors[: len(vectors) if count > 1 else 0, :2, :own].double()
-        angles.append(pair.prod(dim=1).sum(-1).div(size).square())
-    return torch.stack(energies, dim=-1).cumsum(-1), torch.stack(angles, dim=-1), vectors
+    return torch.stack(energies, dim=-1).cumsum(-1), vectors
 
 
 def _norm(vectors: Tensor) -> Tensor:
@@ -192,11 +182,8 @@ def _decorrelation(outputs: Tensor) -> Tensor:
 def _samples(
     stream: Array,
     forward: Array,
-    forward_angle: Array,
     backward: Array,
-    backward_angle: Array,
     round_trip: Array,
-    round_trip_angle: Array,
     decorrelation: Array,
     pulled: Array,
 ) -> Samples:
@@ -208,11 +195,8 @@ def _samples(
     return Samples(
         stream=stream,
         forward=forward,
-        forward_angle=forward_angle,
         backward=backward,
-        backward_angle=backward_angle,
         round_trip=round_trip,
-        round_trip_angle=round_trip_angle,
         decorrelation=decorrelation.mean(axis=1),
         cotangent_gram=gram if pulled.shape[-1] else gram[:, :0, :0],
         stream_tokens=nothing,

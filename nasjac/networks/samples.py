@@ -34,9 +34,9 @@ class Plan(NamedTuple):
 
 
 #: the norm both ways, its spread and the effective rank
-INDEPENDENT = Plan(inputs=2, tangents=2, cotangents=2, round_trips=True)
+INDEPENDENT = Plan(inputs=2, tangents=4, cotangents=2, round_trips=True)
 #: the norm from h_0 to each layer and its spread; nothing is kept for a way back
-FORWARD = Plan(inputs=2, tangents=2, cotangents=0)
+FORWARD = Plan(inputs=2, tangents=4, cotangents=0)
 #: what varies across inputs: one cotangent, common to many inputs
 BATCHED = Plan(inputs=32, tangents=0, cotangents=1, common=True)
 
@@ -47,11 +47,8 @@ class Samples:
 
     `stream`         [D, I, L+1]     log ‖h_l‖² / N
     `forward`        [D, I, P, L+1]  log ‖J_{0→l} u‖² / N, u uniform on the sphere of radius √N
-    `forward_angle`  [D, I, L+1]     squared cosine between the first two J_{0→l} u
     `backward`       [D, I, Q, L+1]  log ‖J_{l→L}ᵀ v‖² / N, v likewise
-    `backward_angle` [D, I, L+1]     squared cosine between the first two J_{l→L}ᵀ v
     `round_trip`     [D, I, P]       log ‖JᵀJ u‖² / N, J = J_{0→L}
-    `round_trip_angle` [D, I]        squared cosine between the first two JᵀJ u
     `decorrelation`  [D]             1 − cosine between the outputs h_L of two inputs, mean over pairs
     `cotangent_gram` [D, I, I]       cosines between the inputs' Jᵀ v, v the first cotangent
     `stream_tokens`  [D, I, 1, L+1]  log of the share of ‖h_l‖² that differs between tokens
@@ -59,16 +56,13 @@ class Samples:
 
     N counts the units of all tokens. Layers of images differ in size, and N is that of the numerator: of h_l forward, of
     h_L backward and of round trips; with BatchNorm an input is a batch. What the plan does not sample, or needs tokens for,
-    has a zero dimension (P, Q, the 1 of the stream, or I of the angles and the Gram matrix).
+    has a zero dimension (P, Q, the 1 of the stream, or I of the Gram matrix).
     """
 
     stream: Array
     forward: Array
-    forward_angle: Array
     backward: Array
-    backward_angle: Array
     round_trip: Array
-    round_trip_angle: Array
     decorrelation: Array
     cotangent_gram: Array
     stream_tokens: Array

@@ -22,7 +22,7 @@ from nasjac.networks.draws import Draws
 from nasjac.networks.patches import patches
 from nasjac.networks.routes import Routes
 from nasjac.networks.samples import Array, Plan, Samples
-from nasjac.networks.vectors import angle, cosines, decorrelation, differential, sizes
+from nasjac.networks.vectors import cosines, decorrelation, differential, sizes
 from nasjac.spec import Spec
 
 
@@ -47,10 +47,10 @@ class Tile:
     @torch.inference_mode()
     def run(self, samples: Tensor) -> list[Samples]:
         """The samples of each architecture for inputs [D, I, features], or token ids [D, I, T] of `vocabulary`."""
-        energies, angles, tokens, states, outputs = self._forward(self._start(samples))
+        energies, tokens, states, outputs = self._forward(self._start(samples))
         tangents = outputs[..., 1:, :, :]
         back = self._backward(states, tangents) if self.plan.goes_back else _nothing(energies, tokens)
-        whole = [_numpy(x) for x in (energies, angles, tokens, *back, decorrelation(outputs[..., 0, :, :].flatten(-2)))]
+        whole = [_numpy(x) for x in (energies, tokens, *back, decorrelation(outputs[..., 0, :, :].flatten(-2)))]
         return [self._samples(row, depth, *whole) for row, depth in enumerate(self.routes.depths)]
 
     def _start(self, samples: Tensor) -> Tensor:
@@ -79,47 +79,40 @@ class Tile:
         table = self.draws.normal("tokens", self.vocabulary, self.width)
         return torch.stack([rows[chosen] for rows, chosen in zip(table, samples.long(), strict=True)])
 
-    def _forward(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor, list[BlockState], Tensor]:
-        """Energies [L+1, D, R, I, 1 + P], angles [L+1, D, R, I], what differs between tokens as a share of the energies
-        (none of them without tokens), the blocks' states, and each row's own output.
+    def _forward(self, vectors: Tensor) -> tuple[Tensor, Tensor, list[BlockState], Tensor]:
+        """Energies [L+1, D, R, I, 1 + P], what differs between tokens as a share of the energies (none of them without
+        tokens), the blocks' states, and each row's own output.
         """
-        routes, pair = self.routes, self.plan.tangents > 1
+        routes = self.routes
         # whose size is brought back to 1 after each block: tangents', and streams' that do not matter
         carried = torch.cat(
             [routes.homogeneous, torch.ones_like(routes.homogeneous).expand(-1, -1, self.plan.tangents)], -1
         )
         energies = vectors.new_zeros(routes.blocks + 1, *vectors.shape[:-2], dtype=torch.float64)
-        angles = energies.new_zeros(*energies.shape[:-1] if pair else (*energies.shape[:-2], 0))
         tokens = energies.new_zeros(*energies.shape[:-1], energies.shape[-1] if vectors.shape[-2] > 1 else 0)
         states, outputs = [], vectors.clone()
         energies[0], factor = sizes(vectors, carried)
         tokens[0] = differential(vectors)
-        if pair:
-            angles[0] = angle(vectors[..., 1:, :, :], factor[..., 1:])
         for number in range(routes.blocks):
             active = slice(routes.active(number))
             state, vectors = self.blocks.forward(vectors[:, active], factor[:, active], number)
             growth, factor = sizes(vectors, carried[active])
             energies[number + 1, :, active] = torch.where(carried[active], energies[number, :, active] + growth, growth)
             tokens[number + 1, :, active] = differential(vectors)
-            if pair:
-                angles[number + 1, :, active] = angle(vectors[..., 1:, :, :], factor[..., 1:])
             if self.plan.goes_back:
                 states.append(state)
             done = slice(routes.reaching(number + 2), routes.reaching(number + 1))
             outputs[:, done] = vectors[:, done] * factor[:, done, ..., None, None]
-        return energies, angles, tokens, states, outputs
+        return energies, tokens, states, outputs
 
-    def _backward(self, states: list[BlockState], tangents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Energies [L+1, D, R, I, V], angles [L+1, D, R, I], shares of what differs between tokens like the energies, and
-        at the input the round trips' angle and the Gram matrix.
+    def _backward(self, states: list[BlockState], tangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies [L+1, D, R, I, V], shares of what differs between tokens like the energies, and at the input the Gram
+        matrix.
 
         The first Q cotangents are random, the rest are the outputs' tangents, which the way back makes round trips.
         """
         routes, starts = self.routes, self._cotangents(tangents)
         energies = starts.new_zeros(routes.blocks + 1, *starts.shape[:-2], dtype=torch.float64)
-        pair = self.plan.cotangents > 1
-        angles = energies.new_zeros(*energies.shape[:-1] if pair else (*energies.shape[:-2], 0))
         tokens = energies.new_zeros(*energies.shape[:-1], energies.shape[-1] if starts.shape[-2] > 1 else 0)
         vectors, total = torch.zeros_like(starts[:, :0]), energies[0, :, :0]
         for layer in reversed(range(routes.blocks + 1)):
@@ -130,13 +123,10 @@ class Tile:
             growth, factor = sizes(vectors)
             energies[layer, :, :active] = total = total + growth
             tokens[layer, :, :active] = differential(vectors)
-            if pair:
-                angles[layer, :, :active] = angle(vectors, factor)
             if layer:
                 vectors = self.blocks.pull_back(vectors, factor, states[layer - 1], layer - 1)
-        trips = angle(vectors[..., self.plan.cotangents :, :, :], factor[..., self.plan.cotangents :])
         first = vectors[..., 0, :, :].flatten(-2)
-        return energies, angles, tokens, trips, cosines(first if self.plan.common else first[:, :, :0])
+        return energies, tokens, cosines(first if self.plan.common else first[:, :, :0])
 
     def _cotangents(self, tangents: Tensor) -> Tensor:
         """[D, R, I, V, T, N] what starts on the way back."""
@@ -152,7 +142,7 @@ class Tile:
 
     def _samples(self, row: int, depth: int, *whole: Array) -> Samples:
         """What belongs to one row, up to its own depth, layers last."""
-        energies, angles, tokens, back, back_angles, back_tokens, trip_angle, gram, decorrelation = whole
+        energies, tokens, back, back_tokens, gram, decorrelation = whole
         layers = slice(depth + 1)
         forward = _layers_last(energies[layers, :, row])
         backward = _layers_last(back[layers, :, row])
@@ -160,11 +150,8 @@ class Tile:
         return Samples(
             stream=forward[:, :, 0].copy(),
             forward=forward[:, :, 1:].copy(),
-            forward_angle=_layers_last(angles[layers, :, row]),
             backward=backward[:, :, : self.plan.cotangents].copy(),
-            backward_angle=_layers_last(back_angles[layers, :, row]),
             round_trip=trips + forward[:, :, 1 : 1 + trips.shape[2], -1],
-            round_trip_angle=trip_angle[:, row].copy(),
             decorrelation=decorrelation[:, row].copy(),
             cotangent_gram=gram[:, row].copy(),
             stream_tokens=_layers_last(tokens[layers, :, row])[:, :, :1].copy(),
@@ -180,11 +167,10 @@ def _joined(values: Tensor, rows: int) -> Tensor:
     return torch.cat([values, values.new_zeros(values.shape[0], rows - values.shape[1], *values.shape[2:])], dim=1)
 
 
-def _nothing(energies: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _nothing(energies: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What `_backward` gives where nothing goes back."""
     draws, rows = energies.shape[1:3]
-    trips, gram = energies[0, ..., :0, 0], energies.new_zeros(draws, rows, 0, 0)
-    return energies[..., :0], energies[..., :0, 0], tokens[..., :0], trips, gram
+    return energies[..., :0], tokens[..., :0], energies.new_zeros(draws, rows, 0, 0)
 
 
 def _layers_last(values: Array) -> Array:

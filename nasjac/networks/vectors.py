@@ -1,4 +1,4 @@
-"""Sizes of and angles between vectors of a tile.
+"""Sizes of vectors of a tile, and how they differ.
 
 Letters: V vectors of an input, T tokens (1 of an MLP), N width, I inputs.
 """
@@ -18,15 +18,6 @@ def sizes(vectors: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tenso
     size = torch.linalg.vector_norm(flat, dim=-1).square_().div_(flat.shape[-1])
     rescaled = size > 0 if carried is None else (size > 0) & carried
     return size.to(torch.float64).log(), torch.where(rescaled, size.rsqrt(), torch.ones_like(size))
-
-
-def angle(vectors: Tensor, factor: Tensor) -> Tensor:
-    """Squared cosine [...] between the first two of vectors [..., V, T, N], in float64; [..., 0] if they are fewer."""
-    if vectors.shape[-3] < 2:
-        return factor.new_zeros(*factor.shape[:-2], 0)
-    dot = (vectors[..., 0, :, :] * vectors[..., 1, :, :]).flatten(-2).mean(-1)
-    cosine: Tensor = dot * factor[..., 0] * factor[..., 1]
-    return cosine.to(torch.float64).square()
 
 
 def differential(vectors: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.ensemble import members, with_members
-from nasjac.estimators import NAMES, Terms, profile, terms, token_terms
+from nasjac.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
 from nasjac.networks.population import Tally, sampled
@@ -31,6 +31,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.floa
 PLANS = {"independent": INDEPENDENT, "forward": FORWARD}
 #: paired standard errors beyond which a candidate is certain to be dominated
 RACING_ERRORS = 4.0
+#: An architecture is diverged where a larger share of draws has a zero Jacobian, at one input at least. Below it the terms
+#: are those of the other draws: E log 𝒥 of the draws with 𝒥 > 0, which no single rare draw changes.
+DEAD_DRAWS = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class Apjn:
     def name(self) -> str:
         """The label of this score's measurements."""
         return "apjn"
+
+    @property
+    def digest(self) -> str:
+        """Of the estimators: measurements by other ones are not compared with."""
+        return f"estimators {VERSION}"
 
     @property
     def objective(self) -> str:
@@ -192,7 +200,7 @@ class _Candidate:
         self.score, self.spec, self.group, self.draws = score, spec, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = _result([self.samples[member.key] for member in group], spec.units, spec.block, score.objective)
+        self.result = _result([self.samples[member.key] for member in group], spec.block, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
         self.precise = self._precise(self.result)
 
@@ -214,7 +222,7 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = _result([samples], self.spec.units, self.spec.block, self.score.objective)
+            result = _result([samples], self.spec.block, self.score.objective)
             inner[key] = self._measurement(key, result, [samples], raced)
         return with_members(whole, self.group, inner)
 
@@ -225,7 +233,7 @@ class _Candidate:
             status=result.status,
             reason=result.reason,
             terms=_estimates(result, [item for item in samples if item is not None]),
-            profile=_profile(single, self.spec.units) if single is not None else (),
+            profile=_profile(single, result.living) if single is not None else (),
             draws=self.draws,
             kept_key=key,
             precision_reached=self._precise(result),
@@ -234,21 +242,25 @@ class _Candidate:
 
 
 class _Result(NamedTuple):
-    """What samples say: a status with its reason, the share of zero Jacobians, and terms where all is finite."""
+    """What samples say: a status with its reason, the share of zero Jacobians, and terms where all is finite.
+
+    `living` [D] are the draws without a zero Jacobian, of which the terms and the profile speak.
+    """
 
     status: Status
     reason: str | None
     dead: Estimate
     terms: Terms | None
+    living: NDArray[np.bool_]
 
 
-def measured_at(key: str, samples: Samples, units: int) -> Measurement:
-    """What samples of one network with fixed weights say, a pair of points a draw; `units` are those of h_L at a point.
+def measured_at(key: str, samples: Samples) -> Measurement:
+    """What samples of one network with fixed weights say, a pair of points a draw.
 
     The terms are those of the sampled score, their spread and their standard errors over points and probes.
     """
-    result = _result([samples], units, "explicit", "trainability_cost")
-    lines = _profile(samples, units) if result.status == "ok" else ()
+    result = _result([samples], "explicit", "trainability_cost")
+    lines = _profile(samples, result.living) if result.status == "ok" else ()
     draws, terms_of = len(samples.decorrelation), _estimates(result, [samples])
     return Measurement(key, result.status, result.reason, terms_of, lines, draws, kept_key=key)
 
@@ -258,30 +270,32 @@ def _estimates(result: _Result, held: Sequence[Samples]) -> dict[str, Estimate]:
     if result.terms is not None:
         values = zip(NAMES, result.terms.values, result.terms.errors, strict=True)
         estimates |= {name: _estimate(value, error) for name, value, error in values}
-        estimates |= {name: _estimate(value, error) for name, (value, error) in token_terms(held).items()}
+        estimates |= {name: _estimate(value, error) for name, (value, error) in token_terms(held, result.living).items()}
     return estimates
 
 
-def _result(samples: Sequence[Samples | None], units: int, block: str, objective: str) -> _Result:
+def _result(samples: Sequence[Samples | None], block: str, objective: str) -> _Result:
     """Of the samples of each pattern of an architecture."""
-    unknown = Estimate(None, None)
+    unknown, nothing = Estimate(None, None), np.zeros(0, dtype=bool)
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
-        return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None)
+        return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None, nothing)
     failure = next((reason for item in held if (reason := _failure(item))), None)
     if failure is not None and block == "implicit":
         failure += ": Newton's method finds no solution of the block, or it has none"
-    dead_D = np.mean([_is_dead(item).mean(axis=1) for item in held], axis=0)
+    dead_SDI = np.stack([_is_dead(item) for item in held])
+    dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=(0, 2)))
     dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
-    if failure is None and dead.value:
-        failure = f"{dead.value:.3g} of the samples have a zero Jacobian, so E log 𝒥 is −∞"
+    lost = 1 - float(living.mean())
+    if failure is None and lost > DEAD_DRAWS:
+        failure = f"{lost:.3g} of the draws have a zero Jacobian, more than {DEAD_DRAWS:g}"
     if failure is not None:
-        return _Result("diverged", failure, dead, None)
-    found = terms(held, units)
+        return _Result("diverged", failure, dead, None, living)
+    found = terms(held, living)
     known = NAMES[:-1] if objective == "trainability_cost" else ("log_mean", "mean_log", "sd_log", "log_decorrelation")
     missing = [name for name in known if not np.isfinite(found.values[NAMES.index(name)])]
     failure = f"{missing[-1]} is not finite" if missing else None
-    return _Result("diverged" if missing else "ok", failure, dead, found)
+    return _Result("diverged" if missing else "ok", failure, dead, found, living)
 
 
 def _is_dead(samples: Samples) -> NDArray[np.bool_]:
@@ -309,16 +323,18 @@ def _timed(measurement: Measurement, seconds: float) -> Measurement:
     return replace(measurement, seconds=seconds * max(1, len(patterns)), patterns=patterns)
 
 
-def _profile(samples: Samples, width: int) -> tuple[Layer, ...]:
-    directions: tuple[tuple[Literal["forward", "backward"], Array, Array], ...] = (
-        ("forward", samples.forward, samples.forward_angle),
-        ("backward", samples.backward, samples.backward_angle),
+def _profile(samples: Samples, living: NDArray[np.bool_]) -> tuple[Layer, ...]:
+    """The norms of the draws that are living, layer by layer; from a layer to itself the Jacobian is the identity."""
+    last = samples.stream.shape[-1] - 1
+    directions: tuple[tuple[Literal["forward", "backward"], Array, int], ...] = (
+        ("forward", samples.forward, 0),
+        ("backward", samples.backward, last),
     )
     return tuple(
-        Layer(f"h_{number}", direction, *(_finite(value) for value in row))
-        for direction, energies, angles in directions
+        Layer(f"h_{number}", direction, *((0.0, 0.0, 0.0) if number == origin else map(_finite, row)))
+        for direction, energies, origin in directions
         if energies.size
-        for number, row in enumerate(zip(*profile(energies, angles, width), strict=True))
+        for number, row in enumerate(zip(*profile(energies[living]), strict=True))
     )
 
 

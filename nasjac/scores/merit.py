@@ -20,7 +20,7 @@ from nasjac.decorrelation import of_correlations
 from nasjac.ensemble import members
 from nasjac.facts import facts
 from nasjac.measurement import Estimate, Measurement
-from nasjac.networks.common_probe import input_correlations
+from nasjac.networks.common_probe import independent_inputs, input_correlations
 from nasjac.networks.draws import Draws
 from nasjac.scores.apjn import DTYPES, Apjn
 from nasjac.scores.log_rank import LogRank
@@ -29,7 +29,7 @@ from nasjac.spec import Spec
 Array = NDArray[np.float64]
 
 #: in every merit's identity: values by another are not compared with
-FORMULA = "harmonic, squares"
+FORMULA = "harmonic, squares, independent images"
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Merit(Apjn):
     merit = −log(e^−E + e^P) in nats (`nasjac.cost.merit`), E = log-rank of FLOPs + mean over draws of the log-rank of
     decorrelation, P = trainability_penalty. The log-ranks are among `reference` architectures drawn once from the space
     (`nasjac.scores.log_rank`), so that the merit of an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the
-    eigenvalues of the correlations of Jᵀv over `images` inputs, one random v for all (`nasjac.networks.common_probe`);
-    the penalty is absolute (`nasjac.cost`). Only what `among` makes knows a merit; without a population there are the terms
-    of `Apjn` alone.
+    eigenvalues of the correlations of Jᵀv over `images` inputs, one random v for all (`nasjac.networks.common_probe`),
+    as many as h_0 has units where those are fewer: more vectors than units are dependent, and then it would measure the
+    width. The penalty is absolute (`nasjac.cost`). Only what `among` makes knows a merit; without a population there are
+    the terms of `Apjn` alone.
 
     `decorrelation_draws`  initializations, each with inputs and a v of its own
     `images`               of each of these
@@ -72,11 +73,11 @@ class Merit(Apjn):
         return MeritAmong(self, tuple(spec.canonical for spec in population))
 
     def decorrelations(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> Array:
-        """[n, draws] of canonical, concrete specs; −∞ where there is none, NaN where there is no memory."""
+        """[n, draws] of canonical, concrete specs, by input; −∞ where there is none, NaN where there is no memory."""
         draws = Draws(self.seed, range(self.decorrelation_draws), DTYPES[self.dtype], device)
         found = input_correlations(specs, inputs, draws, self.images)
         missing = np.full(self.decorrelation_draws, math.nan)
-        values = [missing if one is None else of_correlations(one).numpy() for one in found]
+        values = [missing if one is None else (of_correlations(one) / one.shape[-1]).numpy() for one in found]
         return np.array(values).reshape(len(specs), self.decorrelation_draws)
 
 
@@ -105,12 +106,15 @@ class MeritAmong:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        return self.options.provenance
+        """`least_images` is how many the narrowest of the population has in `jacobian_decorrelation`."""
+        least = min((independent_inputs(spec, self.options.images) for spec in self.population), default=None)
+        return {**self.options.provenance, "least_images": least}
 
     @cached_property
     def digest(self) -> str:
-        """Of the formula and the population: what merit depends on beside its options."""
-        return hashlib.sha256(" ".join([FORMULA, *(spec.key for spec in self.population)]).encode()).hexdigest()[:12]
+        """Of the formulas and the population: what merit depends on beside its options."""
+        parts = [FORMULA, self.options.digest, *(spec.key for spec in self.population)]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
     def __call__(
         self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None] | None = None
@@ -133,7 +137,7 @@ class MeritAmong:
         seconds = (time.perf_counter() - started) / max(1, len(specs))
         sizes = capacity([fact.flops for fact in facts(specs)])
         ranked = np.array([rank(values) for rank, values in zip(by_draw, own.T, strict=True)])
-        return [Parts(*one, seconds) for one in zip(sizes, own / self.options.images, ranked.T, strict=True)]
+        return [Parts(*one, seconds) for one in zip(sizes, own, ranked.T, strict=True)]
 
     def _reference(self, inputs: Tensor, device: torch.device) -> list[LogRank]:
         """Log-ranks among the population of FLOPs and of the decorrelation of each draw."""

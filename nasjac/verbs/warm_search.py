@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Generator, nn
 
-from nasjac.branches.ours import branch_norms, measurable, stream
+from nasjac.branches.ours import branch_norms, measurable
 from nasjac.branches.samples import samples_at
 from nasjac.facts import Facts, facts
 from nasjac.growth import Beginning
@@ -117,7 +117,7 @@ class WarmSearch:
     def measurement(self, key: str, network: nn.Module) -> Measurement:
         """The terms of a network with weights, ∂h_L/∂h_0 at the points; as `measurable` makes it."""
         points = self.space.old.points(self.options.points)
-        return measured_at(key, samples_at(network, points, self.seed), stream(network, points)[-1][0].numel())
+        return measured_at(key, samples_at(network, points, self.seed))
 
     def _values(self, found: Measurement, known: Facts, depth: float | None) -> tuple[dict[str, float] | None, str | None]:
         if depth == 0:
