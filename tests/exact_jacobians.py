@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 class Population(NamedTuple):
     """Exact Jacobians ∂h_L/∂h_0 of many draws of the weights, at two inputs each.
 
-    `eigenvalues` [D, 2, n] those of JJᵀ that are not zero by its shape, over the units of h_L; `decorrelation` [D] 1 − cosine
-    between the two h_L; `units` those of h_0 and of h_L.
+    `eigenvalues` [D, 2, n] those of JJᵀ that are not zero by its shape, over the units of h_L; `decorrelation` [D] is
+    1 − cosine between the two h_L; `units` those of h_0 and of h_L.
     """
 
     eigenvalues: Array
