@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,33 @@ def test_theory_as_json(run: Run) -> None:  # noqa: F811
     assert deep["log_norm"] == pytest.approx(10_000 * math.log(1.5)) and deep["paths"] == 2**10_000
     code, out, _ = run("theory", "-m", "placement=none,pre", "depth=4", "format=json", "out=null", "quiet=true")
     assert code == 0 and len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("branch", ["two_matrix", "one_matrix"])
+@pytest.mark.parametrize("activation", ["relu", "linear", "gelu", "tanh", "erf"])
+def test_the_critical_weight_variance_is_that_of_the_architectures_own_branches(activation: str, branch: str) -> None:
+    """A chain without skips, of unlike scales and steps of h = 1/2, has no growth there: of a small stream, or of any."""
+    blocks = (Block(), Block(scale=0.3), Block(keep=False), Block(scale=1.7, skip=0.5))
+    spec = Spec(16, blocks, activation=activation, branch=branch, step=0.5)
+    found = theory(spec).summary
+    small = found["critical_stream_variance"] is not None
+    assert small == (activation not in ("relu", "linear")) and found["critical_weight_variance_reason"] is None
+    plain = replace(
+        spec, weight_gain=math.sqrt(found["critical_weight_variance"]), blocks=tuple(replace(b, skip=0.0) for b in blocks)
+    )
+    assert theory(plain, 1e-14 if small else 3.0).summary["log_norm"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_critical_weight_variance_is_printed_by_branch(run: Run) -> None:  # noqa: F811
+    for branch, value in (("two_matrix", 2**0.5), ("one_matrix", 2.0)):
+        found = json.loads(run("theory", f"branch={branch}", "depth=3", "out=null", "format=json")[1])
+        assert found["critical_weight_variance"] == pytest.approx(value, rel=1e-12)
+    out = run("theory", "depth=3", "activation=gelu", "out=null")[1]
+    assert "2 (each matrix, no skips, small stream)" in out
+    out = run("theory", "depth=3", "placement=pre", "out=null")[1]
+    assert "no critical_weight_variance: with norms" in out
+    out = run("theory", "prune_ratio=1", "out=null")[1]
+    assert "no critical_weight_variance: every branch is pruned" in out
 
 
 @pytest.mark.parametrize(
