@@ -23,6 +23,7 @@ from nasjac.spaces.residual_mlp import ResidualMlpSpace
 from nasjac.spec import Block, Spec
 from nasjac.store import Store
 from nasjac.theory import expected_norms
+from nasjac.verbs.show import _measurement
 from nasjac.verbs.theory import spec_of, theory
 from tests.test_cli import SMALL, Run, run  # noqa: F401 - a fixture
 
@@ -141,7 +142,7 @@ def test_a_search_by_the_closed_form(run: Run) -> None:  # noqa: F811
         rows = store.select("SELECT score, status, draws, model_error FROM measurement").rows
     assert {row[:3] for row in rows} == {("meanfield", "ok", 0)} and all(row[3] >= 0 for row in rows)
     code, out, _ = run("show", json.loads(out)["recommended"]["key"])
-    assert code == 0 and ("closed form ±" in out or ": ok, exact" in out)
+    assert code == 0 and ("closed form, a finite width usually adds about" in out or ": ok, exact" in out)
     assert run("theory", json.loads(run("report", "study=k", "format=json")[1])["recommended"]["key"], "out=null")[0] == 0
 
 
@@ -153,6 +154,22 @@ def test_theory_prints_a_table_and_draws(run: Run) -> None:  # noqa: F811
     [folder] = Path("reports/theory").iterdir()
     names = {f"{name}.{suffix}" for name in ("norms", "skip_density", "path_lengths") for suffix in ("png", "svg")}
     assert {path.name for path in folder.iterdir()} == names and all(path.stat().st_size for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("choice", ["placement=pre", "activation=gelu", "placement=post"])
+def test_the_usual_size_of_a_finite_width_is_not_printed_as_a_bound(run: Run, choice: str) -> None:  # noqa: F811
+    """1.5 L / N, in `nasjac theory` and of a stored measurement in `nasjac show`; an exact value has none."""
+    out = run("theory", choice, "depth=8", "width=64", "out=null")[1]
+    assert "0.1875 (usual size at this width, no bound)" in out and "±" not in out
+    exact = run("theory", "depth=8", "width=64", "out=null")[1]
+    assert ["model_error", "0"] in [line.split() for line in exact.splitlines()] and "no bound" not in exact
+    fields = dict([choice.split("=")])
+    spec = Spec(64, (Block(),) * 8, **fields)
+    [measured] = nasjac.measure([spec], inputs(), Meanfield())
+    row: dict[str, Any] = {"model_error": measured.model_error, "draws": 0, "reason": None, "raced": 0, "seconds": 1.0}
+    row |= {"score": "meanfield", "score_id": "x", "status": "ok", "precision_reached": None, "created": "now"}
+    first, *_ = _measurement({**row, "terms": {}, "profile": {}})
+    assert "closed form, a finite width usually adds about 0.1875 nats" in first and "±" not in first
 
 
 def test_theory_as_json(run: Run) -> None:  # noqa: F811

@@ -219,6 +219,8 @@ def _shown(name: str, summary: Mapping[str, Any]) -> str:
     value = summary[name]
     if name == "exact":
         return "at every width" if value else "for N → ∞"
+    if name == "model_error" and value:
+        return f"{cell(value)} (usual size at this width, no bound)"
     if name == "critical_weight_variance":
         where = "" if summary["critical_stream_variance"] is None else ", small stream"
         return f"{cell(value)} (each matrix, no skips{where})"
