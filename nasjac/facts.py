@@ -33,7 +33,8 @@ class Facts:
     `flops`                      of one forward pass of one sample, a multiply-add counted as two (nothing but products is);
                                  an implicit block counts as `IMPLICIT_PASSES` of its branch
     `log2_paths`                 log2 of the number of gradient paths (of its expectation for an ensemble)
-    `effective_depth`            sum over blocks of the branch's share of Jacobian energy
+    `effective_depth`            sum over blocks of the branch's share of Jacobian energy: the mean length of gradient paths
+                                 weighed by their energy (Veit et al. 2016 weigh them by their amplitude)
     `nonlinear_effective_depth`  the same, each block weighted by its branch's nonlinearity
     """
 

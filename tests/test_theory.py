@@ -172,6 +172,14 @@ def test_the_usual_size_of_a_finite_width_is_not_printed_as_a_bound(run: Run, ch
     assert "closed form, a finite width usually adds about 0.1875 nats" in first and "±" not in first
 
 
+def test_what_is_meant_by_effective_is_said(run: Run) -> None:  # noqa: F811
+    """Papers give the words other meanings: of the rank two, of the depth one."""
+    out = run("theory", "depth=4", "out=null")[1]
+    assert "participation ratio (tr A)² / tr A²" in out and "weighs gradient paths by their energy" in out
+    out = run("theory", "depth=4", "placement=pre", "out=null")[1]
+    assert "participation ratio" not in out and "weighs gradient paths by their energy" in out, "no rank is printed"
+
+
 def test_theory_as_json(run: Run) -> None:  # noqa: F811
     def asked(*words: str) -> dict[str, Any]:
         code, out, _ = run("theory", "format=json", "out=null", *words)

@@ -16,6 +16,7 @@ from nasjac.meanfield.critical import DEEPEST, critical_densities, critical_gain
 from nasjac.meanfield.expected import expected_norms, model_error
 from nasjac.paths import count_paths, path_lengths
 from nasjac.reporting import closed_forms
+from nasjac.reporting.wording import EFFECTIVE_DEPTH, EFFECTIVE_RANK
 from nasjac.spaces import Space
 from nasjac.spec import Spec, check_choice
 from nasjac.tables import as_text as as_table
@@ -202,6 +203,7 @@ def as_text(found: Theory, points: int = 9) -> str:
     reasons = {name: summary[f"{name}_reason"] for name in ("s_annealed", "s_quenched", "critical_weight_variance")}
     missing = [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
     parts += ["\n".join(missing)] if missing else []
+    parts += ["\n".join([*([EFFECTIVE_RANK] if summary["log_rank"] is not None else []), EFFECTIVE_DEPTH])]
     parts += [f"Figures: {', '.join(map(str, found.files.values()))}"] if found.files else []
     return "\n\n".join(parts)
 
