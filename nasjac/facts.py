@@ -24,7 +24,8 @@ IMPLICIT_PASSES = 23
 class Facts:
     """Facts of one architecture. Parameters and FLOPs are those of the blocks, embedding or stem and readout apart.
 
-    What energies say of implicit blocks is said of their steps to first order in F (`Spec.gates`).
+    What energies say of implicit blocks is said of their steps to first order in F (`Spec.gates`). Of an ensemble, energies
+    are means over skip patterns, each block being taken at the mean size of its stream.
 
     `depth`                      kept blocks
     `skip_density`               mean of the skip gates over kept blocks (None without blocks); `skip_count` their sum
@@ -32,7 +33,8 @@ class Facts:
     `flops`                      of one forward pass of one sample, a multiply-add counted as two (nothing but products is);
                                  an implicit block counts as `IMPLICIT_PASSES` of its branch
     `log2_paths`                 log2 of the number of gradient paths (of its expectation for an ensemble)
-    `effective_depth`            sum over blocks of the branch's share of Jacobian energy
+    `effective_depth`            sum over blocks of the branch's share of Jacobian energy: the mean length of gradient paths
+                                 weighed by their energy (Veit et al. 2016 weigh them by their amplitude)
     `nonlinear_effective_depth`  the same, each block weighted by its branch's nonlinearity
     """
 
@@ -97,8 +99,8 @@ def image_stack(spec: Spec) -> ImageStack:
     for block, step in zip(spec.blocks, spec.steps, strict=True):
         strength, moved = spec.gates if block.keep else (1.0, 1.0)
         channels, changes = step.inside.channels, step.change is not None
-        scale = block.scale * moved
-        units.append(ImageUnit(len(step.branch), changes, block.skip, scale, channels, spec.growth, strength))
+        scale, skip = block.scale * moved, block.skip if block.keep else 1.0
+        units.append(ImageUnit(len(step.branch), changes, skip, scale, channels, spec.growth, strength))
     return ImageStack(spec.kind == "densenet", spec.activation, spec.norm, spec.order == "pre", spec.weight_gain**2, units)
 
 

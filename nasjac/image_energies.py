@@ -30,8 +30,9 @@ NODES = 64
 
 
 class ImageUnit(NamedTuple):
-    """One block: `convs` of its branch (0: pruned), whether it `changes` the shape, its gates; the channels that the branch
-    of a densenet sees and adds; the factor `strength` on its shortcut where that is there.
+    """One block: `convs` of its branch (0: pruned), whether it `changes` the shape, the probability `skip` of its shortcut
+    and the `scale` of its branch; the channels that the branch of a densenet sees and adds; the factor `strength` on its
+    shortcut where that is there.
     """
 
     convs: int
@@ -68,6 +69,9 @@ class _Layer(NamedTuple):
 def image_energies(stack: ImageStack) -> tuple[Array, Array, Array]:
     """χ, the branch's ‖J_F‖_F² as a multiple of that of what it sees, per unit of the block's output; its share of the
     block's energy; and its nonlinearity, that of a chain being 1 − Π (1 − η). [kept blocks] each.
+
+    A shortcut that is there with probability s has the energy E g² = s. The activation behind the sum, in the post order,
+    is averaged over both outcomes of g; each block is taken at the mean m, q and c of the layer before it.
     """
     rows = list(_dense(stack) if stack.dense else _residual(stack))
     energies, shares, bends = np.array(rows, dtype=np.float64).reshape(-1, 3).T
@@ -80,18 +84,28 @@ def _residual(stack: ImageStack) -> Iterator[tuple[float, float, float]]:
         short, identity = layer, 1.0
         if unit.changes:
             short, identity = (layer.scaled(1.0), 1.0) if stack.pre else _normed(stack, layer.scaled(1.0))
-        held = unit.strength**2
-        identity *= held
-        mean, second, common = (
-            unit.skip * factor * x for factor, x in zip((unit.strength, held, held), short, strict=True)
-        )
+        outcomes = [(p, g) for p, g in ((unit.skip, 1.0), (1 - unit.skip, 0.0)) if p]
+        branch, energy, bend = _chain(stack, layer, unit.convs) if unit.convs else (_Layer(0.0, 0.0, 0.0), 0.0, 0.0)
+        energy *= unit.scale**2
+        ends = [_summed(stack, short, g * unit.strength, branch, unit.scale) for _, g in outcomes]
+        layer = _mixed([(p, end) for (p, _), (end, _) in zip(outcomes, ends, strict=True)])
         if unit.convs:
-            branch, energy, bend = _chain(stack, layer, unit.convs)
-            energy *= unit.scale**2
-            second, common = second + unit.scale**2 * branch.second, common + unit.scale**2 * branch.common
-            yield energy, energy / (unit.skip * identity + energy), bend
-        layer = _Layer(mean, second, common)
-        layer = layer if stack.pre else _activated(stack.activation, layer)[0]
+            weights = [p * slope / ends[0][1] for (p, _), (_, slope) in zip(outcomes, ends, strict=True)]
+            through = energy * sum(weights)
+            beside = identity * unit.strength**2 * sum(w * g for w, (_, g) in zip(weights, outcomes, strict=True))
+            yield energy, through / (beside + through), bend
+
+
+def _summed(stack: ImageStack, short: _Layer, factor: float, branch: _Layer, scale: float) -> tuple[_Layer, float]:
+    """The layer `factor` · short + `scale` · branch, behind it in the post order the activation, and E phi'² of that."""
+    second, common = (factor**2 * x + scale**2 * y for x, y in zip(short[1:], branch[1:], strict=True))
+    layer = _Layer(factor * short.mean, second, common)
+    return (layer, 1.0) if stack.pre else _activated(stack.activation, layer)
+
+
+def _mixed(layers: Sequence[tuple[float, _Layer]]) -> _Layer:
+    """Of networks of which a share p has each layer."""
+    return _Layer(*(sum(p * layer[moment] for p, layer in layers) for moment in range(3)))
 
 
 def _dense(stack: ImageStack) -> Iterator[tuple[float, float, float]]:

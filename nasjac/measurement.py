@@ -66,8 +66,8 @@ class Profile:
 class Measurement:
     """One architecture under one score.
 
-    `model_error` is the error in log E 𝒥 that a closed form states for itself, in nats (0: exact at this width); None for
-    a sampled score, whose errors are the terms' standard errors.
+    `model_error` is the usual size of the finite-width correction to a closed form's log E 𝒥, in nats, and no bound on it
+    (0: exact at this width); None for a sampled score, whose errors are the terms' standard errors.
 
     `precision_reached` says whether the standard error that was asked for was reached, None if none was; `raced` that
     sampling stopped early because the architecture was certain to be dominated.

@@ -62,7 +62,8 @@ def path_lengths(share: ArrayLike) -> PathLengths:
 def energy_shares(chi: ArrayLike, skip: ArrayLike = 1.0, keep: ArrayLike = True) -> Array:
     """[L] chi / (s + chi), the share of a block's Jacobian energy that takes the branch; 0 where the block is pruned.
 
-    Their sum is the effective depth: with random identity gates d_eff = Σ chi / (s + chi) over the kept blocks.
+    Their sum is the effective depth, which weighs paths by energy (`amplitude_shares` as Veit et al. 2016): with random
+    identity gates d_eff = Σ chi / (s + chi) over the kept blocks.
 
     >>> energy_shares([1.0, 3.0, 1.0], skip=[1.0, 1.0, 0.25], keep=[True, False, True]).tolist()
     [0.5, 0.0, 0.8]

@@ -192,6 +192,32 @@ def test_critical_gains_of_plain_networks() -> None:
     assert critical_gain("relu", 0.1) is None
 
 
+@pytest.mark.parametrize("two_matrix", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+def test_a_plain_chain_does_not_grow_at_its_critical_gain(name: str, two_matrix: bool, scale: float) -> None:
+    """By the chain's own recursion, for a branch of one matrix and of two: of two each has the square root, relu's √2.
+
+    Without bias tanh, erf and gelu are critical at K* = 0, so the stream is small there; with a bias at their K*.
+    """
+    powers = {"relu": 2.0, "linear": 1.0, "tanh": 1.0, "erf": math.pi / 4, "gelu": 4.0}
+    expected = (powers[name] / scale**2) ** (1 / 2 if two_matrix else 1)
+    for bias in (0.0, 0.1):
+        found = critical_gain(name, bias, two_matrix, scale)
+        if found is None:
+            assert bias and name in ("relu", "linear")
+            continue
+        assert bias or found.weight_variance == pytest.approx(expected, rel=1e-12)
+        gains = {"weight_gain": math.sqrt(found.weight_variance), "outer_bias": bias, "scale": scale}
+        start = {None: 0.7, 0.0: 1e-12}.get(found.fixed_point, found.fixed_point)
+        along = expected_norms(chain(40, activation=[name], two_matrix=two_matrix, skip=0.0, **gains), start)
+        assert np.abs(along.forward).max() < 1e-7
+        more = chain(
+            40, activation=[name], two_matrix=two_matrix, skip=0.0, **{**gains, "weight_gain": 1.1 * gains["weight_gain"]}
+        )
+        assert expected_norms(more, start).forward[0, -1] > 1
+
+
 def test_independent_gates_may_lose_both_paths() -> None:
     """s + p chi in the mean; E log is −∞, said and not computed."""
     found = gated_chain(0.4, 6, skip=0.6, branch=0.5, independent=True)

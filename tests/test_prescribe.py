@@ -262,6 +262,34 @@ def test_sampling_finds_what_the_closed_form_prescribes(activation: str) -> None
         assert p["log_norm_after"] == pytest.approx(1) == p["forward_log_norm_after"][-1] == p["backward_log_norm_after"][0]
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(64, (Block(skip=0.345),) * 8, activation="gelu", placement="pre", weight_gain=1.5),
+        Spec(16, (Block(),) * 24, placement="post", activation="tanh"),
+        Spec(16, (Block(),) * 12, branch="one_matrix"),
+    ],
+    ids=["pre", "post", "one_matrix"],
+)
+def test_what_a_finite_width_usually_adds_decides_nothing(spec: Spec) -> None:
+    """1.5 L/N is no bound: where the closed form holds for N → ∞ alone, sampling neither confirms nor refutes it."""
+    found = prescription(spec, target=-3.0)
+    summary, depth = found.summary, len(spec.blocks)
+    assert summary["exact"] is False and summary["agrees_before"] is None
+    assert summary["stated_error_before"] == pytest.approx(1.5 * depth / spec.width)
+    assert f"(usually to {1.5 * depth / spec.width:.2g})" in as_text(found) and "do not agree" not in as_text(found)
+    assert {p["agrees_after"] for p in summary["prescriptions"]} <= {None, True}
+    assert all((p["confirmed"] is None) == (p["after"] is None) for p in summary["prescriptions"])
+
+
+def test_an_ensemble_whose_mean_is_exact_is_held_against_sampling() -> None:
+    """relu without norms: the mean over weights is exact pattern by pattern, so that 1.5 L/N has no part in the verdict."""
+    summary = prescription(Spec(32, (Block(skip=0.9),) * 12)).summary
+    gap = summary["log_norm_before"] - summary["expected_mean_log_before"]
+    assert summary["agrees_before"] is True and summary["stated_error_before"] == pytest.approx(0.1 * gap)
+    assert gap < 0.5
+
+
 def test_what_sampling_does_not_confirm_is_not_recommended_before_what_it_does() -> None:
     """Where depth exceeds width many times and skips are cut, log E 𝒥 may be critical and E log 𝒥 far below."""
     found = prescription(Spec(8, (Block(),) * 48, activation="tanh"))

@@ -11,8 +11,11 @@ import torch
 
 from nasjac import Block, Spec, checkpoint
 from nasjac.cli import main
-from nasjac.compression import CRITERIA
+from nasjac.compression import CRITERIA, prune
 from nasjac.facts import facts
+from nasjac.networks import build
+from nasjac.verbs.paths import chain_of, damage, expected
+from nasjac.verbs.trained import Trained
 from tests.test_grow import GPT2, SPECS, VIT, Run, kept, run, vit_list
 
 __all__ = ["run"]
@@ -46,6 +49,28 @@ def test_a_checkpoint_is_pruned(run: Run, tmp_path: Path, name: str) -> None:
     assert tuned == spec and info["accuracy"] == found["accuracy"]["fine_tuned"]
     assert {path.name: path.read_bytes() for path in source.iterdir()} == before
     assert run(*words)[0] == 2, "nothing is overwritten"
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.6, 1.4])
+def test_the_damage_of_leaky_blocks_is_that_of_their_identities(leak: float) -> None:
+    """Linear blocks (1 − hD) x + h F(x) of one wide network: paths predict ‖J − J_K‖² to the 1/N of one draw of weights.
+
+    An identity's energy is (1 − hD)², and what is left of a pruned block is the whole identity: their product is 1 − hD.
+    """
+    spec = Spec(128, (Block(),) * 3, activation="linear", block="leaky", step=0.5, leak=leak, weight_gain=1.3).canonical
+    points = torch.randn(3, 128, generator=torch.Generator().manual_seed(0))
+    module = build(spec, 128, 2, torch.Generator().manual_seed(1)).eval()
+    pruned = prune(spec, module.state_dict(), [1])
+    smaller = build(pruned.spec, 128, 2).eval()
+    smaller.load_state_dict(pruned.state)
+    whole, held, chi = chain_of(spec, module, points, 0), (1 - 0.5 * leak) ** 2, 1.3**4 / 4
+    assert whole.identity.tolist() == pytest.approx([held] * 3)
+    assert whole.content["effective_depth"] == pytest.approx(3 * chi / (held + chi), rel=0.05)
+    found = damage(whole, [1], Trained(spec, module, {}, None), smaller, points, 0)  # type: ignore[arg-type]
+    closed = (held + chi) ** 2 * (held + chi + 1 - 2 * held**0.5)
+    assert expected(spec, pruned.spec, [1])["damage"] == pytest.approx(closed)
+    assert found["predicted_damage"] == pytest.approx(closed, rel=0.1)
+    assert found["measured_damage"] == pytest.approx(closed, rel=0.1)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -1,7 +1,7 @@
 """Sampled Jacobians agree with the closed forms, and a planted error of 10% is seen.
 
 Every placement × activation × kind of gate, parameters drawn by hypothesis. A sampled mean may lie 4 standard errors from
-the closed form, and where that holds for N → ∞ alone also by the stated 1.5 L / N.
+the closed form, and where that holds for N → ∞ alone also by the usual size of its correction, 1.5 L / N.
 """
 
 from __future__ import annotations

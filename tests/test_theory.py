@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nasjac.spaces.residual_mlp import ResidualMlpSpace
 from nasjac.spec import Block, Spec
 from nasjac.store import Store
 from nasjac.theory import expected_norms
+from nasjac.verbs.show import _measurement
 from nasjac.verbs.theory import spec_of, theory
 from tests.test_cli import SMALL, Run, run  # noqa: F401 - a fixture
 
@@ -140,7 +142,7 @@ def test_a_search_by_the_closed_form(run: Run) -> None:  # noqa: F811
         rows = store.select("SELECT score, status, draws, model_error FROM measurement").rows
     assert {row[:3] for row in rows} == {("meanfield", "ok", 0)} and all(row[3] >= 0 for row in rows)
     code, out, _ = run("show", json.loads(out)["recommended"]["key"])
-    assert code == 0 and ("closed form ±" in out or ": ok, exact" in out)
+    assert code == 0 and ("closed form, a finite width usually adds about" in out or ": ok, exact" in out)
     assert run("theory", json.loads(run("report", "study=k", "format=json")[1])["recommended"]["key"], "out=null")[0] == 0
 
 
@@ -152,6 +154,30 @@ def test_theory_prints_a_table_and_draws(run: Run) -> None:  # noqa: F811
     [folder] = Path("reports/theory").iterdir()
     names = {f"{name}.{suffix}" for name in ("norms", "skip_density", "path_lengths") for suffix in ("png", "svg")}
     assert {path.name for path in folder.iterdir()} == names and all(path.stat().st_size for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("choice", ["placement=pre", "activation=gelu", "placement=post"])
+def test_the_usual_size_of_a_finite_width_is_not_printed_as_a_bound(run: Run, choice: str) -> None:  # noqa: F811
+    """1.5 L / N, in `nasjac theory` and of a stored measurement in `nasjac show`; an exact value has none."""
+    out = run("theory", choice, "depth=8", "width=64", "out=null")[1]
+    assert "0.1875 (usual size at this width, no bound)" in out and "±" not in out
+    exact = run("theory", "depth=8", "width=64", "out=null")[1]
+    assert ["model_error", "0"] in [line.split() for line in exact.splitlines()] and "no bound" not in exact
+    fields = dict([choice.split("=")])
+    spec = Spec(64, (Block(),) * 8, **fields)
+    [measured] = nasjac.measure([spec], inputs(), Meanfield())
+    row: dict[str, Any] = {"model_error": measured.model_error, "draws": 0, "reason": None, "raced": 0, "seconds": 1.0}
+    row |= {"score": "meanfield", "score_id": "x", "status": "ok", "precision_reached": None, "created": "now"}
+    first, *_ = _measurement({**row, "terms": {}, "profile": {}})
+    assert "closed form, a finite width usually adds about 0.1875 nats" in first and "±" not in first
+
+
+def test_what_is_meant_by_effective_is_said(run: Run) -> None:  # noqa: F811
+    """Papers give the words other meanings: of the rank two, of the depth one."""
+    out = run("theory", "depth=4", "out=null")[1]
+    assert "participation ratio (tr A)² / tr A²" in out and "weighs gradient paths by their energy" in out
+    out = run("theory", "depth=4", "placement=pre", "out=null")[1]
+    assert "participation ratio" not in out and "weighs gradient paths by their energy" in out, "no rank is printed"
 
 
 def test_theory_as_json(run: Run) -> None:  # noqa: F811
@@ -181,6 +207,33 @@ def test_theory_as_json(run: Run) -> None:  # noqa: F811
     assert deep["log_norm"] == pytest.approx(10_000 * math.log(1.5)) and deep["paths"] == 2**10_000
     code, out, _ = run("theory", "-m", "placement=none,pre", "depth=4", "format=json", "out=null", "quiet=true")
     assert code == 0 and len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("branch", ["two_matrix", "one_matrix"])
+@pytest.mark.parametrize("activation", ["relu", "linear", "gelu", "tanh", "erf"])
+def test_the_critical_weight_variance_is_that_of_the_architectures_own_branches(activation: str, branch: str) -> None:
+    """A chain without skips, of unlike scales and steps of h = 1/2, has no growth there: of a small stream, or of any."""
+    blocks = (Block(), Block(scale=0.3), Block(keep=False), Block(scale=1.7, skip=0.5))
+    spec = Spec(16, blocks, activation=activation, branch=branch, step=0.5)
+    found = theory(spec).summary
+    small = found["critical_stream_variance"] is not None
+    assert small == (activation not in ("relu", "linear")) and found["critical_weight_variance_reason"] is None
+    plain = replace(
+        spec, weight_gain=math.sqrt(found["critical_weight_variance"]), blocks=tuple(replace(b, skip=0.0) for b in blocks)
+    )
+    assert theory(plain, 1e-14 if small else 3.0).summary["log_norm"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_critical_weight_variance_is_printed_by_branch(run: Run) -> None:  # noqa: F811
+    for branch, value in (("two_matrix", 2**0.5), ("one_matrix", 2.0)):
+        found = json.loads(run("theory", f"branch={branch}", "depth=3", "out=null", "format=json")[1])
+        assert found["critical_weight_variance"] == pytest.approx(value, rel=1e-12)
+    out = run("theory", "depth=3", "activation=gelu", "out=null")[1]
+    assert "2 (each matrix, no skips, small stream)" in out
+    out = run("theory", "depth=3", "placement=pre", "out=null")[1]
+    assert "no critical_weight_variance: with norms" in out
+    out = run("theory", "prune_ratio=1", "out=null")[1]
+    assert "no critical_weight_variance: every branch is pruned" in out
 
 
 @pytest.mark.parametrize(

@@ -420,6 +420,7 @@ def test_softmax_branches(correlation: float) -> None:
     mean, error = np.mean(energies), np.std(energies, ddof=1) / math.sqrt(len(energies))
     expected = softmax_branch_energy(tokens, 1.0, v, correlation)
     assert abs(mean - expected) <= 4 * error + 0.05 * expected
+    assert softmax_branch_energy(tokens, 0.7, 400.0, correlation) == pytest.approx(0.7)  # one weight is all
     uniform = softmax_branch_energy(tokens, 1.0, 0.0)
     assert uniform == pytest.approx(1 / tokens) and mean > 1.3 * uniform
 

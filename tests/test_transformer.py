@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from nasjac.networks.population import sample
 from nasjac.networks.samples import INDEPENDENT, Samples
 from nasjac.networks.transformer import Transformer
 from nasjac.placement import PLACEMENTS
+from nasjac.scores.apjn import Apjn
 from nasjac.spaces.transformer_lm import TransformerLmSpace
 from nasjac.spaces.vit import VitSpace
 from nasjac.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
@@ -211,6 +213,25 @@ def test_branch_energies_are_those_of_sampling_to_leading_order(weight_gain: flo
     assert found.terms["log_mean"].value == pytest.approx(closed, abs=0.25)
     known = facts([spec])[0]
     assert 0 < known.nonlinear_effective_depth < known.effective_depth < 6
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear"])
+def test_sampled_ensembles_have_the_energy_of_their_skip_probabilities(activation: str) -> None:
+    """FFN sublayers without norms, exact at every width: every skip pattern sampled, their mean is E 𝒥 = ∏ (s + χ)."""
+    blocks = tuple(Block(skip=skip, scale=0.8) for skip in (0.4, 0.7, 0.5))
+    spec = spec_of(blocks=blocks, placement="none", activation=activation, weight_gain=0.9)
+    skips, patterns = np.array([0.4, 0.7, 0.5]), np.array(list(itertools.product((1.0, 0.0), repeat=3)))
+    concrete = [
+        replace(spec, blocks=tuple(replace(block, skip=float(bit)) for block, bit in zip(blocks, bits, strict=True)))
+        for bits in patterns
+    ]
+    found = [item.terms["log_mean"] for item in nasjac.measure(concrete, ids(), Apjn(draws=128, rel_error=None))]
+    energies = np.exp([term.value for term in found])
+    weighted = np.prod(np.where(patterns > 0, skips, 1 - skips), axis=1) * energies
+    error = float(np.abs(weighted * [term.standard_error for term in found]).sum())  # patterns share their draws
+    chi = branch_energies(spec)
+    assert weighted.sum() == pytest.approx(np.prod(skips + chi), abs=4 * error)
+    assert abs(weighted.sum() - np.prod(skips**2 + chi)) > 4 * error
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,6 +17,7 @@ from nasjac.estimators import Array, Debiased, debiased, jackknife_variance
 def ranks(energies: Array, products: Array, width: Array) -> Array:
     """[K] effective ranks r = T² / tr A², A = JJᵀ, from products of two energies and squared inner products.
 
+    This is the participation ratio; the entropy rank of Roy & Vetterli 2007 and ‖J‖_F² / ‖J‖₂² are called effective too.
     `width` [K], the dimension of the probes' space, is what a rank cannot exceed. NaN of a zero Jacobian.
     """
     pairs = products.shape[1]

@@ -37,10 +37,14 @@ def linear_attention_norm(tokens: int, depth: int, gain: float, causal: bool = F
 
 
 def softmax_branch_energy(tokens: int, gain: float, logit_variance: float, correlation: float = 0.0) -> float:
-    """Energy ‖J_F‖_F²/(nT) of a softmax attention branch at Gaussian logits, to leading order: (gain/T) e^v (1 + 2v).
+    """Energy ‖J_F‖_F²/(nT) of a softmax attention branch at Gaussian logits, to leading order: gain (m + 2v (m − m²)).
 
-    v is `logit_variance` = σ_q² σ_k² times 1 - `correlation` of the tokens; gain = σ_v² σ_o². It holds for T ≫ e^v and
-    any number of heads; beyond, it is too high.
+    v is `logit_variance` = σ_q² σ_k² times 1 - `correlation` of the tokens; gain = σ_v² σ_o²; m = e^v / (T − 1 + e^v)
+    stands for E Σ A² over the tokens seen. Any number of heads. Uniform attention is exact (v = 0, gain / T), and so is one
+    weight that is all (m = 1, gain). For T ≫ e^v it is (gain/T) e^v (1 + 2v), which must not be used beyond.
+
+    >>> round(softmax_branch_energy(tokens=8, gain=1.0, logit_variance=50.0), 9)
+    1.0
     """
     for name, value, low, high in (
         ("tokens", tokens, 1, math.inf),
@@ -51,4 +55,5 @@ def softmax_branch_energy(tokens: int, gain: float, logit_variance: float, corre
         if not low <= value <= high or value == math.inf:
             raise ValueError(f"`{name}` must be finite and in [{low}, {high}], got {value}")
     v = logit_variance * (1 - correlation)
-    return gain / tokens * math.exp(v) * (1 + 2 * v)
+    m = 1 / (1 + (tokens - 1) * math.exp(-v))
+    return gain * (m + 2 * v * (m - m**2))

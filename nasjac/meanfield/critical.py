@@ -48,9 +48,9 @@ def quenched_density(chi: float) -> float | None:
 
 
 class CriticalGain(NamedTuple):
-    """A plain network's critical weight variance, at a bias variance, and the fixed point K* of the pre-activations.
+    """A plain network's critical weight variance, at a bias variance, and the fixed point K* of its stream.
 
-    `fixed_point` is None where every K is one.
+    `weight_variance` is that of every matrix, times its fan-in; `fixed_point` is None where every K is one.
     """
 
     weight_variance: float
@@ -58,34 +58,63 @@ class CriticalGain(NamedTuple):
     fixed_point: float | None
 
 
-def critical_gain(activation: str, bias_variance: float = 0.0) -> CriticalGain | None:
-    """σ_w² at which chi_J = σ_w² S(K*) = 1 at the fixed point K* = σ_w² V(K*) + σ_b² of a plain network.
+def critical_gain(
+    activation: str, bias_variance: float = 0.0, two_matrix: bool = False, scale: float = 1.0
+) -> CriticalGain | None:
+    """The weight variance σ_w² of each matrix at which a plain network, branches in a row, neither grows nor decays.
 
-    relu (2) and linear (1) are critical without bias alone, at every K. tanh, erf and gelu have a line over all biases; it
-    starts at K* = 0 without bias (1, π/4 and 4).
+    A branch with a factor `scale` c behind it has chi_J = c² σ_w² S(K*) with one matrix, W φ(h), and
+    c² σ_w⁴ S(σ_w² K*) with two, W2 φ(W1 h). chi_J is 1 at the fixed point K* = c² (σ_w² V(q*) + σ_b²), where q* is K* or
+    σ_w² K*; σ_b² is the variance of the bias behind the last matrix.
+
+    relu (2 with one matrix, √2 with two) and linear (1) are critical without bias alone, at every K. tanh, erf and gelu
+    have a line over all biases; it starts at K* = 0 without bias (1, π/4 and 4 with one matrix, their square roots with
+    two). None: no variance is critical at that bias variance. Source: Roberts, Yaida & Hanin 2022; two matrices by the
+    same steps.
+
+    >>> round(critical_gain("relu", two_matrix=True).weight_variance ** 2, 12)
+    2.0
     """
     if not 0 <= bias_variance < math.inf:
         raise ValueError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")
+    if not 0 < scale < math.inf:
+        raise ValueError(f"`scale` must be a finite number greater than 0, got {scale!r}")
     _check_activation(activation)
-    if activation in ("relu", "linear"):
-        return CriticalGain(2.0 if activation == "relu" else 1.0, 0.0, None) if not bias_variance else None
-    if bias_variance == 0:
-        return CriticalGain(1 / float(MOMENTS[activation](np.array([1e-16])).derivative_second[0]), 0.0, 0.0)
+    matrices = 2 if two_matrix else 1
 
-    def excess(log_k: Array) -> Array:
-        moments = MOMENTS[activation](np.exp(log_k))
-        return np.asarray(np.exp(log_k) - moments.second / moments.derivative_second - bias_variance)
+    def weight_variance(derivative_second: Array) -> Array:
+        return np.asarray((scale**2 * derivative_second) ** (-1 / matrices))
+
+    if bias_variance == 0:
+        at_zero = MOMENTS[activation](np.array([1e-16])).derivative_second
+        every = activation in ("relu", "linear")
+        return CriticalGain(float(weight_variance(at_zero)[0]), 0.0, None if every else 0.0)
+    if activation in ("relu", "linear"):
+        return None
+
+    def stream(q: Array, weight: Array) -> Array:
+        return q / weight if two_matrix else q
+
+    def excess(log_q: Array) -> Array:
+        q = np.exp(log_q)
+        second, derivative_second = MOMENTS[activation](q)
+        weight = weight_variance(derivative_second)
+        return np.asarray(stream(q, weight) / scale**2 - weight * second - bias_variance)
 
     grid = np.linspace(-30, 30, 2001)
     root = _first_root(excess, grid, excess(grid))
     if root is None:
         return None
-    k = math.exp(root)
-    return CriticalGain(1 / float(MOMENTS[activation](np.array([k])).derivative_second[0]), bias_variance, k)
+    q = np.array([math.exp(root)])
+    weight = weight_variance(MOMENTS[activation](q).derivative_second)
+    return CriticalGain(float(weight[0]), bias_variance, float(stream(q, weight)[0]))
 
 
 def critical_point(activation: str) -> CriticalGain | None:
-    """Where chi_K = σ_w² V'(K*) is 1 too, beside chi_J, at a finite K* > 0: gelu's alone; None for the others."""
+    """Where chi_K = σ_w² V'(K*) is 1 too, beside chi_J, at a finite K* > 0: gelu's alone; None for the others.
+
+    Of a plain network of one-matrix branches W φ(h).
+    """
     _check_activation(activation)
 
     def difference(log_k: Array) -> Array:

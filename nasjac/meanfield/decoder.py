@@ -26,8 +26,9 @@ from nasjac.meanfield.moments import MOMENTS, Array, nonlinearity
 
 @dataclass(frozen=True)
 class Decoder:
-    """Sublayers x' = norm_sum(skip · x + scale · norm_branch(F(norm_input(x)))); `attention` says what each F is.
+    """Sublayers x' = norm_sum(g x + scale · norm_branch(F(norm_input(x)))); `attention` says what each F is.
 
+    `skip`  the probability of g = 1; otherwise g is 0
     `weight_variance` w² and `query_variance` u², times fan-in; `logit_factor` 1, or 1/√d more for 1/d logits
     """
 
@@ -46,7 +47,13 @@ class Decoder:
 
 
 def sublayer_energies(stack: Decoder) -> tuple[Array, Array, Array]:
-    """χ, the branch's expected ‖J_F‖_F² / (N T), its share χ / (skip² + χ), and its nonlinearity; [L] each."""
+    """χ, the branch's expected ‖J_F‖_F² / (N T), its share of the sublayer's energy, and its nonlinearity; [L] each.
+
+    Energies of identity and branch add up in expectation, since the branch's last matrix is independent with zero mean. An
+    identity that is there with probability s has the energy E g² = s, and so has the stream behind it: shares are
+    χ / (s + χ). A norm on the sum divides both by the mean square of what is there, and is averaged over both outcomes of
+    g. Each sublayer is taken at the mean size of its stream.
+    """
     size, rows = 1.0, []
     for attention, skip, scale in zip(stack.attention, stack.skip, stack.scale, strict=True):
         q = 1.0 if stack.on_input else size
@@ -55,10 +62,22 @@ def sublayer_energies(stack: Decoder) -> tuple[Array, Array, Array]:
         if stack.on_branch:
             variance, energy = 1.0, energy / variance
         variance, energy = scale**2 * variance, scale**2 * energy
-        rows.append((energy, energy / (skip**2 + energy) if energy else 0.0, bend))
-        size = 1.0 if stack.on_sum else skip**2 * size + variance
+        rows.append((energy, _share(stack, energy, variance, skip, size), bend))
+        size = 1.0 if stack.on_sum else skip * size + variance
     energies, shares, bends = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return energies, shares, bends
+
+
+def _share(stack: Decoder, energy: float, variance: float, skip: float, size: float) -> float:
+    """The branch's share of E‖J‖_F² of a sublayer over its gate, the stream and the branch's output of these sizes.
+
+    In units of what a norm on the sum leaves of energies where the identity is there.
+    """
+    if not energy:
+        return 0.0
+    cut = (size + variance) / variance if stack.on_sum and skip < 1 else 1.0
+    branch = energy * (skip + (1 - skip) * cut)
+    return branch / (skip + branch)
 
 
 def _attention(stack: Decoder, q: float) -> tuple[float, float, float]:

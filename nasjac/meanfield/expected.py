@@ -15,7 +15,7 @@ from nasjac.meanfield.columns import Columns, Mask
 from nasjac.meanfield.gates import gate_averages
 from nasjac.meanfield.moments import Array
 
-#: stated relative error of an infinite-width value at depth L and width N, times N / L (measured on chains with norms)
+#: usual relative size of the finite-width correction at depth L and width N, times N / L (measured on chains with norms)
 FINITE_WIDTH = 1.5
 
 
@@ -39,7 +39,11 @@ class ExpectedNorms:
 
 
 def model_error(exact: Mask, depth: ArrayLike, width: ArrayLike) -> Array:
-    """[B] stated error of log E 𝒥 through `depth` blocks of `width` units, in nats: 0 where exact, else 1.5 L / N."""
+    """[B] usual size of the finite-width correction to log E 𝒥 through `depth` blocks of `width` units: 0 where exact.
+
+    Elsewhere 1.5 L / N nats, an order of magnitude and no bound: of gelu with pre-norm, a skip density of .345, 64 units
+    and 8 blocks the correction is .29 where this is .19.
+    """
     return np.where(exact, 0.0, FINITE_WIDTH * np.asarray(depth) / np.asarray(width))
 
 

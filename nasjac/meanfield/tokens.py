@@ -144,9 +144,10 @@ class _Map(NamedTuple):
 
 
 def token_norms(stack: TokenStack) -> TokenNorms:
-    """The stack's expected Jacobian norms and token correlations [n → ∞]; corrections are about 1.5 · depth/n, relatively.
+    """The stack's expected Jacobian norms and token correlations [n → ∞].
 
-    Time and memory grow as depth · T², whatever the direction: backward is the adjoint of the same recursion.
+    A finite n usually adds about 1.5 · depth/n, relatively. Time and memory grow as depth · T², whatever the direction:
+    backward is the adjoint of the same recursion.
 
     >>> token_norms(TokenStack(tokens=6, depth=4, correlation=0.3)).forward_total.round(4).tolist()[-1]
     1.1971

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from nasjac.measurement import TERMS
-from nasjac.reporting.wording import COST, extremes, interval, noun, plus_minus, sentences, short
+from nasjac.reporting.wording import COST, EFFECTIVE_DEPTH, extremes, interval, noun, plus_minus, sentences, short
 
 CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")
 COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
@@ -47,7 +47,7 @@ $provenance
 
 FRONT_NOTE = Template("""Every dot is one architecture, scored by its Jacobians at initialization, without training. The
 front is chosen on estimates, so the ${noun}s along it tend to be optimistic, by about one standard error. In the tables
-rank 1 is the $best, and the recommended architecture stands on a coloured ground.""")
+rank 1 is the $best, and the recommended architecture stands on a coloured ground. $depth""")
 
 PROFILE_NOTE = """E log 𝒥 (nats, 𝒥 the squared Jacobian norm per output unit) from the embedding h_0 to layer l, and
 from layer l to the last, h_L; the band is one standard error to both sides. A flat line at 0 passes on signals and
@@ -149,7 +149,7 @@ def _agreement(found: Row, image: str, chosen: str | None) -> str:
 def _front_note(found: Row) -> str:
     predictor = found["predictor"]
     best, _ = extremes(predictor, found["objectives"][predictor])
-    return FRONT_NOTE.substitute(noun=noun(predictor), best=best)
+    return FRONT_NOTE.substitute(noun=noun(predictor), best=best, depth=EFFECTIVE_DEPTH)
 
 
 def _agreement_note(found: Row) -> str:

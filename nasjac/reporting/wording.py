@@ -14,6 +14,13 @@ COST = "trainability_cost"
 BASELINES = ("params", "flops", "depth", "skip_count")
 SUBSETS = {"all": "all validated", "random": "random ones alone"}
 
+#: what is meant wherever these words are printed
+EFFECTIVE_RANK = (
+    "The effective rank r is the participation ratio (tr A)² / tr A², A = J Jᵀ; the entropy rank and ‖J‖_F² / ‖J‖₂² are "
+    "called so too."
+)
+EFFECTIVE_DEPTH = "Effective depth weighs gradient paths by their energy; Veit et al. (2016) weigh them by amplitude."
+
 Found = Mapping[str, Any]
 
 

@@ -1,7 +1,8 @@
 """The closed form as a score: the terms of a measurement without a network and without a sample.
 
-Means are exact or for N → ∞ (`Columns.exact`), as `model_error` says. Spread and rank are exact where `fluctuations` is,
-and elsewhere leading order in 1/N without the stream's own fluctuations; decorrelation is for N → ∞.
+Means are exact or for N → ∞ (`Columns.exact`), where `model_error` is the usual size of what a finite width adds. Spread
+and rank are exact where `fluctuations` is, and elsewhere leading order in 1/N without the stream's own fluctuations;
+decorrelation is for N → ∞.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Term:
     trainability_cost     −S*
     criticality           −([−m]₊ + ½ [m]₊), m = E log 𝒥: a Jacobian that vanishes is worse than one that explodes
     spread                minus the standard deviation of log 𝒥
-    effective_rank        log r/N
+    effective_rank        log r/N, r the participation ratio (tr A)² / tr A², A = JJᵀ
     output_decorrelation  log(1 − c), c the correlation of the outputs of two inputs
     token_differential    log of the share of ‖h_L‖² that differs between tokens; of transformers
     flatness              minus the standard deviation over the layers l of E log 𝒥 from h_0 to h_l

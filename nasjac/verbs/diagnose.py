@@ -21,6 +21,7 @@ from nasjac.foreign.example import example
 from nasjac.foreign.nested import mapped
 from nasjac.reporting import profiles
 from nasjac.reporting.verdict import laws, verdict
+from nasjac.reporting.wording import EFFECTIVE_RANK
 from nasjac.tables import as_text as as_table
 
 Factory = Callable[[], nn.Module]
@@ -172,6 +173,7 @@ def as_text(done: Diagnosed) -> str:
     parts.append(
         "forward: E log of the squared norm of d layer / d input per unit; backward: of d output / d layer. Natural logs."
     )
+    parts.append(f"rank: {EFFECTIVE_RANK[0].lower()}{EFFECTIVE_RANK[1:]}")
     parts.append(f"Files: {', '.join(map(str, done.files))}")
     return "\n\n".join(parts)
 

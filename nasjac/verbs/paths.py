@@ -58,7 +58,7 @@ def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
     network, generator = measurable(module), Generator().manual_seed(seed)
     numbers = [n for n, block in enumerate(spec.blocks) if block.keep]
     found = branch_norms(network, points, numbers, generator, rel_error=None)
-    identity = np.array([float(block.skip) for block in spec.blocks])
+    identity = identities(spec)
     streams = stream(network, points)
     for n, block in enumerate(blocks_of(network)):
         if spec.convolves and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
@@ -67,11 +67,20 @@ def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
     return Chain(found, identity, energy)
 
 
+def identities(spec: Spec) -> Array:
+    """[L] energies of what each block of a network puts beside its branch: (1 − hD)² of a leaky identity, 1 of a plain one.
+
+    Without a shape that changes.
+    """
+    held = spec.gates[0]
+    return np.array([(held * block.skip if block.keep else 1.0) ** 2 for block in spec.blocks])
+
+
 def expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
     """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
     known = [facts([spec])[0] for spec in (old, new)]
     chi = expected_energies(old)
-    skip = np.array([block.skip for block in old.blocks])
+    skip = identities(old)
     return {
         "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
         "damage": _predicted(chi, skip, np.ones_like(skip), gone),
@@ -81,10 +90,12 @@ def expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
 def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) -> float:
     """E‖J − J_K‖² / N by the paths through pruned branches: ∏(s + χ) − ∏_K(s + χ) where every pruned block had its skip.
 
-    In general ∏_K(s + χ) times ∏(s + χ) + ∏ i − 2 ∏ s over the pruned blocks, of which i is `instead` left.
+    In general ∏_K(s + χ) times ∏(s + χ) + ∏ i − 2 ∏ √(s i) over the pruned blocks, of which i is `instead` left. `identity`
+    and `instead` are energies, s and i, of one map and a positive multiple of it, whose inner product is √(s i): 1 − hD of
+    a leaky block that becomes the identity.
     """
     kept = np.delete(identity + energy, gone).prod()
-    lost = (identity + energy)[gone].prod() + instead[gone].prod() - 2 * identity[gone].prod()
+    lost = (identity + energy)[gone].prod() + instead[gone].prod() - 2 * np.sqrt(identity * instead)[gone].prod()
     return float(kept * lost)
 
 
@@ -93,7 +104,8 @@ def damage(
 ) -> dict[str, float | None]:
     """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
     changing = {n for n in gone if old.spec.convolves and begins_stage(old.spec.blocks, n)}
-    instead = np.array([whole.identity[n] if n in changing else 1.0 for n in range(len(whole.energy))])
+    held = old.spec.gates[0] ** 2  # of a shortcut beside a branch, and not of one alone
+    instead = np.array([whole.identity[n] / held if n in changing else 1.0 for n in range(len(whole.energy))])
     before, after = measurable(old.module), measurable(module)
     start = stream(before, points)[0]
     generator = Generator().manual_seed(seed)

@@ -13,7 +13,7 @@ import torch
 from nasjac.facts import columns
 from nasjac.jacobian import on_sphere
 from nasjac.meanfield import expected_norms, fluctuations
-from nasjac.meanfield.expected import FINITE_WIDTH
+from nasjac.meanfield.expected import model_error
 from nasjac.measurement import Measurement
 from nasjac.prescription import Band, Prescription, prescribe
 from nasjac.reporting import prescribed
@@ -27,9 +27,9 @@ from nasjac.tables import cell
 INPUTS, PRECISION, MAX_DRAWS = 1024, 0.1, 256
 #: skip patterns that stand for an ensemble
 PATTERNS = 32
-#: standard errors that sampling and closed form may be apart, beside the closed form's own error
+#: standard errors that sampling and an exact closed form may be apart, beside what the log-normal law usually misses
 ERRORS = 4.0
-#: share of the gap between log E 𝒥 and E log 𝒥 that the log-normal law may miss
+#: share of the gap between log E 𝒥 and E log 𝒥 that the log-normal law usually misses
 LAW_ERROR = 0.1
 #: round-off of a sampled logarithm in float32
 ROUND_OFF = 1e-4
@@ -59,8 +59,9 @@ def prescription(
     All architectures are sampled in one call on one synthetic stream, standard normal directions of second moment
     `stream_variance` per unit, with the same weights and probes, in float32, until the standard error of E log 𝒥 is at most
     0.1 or there are 256 draws. A prescription is `confirmed` if the E log 𝒥 sampled after it is in the band, up to 4
-    standard errors, and `agrees` if that is what the closed form expects; `recommended` is the smallest that is confirmed,
-    or the smallest of all if none is. ValueError: the closed forms do not cover the spec, a bad number.
+    standard errors, and `agrees` if that is what the closed form expects, None where that holds for N → ∞ alone and the
+    size of what a finite width adds is not bounded; `recommended` is the smallest that is confirmed, or the smallest of
+    all if none is. ValueError: the closed forms do not cover the spec, a bad number.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"`seed` must be a whole number of at least 0, got {seed!r}")
@@ -90,16 +91,18 @@ def prescription(
 def _seen(spec: Spec, sampled: Measurement, stream_variance: float) -> dict[str, Any]:
     """One architecture by the closed form and by sampling.
 
-    E log 𝒥 is log E 𝒥 − ½ ln(1 + cv²), under the log-normal law (Hanin & Nica 2020); `stated_error` is what that may miss,
-    or 1.5 L/N where the second moments are not exact.
+    E log 𝒥 is log E 𝒥 − ½ ln(1 + cv²), under the log-normal law (Hanin & Nica 2020). `stated_error` is the usual size of
+    what that misses, or, where log E 𝒥 holds for N → ∞ alone, of what a finite width adds: 1.5 L/N. The latter is no bound,
+    and nothing is decided by it.
     """
     chain, depth = columns([spec]), len(spec.blocks)
     norms, spread = expected_norms(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
     log_norm, gap = float(norms.forward_typical[0, -1]), float(spread.forward[0, -1]) / 2
-    stated = LAW_ERROR * gap if spread.exact[0] else FINITE_WIDTH * depth / spec.width
+    exact = bool(norms.exact[0])
+    stated = LAW_ERROR * gap if exact else float(model_error(norms.exact, depth, spec.width)[0])
     value, error = sampled.terms["mean_log"].value, sampled.terms["mean_log"].standard_error
     agrees = None
-    if value is not None and error is not None:
+    if exact and value is not None and error is not None:
         agrees = abs(value - (log_norm - gap)) <= ERRORS * error + stated + ROUND_OFF
     return {
         "log_norm": log_norm,
@@ -198,10 +201,10 @@ SHOWN = {
 
 def _compared(seen: Mapping[str, Any], when: str) -> str:
     value, error = seen[f"sampled_mean_log_{when}"], seen[f"sampled_mean_log_error_{when}"]
-    expected = f"{seen[f'expected_mean_log_{when}']:.4g} expected (± {seen[f'stated_error_{when}']:.2g} stated)"
+    expected = f"{seen[f'expected_mean_log_{when}']:.4g} expected (usually to {seen[f'stated_error_{when}']:.2g})"
     if value is None or error is None:
         return f"{expected}, not sampled ({seen[f'sampled_status_{when}']})"
-    agrees = "" if seen[f"agrees_{when}"] else "; they do not agree"
+    agrees = "; they do not agree" if seen[f"agrees_{when}"] is False else ""
     return f"{expected}, {value:.4g} ± {error:.2g} sampled{agrees}"
 
 

@@ -29,6 +29,7 @@ from nasjac.compression import (
 from nasjac.datasets import Data, check_kind
 from nasjac.facts import facts
 from nasjac.networks import build
+from nasjac.reporting.wording import EFFECTIVE_DEPTH
 from nasjac.spec import Spec, check_choice
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.modules import Modules
@@ -253,7 +254,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
              f"{', '.join(map(str, summary['pruned'])) or 'none'}")]  # fmt: skip
     rows += [(name, change(name)) for name in names if name in summary]
     rows.append(("damage", f"{_told(summary['measured_damage'])} measured, {_told(summary['predicted_damage'])} predicted"))
-    return f"{shown(rows)}\n\nWritten: {summary['out']}"
+    return f"{shown(rows)}\n\n{EFFECTIVE_DEPTH}\nWritten: {summary['out']}"
 
 
 def _told(value: float | None) -> str:

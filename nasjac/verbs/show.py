@@ -94,7 +94,8 @@ def _lines(known: Mapping[str, Any]) -> Iterator[str]:
 def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
     why = f" ({row['reason']})" if row["reason"] else ""
     error = row["model_error"]
-    how = f"{row['draws']} draws" if error is None else f"closed form ± {tables.cell(error)}" if error else "exact"
+    closed = f"closed form, a finite width usually adds about {tables.cell(error)} nats" if error else "exact"
+    how = f"{row['draws']} draws" if error is None else closed
     how += (
         ", stopped by racing" if row["raced"] else ", less precise than asked for" if row["precision_reached"] == 0 else ""
     )

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from nasjac.facts import columns, facts
-from nasjac.meanfield import block_energies, fluctuations
+from nasjac.meanfield import Columns, block_energies, fluctuations
 from nasjac.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
 from nasjac.meanfield.expected import expected_norms, model_error
 from nasjac.paths import count_paths, path_lengths
 from nasjac.reporting import closed_forms
+from nasjac.reporting.wording import EFFECTIVE_DEPTH, EFFECTIVE_RANK
 from nasjac.spaces import Space
 from nasjac.spec import Spec, check_choice
 from nasjac.tables import as_text as as_table
@@ -152,28 +153,57 @@ def _paths(spec: Spec, stream_variance: float) -> dict[str, Any]:
 
 
 def _critical(spec: Spec, stream_variance: float) -> dict[str, Any]:
-    annealed, quenched = critical_densities(columns([spec]), stream_variance)
-    gain = critical_gain(spec.activation)
+    chain = columns([spec])
+    annealed, quenched = critical_densities(chain, stream_variance)
     return {
         "s_annealed": annealed.density,
         "s_annealed_reason": annealed.reason,
         "s_quenched": quenched.density,
         "s_quenched_reason": quenched.reason,
-        "critical_weight_variance": gain.weight_variance if gain else None,
+        **_critical_weights(spec, chain),
+    }
+
+
+def _critical_weights(spec: Spec, chain: Columns) -> dict[str, Any]:
+    """The weight variance of each matrix at which the architecture's own branches in a row, without skips, have 𝒥 = 1.
+
+    `critical_weight_variance` is weight_gain². It holds at every size of the stream for relu and linear; for others, whose
+    `critical_stream_variance` is 0, as the stream's size goes to 0.
+    """
+    reason = None
+    if not chain.depth:
+        reason = "every branch is pruned: 𝒥 = 1 at any weight variance"
+    elif chain.uses_norm[0]:
+        reason = "with norms a chain without skips is critical at every weight variance (relu, linear) or at none"
+    if reason is not None:
+        return {
+            "critical_weight_variance": None,
+            "critical_stream_variance": None,
+            "critical_weight_variance_reason": reason,
+        }
+    # their product counts alone: relu and linear are homogeneous, and so are the others at K* = 0
+    scale = math.exp(float(np.log(chain.scale[0]).mean()))
+    gain = critical_gain(spec.activation, two_matrix=spec.branch == "two_matrix", scale=scale)
+    assert gain is not None  # without bias every activation has one
+    return {
+        "critical_weight_variance": gain.weight_variance,
+        "critical_stream_variance": gain.fixed_point,
+        "critical_weight_variance_reason": None,
     }
 
 
 def as_text(found: Theory, points: int = 9) -> str:
     """Two tables, the architecture's figures and its norms at about `points` layers; then why a figure is missing."""
     summary = found.summary
-    rows = [[name, _shown(name, summary[name])] for name in SHOWN if summary[name] is not None]
+    rows = [[name, _shown(name, summary)] for name in SHOWN if summary[name] is not None]
     layers = sorted({round(layer) for layer in np.linspace(0, len(summary["forward_log_norm"]) - 1, points)})
     names = ("forward_log_norm", "backward_log_norm", "forward_typical_log_norm", "backward_typical_log_norm")
     profile = [[f"h_{layer}", *(summary[name][layer] for name in names)] for layer in layers]
     parts = [as_table(("closed form", "value"), rows).rstrip(), as_table(("layer", *names), profile).rstrip()]
-    reasons = {name: summary[f"{name}_reason"] for name in ("s_annealed", "s_quenched")}
+    reasons = {name: summary[f"{name}_reason"] for name in ("s_annealed", "s_quenched", "critical_weight_variance")}
     missing = [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
     parts += ["\n".join(missing)] if missing else []
+    parts += ["\n".join([*([EFFECTIVE_RANK] if summary["log_rank"] is not None else []), EFFECTIVE_DEPTH])]
     parts += [f"Figures: {', '.join(map(str, found.files.values()))}"] if found.files else []
     return "\n\n".join(parts)
 
@@ -187,7 +217,13 @@ SHOWN = (
 )
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(name: str, summary: Mapping[str, Any]) -> str:
+    value = summary[name]
     if name == "exact":
         return "at every width" if value else "for N → ∞"
+    if name == "model_error" and value:
+        return f"{cell(value)} (usual size at this width, no bound)"
+    if name == "critical_weight_variance":
+        where = "" if summary["critical_stream_variance"] is None else ", small stream"
+        return f"{cell(value)} (each matrix, no skips{where})"
     return cell(value)

@@ -20,6 +20,7 @@ from nasjac.console import Advance
 from nasjac.front import knee, pareto_front
 from nasjac.interrupts import Interrupted
 from nasjac.objectives import OBJECTIVES, directions
+from nasjac.reporting.wording import EFFECTIVE_DEPTH
 from nasjac.study import TRIES, Proposal, Study
 from nasjac.tables import as_csv
 from nasjac.tables import as_text as as_table
@@ -156,4 +157,4 @@ def as_text(summary: Mapping[str, Any]) -> str:
         ("inserted after", _flat(best["inserted"]) or "none"),
         ("accuracy", f"{summary['before']['accuracy']:.6g} -> {best['accuracy']:.6g}, without further training"),
     ]
-    return f"{as_table(('trial', *names), cells)}\n{shown(told)}\n\nCheckpoint: {summary['out']}"
+    return f"{as_table(('trial', *names), cells)}\n{shown(told)}\n\n{EFFECTIVE_DEPTH}\nCheckpoint: {summary['out']}"
