@@ -291,7 +291,8 @@ class Spec:
             return self
         if moved == 1 and self.block != "implicit":
             return self
-        blocks = tuple(replace(block, scale=block.scale * moved) if block.keep else block for block in self.blocks)
+        scaled = {block: replace(block, scale=block.scale * moved) for block in set(kept)}  # most blocks are equal
+        blocks = tuple(scaled.get(block, block) for block in self.blocks)
         if self.block == "leaky":
             return replace(self, blocks=blocks, step=1.0, leak=self.step * self.leak)
         return replace(self, blocks=blocks, block="explicit", step=1.0, leak=0.0)
