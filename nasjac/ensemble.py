@@ -22,7 +22,7 @@ def _pattern(spec: Spec, seed: int) -> Spec:
     """One network of an ensemble: each probability becomes a bit."""
     kept = [skip_pattern(block.skip, number + 1, seed)[number] for number, block in enumerate(spec.blocks)]
     blocks = tuple(replace(block, skip=float(skip)) for block, skip in zip(spec.blocks, kept, strict=True))
-    return replace(spec, blocks=blocks)
+    return replace(spec, blocks=blocks).canonical
 
 
 def with_members(whole: Measurement, group: Sequence[Spec], measured: Mapping[str, Measurement]) -> Measurement:

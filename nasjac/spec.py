@@ -109,6 +109,8 @@ class Spec:
 
     >>> Spec(width=8, blocks=(Block(), Block(keep=False))).key == Spec(width=8, blocks=(Block(),)).key
     True
+    >>> Spec(width=8, blocks=(Block(),), step=0.5).key == Spec(width=8, blocks=(Block(scale=0.5),)).key
+    True
     """
 
     width: int
@@ -264,10 +266,38 @@ class Spec:
 
     @cached_property
     def canonical(self) -> Spec:
-        """The same network without what cannot matter: pruned blocks, and choices that no block uses.
+        """The one form of the same network: without what cannot matter, pruned blocks and choices that no block uses, and
+        of forms that are equal the one with the defaults. Specs are one network exactly if their canonical forms are equal.
 
-        A pruned block that changes the shape of images stays, as what changes it.
+        A pruned block that changes the shape of images stays, as what changes it. A step is in the blocks' scales, and a
+        leaky block's leak is hD, at step 1: h · scale and 1 − hD are what is computed. A single unit a head has one logit
+        scale, and without norm and bend convolutions have one order.
+
+        Forms are one where they compute the same numbers, bit for bit, from the same weights. What is equal on paper alone
+        stays apart: the step of an equation that is solved (h enters by hβ/(1 + hβD)); gains that stand for each other, as
+        weight and branch scale about relu, or query gain and logit scale; gains behind a norm, which are but an ε.
         """
+        return self._at_step_1()._used()
+
+    def _at_step_1(self) -> Spec:
+        """With step and leak in the blocks, where no equation is solved and none of their products leaves the floats."""
+        kept = [block for block in self.blocks if block.keep]
+        moved = self.gates[1]
+        if self.block == "implicit":
+            solved = any(self.solves(number) for number in range(len(self.blocks)))
+            if solved or (self.leak > 0 and any(block.skip > 0 for block in kept)):
+                return self
+        if not all(0 < block.scale * moved < math.inf for block in kept):
+            return self
+        if moved == 1 and self.block != "implicit":
+            return self
+        scaled = {block: replace(block, scale=block.scale * moved) for block in set(kept)}  # most blocks are equal
+        blocks = tuple(scaled.get(block, block) for block in self.blocks)
+        if self.block == "leaky":
+            return replace(self, blocks=blocks, step=1.0, leak=self.step * self.leak)
+        return replace(self, blocks=blocks, block="explicit", step=1.0, leak=0.0)
+
+    def _used(self) -> Spec:
         blocks = self._lasting_blocks()
         unused = self._unused_by_images(blocks) if self.convolves else self._unused_by_units(blocks)
         unused += self._unused_by_steps(blocks)
@@ -287,7 +317,8 @@ class Spec:
         used = {
             **dict.fromkeys(("placement", "weight_gain"), bool(blocks)),
             **dict.fromkeys(("activation", "branch", "ffn_ratio"), any(block.op == "ffn" for block in blocks)),
-            **dict.fromkeys(("heads", "logit_scale", "query_gain"), self.uses_attention),
+            **dict.fromkeys(("heads", "query_gain"), self.uses_attention),
+            "logit_scale": self.uses_attention and self.heads < self.width,
             "norm": bool(blocks) and PLACEMENTS[self.placement].uses_norm,
             "positions": self.is_transformer,
             "patch": self.kind == "vit",
@@ -300,8 +331,9 @@ class Spec:
         dense, kept = self.kind == "densenet", any(block.keep for block in blocks)
         growing = [] if dense and kept else ["growth"]
         gaining = [] if kept or (dense and blocks) else ["weight_gain"]
+        alike = ["order"] if self.norm == "none" and self.activation == "linear" else []
         never = ("placement", "branch", "ffn_ratio", "heads", "positions", "logit_scale", "query_gain", "patch")
-        return [*never, *growing, *gaining]
+        return [*never, *growing, *gaining, *alike]
 
     def _unused_by_steps(self, blocks: tuple[Block, ...]) -> list[str]:
         """Without a leak, or without a skip that it takes from, leaky is explicit; without an equation so is implicit."""
@@ -315,7 +347,11 @@ class Spec:
 
     @cached_property
     def key(self) -> str:
-        """Content key: 12 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        """Content key: 12 hexadecimal digits of the SHA-256 of the canonical JSON.
+
+        Databases may hold a network under another key, where an earlier version took one of its forms for a network of its
+        own (`nasjac.store.former`).
+        """
         return hashlib.sha256(self.canonical.to_json().encode()).hexdigest()[:12]
 
     @property
@@ -367,12 +403,12 @@ DEFAULTS: dict[str, Any] = {entry.name: entry.default for entry in SPEC_FIELDS}
 
 
 def _non_default(item: Spec | Block, entries: tuple[Field[Any], ...]) -> dict[str, Any]:
-    """Fields whose value differs from the default, numbers in one form (1 and 1.0 are the same content)."""
+    """Fields whose value differs from the default, numbers in one form (1 and 1.0 are the same content, and −0 and 0)."""
     content = {}
     for entry in entries:
         value = getattr(item, entry.name)
         if value != entry.default:  # MISSING equals nothing
-            value = float(value) if isinstance(entry.default, float) else value
+            value = float(value) + 0.0 if isinstance(entry.default, float) else value  # −0 is 0
             content[entry.name] = list(value) if isinstance(value, tuple) else value
     return content
 

@@ -118,6 +118,25 @@ def test_a_branch_without_a_skip_gives_way_to_the_identity(run: Run, tmp_path: P
     assert sum(ratios) / 4 == pytest.approx(1, abs=0.1)
 
 
+def test_a_leaky_block_gives_way_to_a_whole_identity(run: Run, tmp_path: Path) -> None:
+    """Of x ← (1 − hD) x + h F(x) the pruned block has the skip 1: paths through it are 1 − hD times those of x each."""
+    spec = Spec(64, (Block(),) * 6, block="leaky", step=0.5, leak=0.6)
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    held, chi = 0.7, 0.5**2 / 2
+    found = []
+    for seed in range(4):
+        words = ["prune", "spec=spec.json", "ratio=0.34", "criterion=last", f"seed={seed}", f"out=out{seed}"]
+        code, out, _ = run(*words, "points=16", "fine_tune=0", "quiet=true", "format=json")
+        assert code == 0
+        found.append(json.loads(out))
+    lost = (held**2 + chi) ** 2 + 1 - 2 * held**2
+    assert found[0]["expected"]["damage"] == pytest.approx((held**2 + chi) ** 4 * lost)
+    share = chi / (held**2 + chi)
+    assert found[0]["effective_depth"]["before"] == pytest.approx(6 * share, rel=0.1)
+    ratios = [one["measured_damage"] / one["predicted_damage"] for one in found]
+    assert sum(ratios) / 4 == pytest.approx(1, abs=0.1)
+
+
 def test_an_architecture_without_weights(run: Run, tmp_path: Path) -> None:
     path = kept("resnet", tmp_path) / "spec.json"
     code, out, _ = run("prune", f"spec={path}", "ratio=0.4", "out=smaller", *SMALL)

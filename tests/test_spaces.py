@@ -91,7 +91,10 @@ def test_block_types_are_choices_where_there_are_several(kind: type[ResidualMlpS
     assert {spec.block for _, spec in found} == {"explicit", "leaky", "implicit"}
     for params, spec in found:
         whole = spec.canonical
-        assert params["block"] != "explicit" or (whole.block, whole.leak, whole.step) == ("explicit", 0.0, params["step"])
+        if params["block"] == "explicit":  # whose step is a factor on its branches
+            assert (whole.block, whole.leak, whole.step) == ("explicit", 0.0, 1.0)
+            kept = [block.scale * spec.step for block in spec.blocks if block.keep]
+            assert [block.scale for block in whole.blocks if block.keep] == kept
     gone = {name: value for name, value in found[0][0].items() if name not in new}
     assert set(gone) == set(proposals(kind(), 1)[0][0])
 

@@ -64,17 +64,17 @@ class ResidualBlock(nn.Module):
         self.norm_input = norm_of(spec, placement.on_input)
         self.norm_branch = norm_of(spec, placement.on_branch)
         self.norm_sum = norm_of(spec, placement.on_sum)
-        two = spec.branch == "two_matrix"
-        self.inner = linear(spec.width, spec.width, spec.weight_gain, generator) if two else nn.Identity()
+        two, units = spec.branch == "two_matrix", spec.ffn_ratio * spec.width
+        self.inner = linear(spec.width, units, spec.weight_gain, generator) if two else nn.Identity()
         self.activation = ACTIVATIONS[spec.activation].function
-        self.outer = linear(spec.width, spec.width, spec.weight_gain, generator)
+        self.outer = linear(units, spec.width, spec.weight_gain, generator)
         held, moved = (1.0, 1.0) if implicit else spec.gates
         self.register_buffer("skip", torch.tensor(float(block.skip * held)))
         self.register_buffer("scale", torch.tensor(float(block.scale * moved)))
         self.gate = gate_of(block)
 
     def branch(self, x: Tensor) -> Tensor:
-        """F: W2 phi(W1 x), or W phi(x) where the branch has one matrix."""
+        """F: W2 phi(W1 x) with `ffn_ratio` × width hidden units, or W phi(x) where the branch has one matrix."""
         return self.outer(self.activation(self.inner(x)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> Tensor:

@@ -59,10 +59,13 @@ def drawn(draws: Draws, draw: int, name: str, shape: torch.Size) -> Tensor:
 
 
 def _scored(spec: Spec, features: int, draws: Draws) -> ImageNetwork | ResidualMLP:
-    """The module without gradients of weights and without running statistics."""
+    """The module without gradients of weights and without running statistics, learned factors of branches at 1."""
     network = build(spec, features, 1).to(draws.device, draws.dtype).requires_grad_(False)
     assert isinstance(network, (ImageNetwork, ResidualMLP))
     replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
+    for block, module in zip(spec.blocks, network.blocks, strict=True):
+        if block.gate:
+            torch.nn.init.ones_(module.get_parameter("gate"))
     return network
 
 

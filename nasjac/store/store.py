@@ -8,12 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nasjac.measurement import TERMS, Measurement
 from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
 from nasjac.store.database import Table, check_known, connect, path_of, select
+from nasjac.store.former import former_keys
 from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
 from nasjac.store.schema import column_names
 
@@ -31,6 +33,8 @@ class Store:
 
     `url` is a path or sqlite:///path; the file is made unless `read_only`; `mounts` is the table of mounts. Writers
     wait up to 30 s for one another; each writing method is one transaction, so a killed process leaves whole batches.
+    A network that an earlier version stored under another key than it has today keeps that key (`stored_key`): what is
+    recorded under today's goes there, and both are found.
     ValueError: see `nasjac.store.database.connect`.
     """
 
@@ -109,7 +113,7 @@ class Store:
         with self._transaction():
             self._connection.execute(
                 "UPDATE study SET recommended_key = ?, recommended_reason = ? WHERE name = ?",
-                (key, reason, self.study(study).name),
+                (self.stored_key(key), reason, self.study(study).name),
             )
 
     def trials(self, study: str) -> list[TrialRow]:
@@ -138,7 +142,7 @@ class Store:
             self._replace_partial(study, batch, len(trials))
             self._insert("batch", [{"study": study, "batch": batch, "notes": to_json(notes)}])
             self._record_scored(architectures, measurements, score, score_id)
-            self._insert("trial", [of_row(replace(trial, score_id=score_id)) for trial in trials])
+            self._insert("trial", [of_row(self._tried(replace(trial, score_id=score_id))) for trial in trials])
 
     def notes(self, study: str, before: int) -> dict[str, Any]:
         """What the sampler had noted on the study when batch `before` began."""
@@ -156,12 +160,14 @@ class Store:
             self._record_scored(architectures, measurements, score, score_id)
 
     def architectures(self, keys: Collection[str] | None = None) -> dict[str, ArchitectureRow]:
-        """The architectures of those keys that are there, all by default."""
-        found = self._read(ArchitectureRow, "architecture", _AMONG.format("key"), keys=_listed(keys))
-        return {row.key: row for row in found}
+        """The architectures of those keys that are there, all by default. A row has the key that it is stored under."""
+        stored = None if keys is None else {key: self.stored_key(key) for key in keys}
+        listed = None if stored is None else _listed(list(stored.values()))
+        found = {row.key: row for row in self._read(ArchitectureRow, "architecture", _AMONG.format("key"), keys=listed)}
+        return found if stored is None else {key: found[name] for key, name in stored.items() if name in found}
 
     def measurements(self, keys: Collection[str] | None, score_id: str, profile: bool = True) -> dict[str, Measurement]:
-        """The measurements under that score of those architectures (None: all) that have one.
+        """The measurements under that score of those architectures (None: all) that have one, by the keys asked for.
 
         Every term is there, NULL as None. `profile` False leaves the profiles empty, which is ten times as fast.
         """
@@ -170,14 +176,36 @@ class Store:
         names += ["profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
         sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
-        values = {"score_id": score_id, "keys": _listed(keys)}
-        found = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
-        return {row[0]: read_measurement(*row) for row in found}
+        names_of = None if keys is None else {key: [key, *self._former.get(key, [])] for key in keys}
+        listed = None if names_of is None else _listed([name for names in names_of.values() for name in names])
+        values = {"score_id": score_id, "keys": listed}
+        rows = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
+        found = {row[0]: read_measurement(*row) for row in rows}
+        if names_of is None:
+            return found
+        there = {key: found[name] for key, names in names_of.items() for name in reversed(names) if name in found}
+        return {key: replace(item, key=key) for key, item in there.items()}
+
+    def today(self, key: str) -> str:
+        """The key that the network stored under `key` has today: another one if an earlier version stored it."""
+        return self._today.get(key, key)
+
+    def stored_key(self, key: str) -> str:
+        """The key that the network of today's `key` is stored under: an earlier version's if it is under that alone."""
+        former = self._former.get(key)
+        if not former or self._connection.execute("SELECT 1 FROM architecture WHERE key = ?", (key,)).fetchone():
+            return key
+        return former[0]
 
     def resolve_key(self, prefix: str) -> str:
-        """The one key that starts with `prefix`. ValueError: none, or several, which it lists."""
+        """The one stored key that starts with `prefix`, or is that of a network whose key of today does.
+
+        ValueError: none, or several, which it lists.
+        """
         sql = "SELECT key FROM architecture WHERE substr(key, 1, length(:prefix)) = :prefix ORDER BY key"
-        found: list[str] = [key for (key,) in self._connection.execute(sql, {"prefix": prefix.lower()})]
+        stored = [key for (key,) in self._connection.execute(sql, {"prefix": prefix.lower()})]
+        stored += [self.stored_key(key) for key in self._former if key.startswith(prefix.lower())]
+        found: list[str] = sorted(set(stored))
         if len(found) != 1:
             listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
             several = f"{len(found)} keys start with it: {listed}" if found else "no key starts with it"
@@ -191,7 +219,8 @@ class Store:
         created = now()
         with self._transaction():
             dated = [replace(row, created=row.created or created) for row in validations]
-            self._insert("validation", [of_row(row) for row in dated], how="INSERT OR REPLACE")
+            named = [replace(row, architecture_key=self.stored_key(row.architecture_key)) for row in dated]
+            self._insert("validation", [of_row(row) for row in named], how="INSERT OR REPLACE")
 
     def validations(
         self, keys: Collection[str] | None = None, dataset: str | None = None, trainer_id: str | None = None
@@ -208,7 +237,7 @@ class Store:
         """Store which architectures the study's validation chose (key, role), in place of an earlier choice."""
         with self._transaction():
             self._connection.execute("DELETE FROM validation_pick WHERE study = ?", (study,))
-            picked = [{"study": study, "architecture_key": key, "role": role} for key, role in picks]
+            picked = [{"study": study, "architecture_key": self.stored_key(key), "role": role} for key, role in picks]
             self._insert("validation_pick", picked, then="ON CONFLICT DO NOTHING")
 
     def picks(self, study: str) -> list[tuple[str, Role]]:
@@ -268,20 +297,38 @@ class Store:
     def _record_scored(
         self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str
     ) -> None:
-        asked = [of_row(row) for row in architectures]
+        asked = [of_row(row) for row in architectures if self.stored_key(row.key) == row.key]
         self._insert("architecture", asked, then="ON CONFLICT DO NOTHING")
         sql = f"SELECT key, spec FROM architecture WHERE {_AMONG.format('key')}"
-        stored = dict(self._connection.execute(sql, {"keys": _listed([row.key for row in architectures])}))
+        stored = dict(self._connection.execute(sql, {"keys": _listed([row["key"] for row in asked])}))
         for row in asked:
             key, spec = row["key"], row["spec"]
             if stored[key] != spec:
                 raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
+        measurements = [self._measured(item) for item in measurements]
         keys = [item.key for item in measurements]
         sql = f"SELECT architecture_key FROM measurement WHERE score_id = :id AND {_AMONG.format('architecture_key')}"
         there = {key for (key,) in self._connection.execute(sql, {"id": score_id, "keys": _listed(keys)})}
         fresh = {item.key: item for item in measurements if item.key not in there}
         created = now()
         self._insert("measurement", [measurement_columns(item, score, score_id, created) for item in fresh.values()])
+
+    @cached_property
+    def _former(self) -> Mapping[str, list[str]]:
+        return former_keys(self._connection)
+
+    @cached_property
+    def _today(self) -> Mapping[str, str]:
+        return {former: key for key, names in self._former.items() for former in names}
+
+    def _tried(self, row: TrialRow) -> TrialRow:
+        """With the keys that its architectures are stored under."""
+        asked, kept = row.architecture_key, row.kept_key
+        asked, kept = asked and self.stored_key(asked), kept and self.stored_key(kept)
+        return replace(row, architecture_key=asked, kept_key=kept)
+
+    def _measured(self, item: Measurement) -> Measurement:
+        return replace(item, key=self.stored_key(item.key), kept_key=item.kept_key and self.stored_key(item.kept_key))
 
     def _read(self, kind: type[R], table: str, condition: str, **values: Any) -> list[R]:
         names = [item.name for item in fields(kind)]

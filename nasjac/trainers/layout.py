@@ -20,14 +20,14 @@ BLOCK_NORMS = ("norm_input", "norm_branch", "norm_sum")
 class Layout:
     """Places in a row of all parameters that a network of at most so many `blocks` can have; `size` is the row's length.
 
-    The other sizes are those of `module`.
+    Branches have `ffn_ratio` × width hidden units; the other sizes are those of `module`.
     """
 
-    def __init__(self, module: nn.Module, blocks: int) -> None:
+    def __init__(self, module: nn.Module, blocks: int, ffn_ratio: int) -> None:
         self.blocks, self.size = blocks, 0
         self._places: dict[str, tuple[int, torch.Size]] = {}
         embedding, readout = (module.get_parameter(f"{name}.weight").shape for name in ("embedding", "readout"))
-        for layer, weight in _layers(embedding, readout, blocks):
+        for layer, weight in _layers(embedding, readout, blocks, ffn_ratio):
             for name, shape in (("weight", weight), ("bias", weight[:1])):
                 self._places[f"{layer}.{name}"] = (self.size, shape)
                 self.size += -(-shape.numel() // ALIGNMENT) * ALIGNMENT
@@ -52,12 +52,13 @@ class Layout:
         return slice(self._places[first][0], after[0])
 
 
-def _layers(embedding: torch.Size, readout: torch.Size, blocks: int) -> Iterator[tuple[str, torch.Size]]:
+def _layers(embedding: torch.Size, readout: torch.Size, blocks: int, ffn_ratio: int) -> Iterator[tuple[str, torch.Size]]:
     """Layers in a row's order and the shapes of their weights; a bias has the first dimension."""
     units = embedding[:1]
+    hidden = torch.Size([ffn_ratio * units[0]])
     for number in reversed(range(blocks)):
-        yield f"blocks.{number}.inner", units + units
+        yield f"blocks.{number}.inner", hidden + units
     yield from (("embedding", embedding), ("final_norm", units), ("readout", readout))
     for number in range(blocks):
-        yield f"blocks.{number}.outer", units + units
+        yield f"blocks.{number}.outer", units + hidden
         yield from ((f"blocks.{number}.{norm}", units) for norm in BLOCK_NORMS)

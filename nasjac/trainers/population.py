@@ -26,9 +26,10 @@ def fit_population(
     Each list is in the order of seeds, within a seed in that of learning rates. It is what the ordinary modules give one by
     one, up to rounding, and on a CPU bit for bit the same in any company. Seconds are shared out by parameters. Memory: at
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
-    architecture fits the cache best. Transformers, and where branches have learned factors, train one after the other, all
-    runs of each at once; convolutional networks and those of implicit blocks one run after the other. ValueError: an
-    ensemble, different kinds or widths, data that the kind does not take.
+    architecture fits the cache best. Networks of each ratio of hidden units train after those of another. Transformers, and
+    where branches have learned factors, train one after the other, all runs of each at once; convolutional networks and
+    those of implicit blocks one run after the other. ValueError: an ensemble, different kinds or widths, data that the kind
+    does not take.
     """
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
@@ -42,9 +43,10 @@ def fit_population(
     ]
     found = {position: _alone(specs[position], data, options, device, progress) for position in alone}
     together = [position for position in range(len(specs)) if position not in found]
-    if together:
-        runs = _stacked([specs[position] for position in together], data, options, device, progress)
-        found |= dict(zip(together, runs, strict=True))
+    for ratio in sorted({specs[position].canonical.ffn_ratio for position in together}):
+        alike = [position for position in together if specs[position].canonical.ffn_ratio == ratio]
+        runs = _stacked([specs[position] for position in alike], data, options, device, progress)
+        found |= dict(zip(alike, runs, strict=True))
     return [found[position] for position in range(len(specs))]
 
 

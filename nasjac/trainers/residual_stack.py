@@ -1,4 +1,4 @@
-"""Residual MLPs of one width as one batched computation, whatever else they differ in.
+"""Residual MLPs of one width and one ratio of hidden units as one batched computation, whatever else they differ in.
 
 Every layer is one batched product. Placement, norm and activation are routed to the networks that have them; skips and
 scales are factors. The networks lie in the order of `pyramid`: the deepest in the middle, so that those that reach a block
@@ -43,13 +43,16 @@ def pyramid(spec: Spec) -> tuple[bool, int, str, str, str]:
 
 
 class ResidualStack(Stack):
-    """`modules` are built from canonical `specs`, one each, in the order of `pyramid`; each starts `copies` networks."""
+    """`modules` are built from canonical `specs`, one each, in the order of `pyramid`; each starts `copies` networks.
+
+    The specs have one `ffn_ratio`.
+    """
 
     def __init__(self, specs: Sequence[Spec], modules: Sequence[nn.Module], copies: int, device: torch.device) -> None:
         self._specs = [spec for spec in specs for _ in range(copies)]
         self._names = [[name for name, _ in module.named_parameters()] for module in modules for _ in range(copies)]
         self._buffers = [dict(module.named_buffers()) for module in modules for _ in range(copies)]
-        self._layout = Layout(modules[0], max(len(spec.blocks) for spec in specs))
+        self._layout = Layout(modules[0], max(len(spec.blocks) for spec in specs), specs[0].ffn_ratio)
         self._values_MP = self._layout.rows(modules).repeat_interleave(copies, dim=0).to(device)
         self._gradients_MP = torch.zeros_like(self._values_MP)
         stretches = [self._layout.stretch(len(spec.blocks), spec.branch == "two_matrix") for spec in self._specs]

@@ -43,4 +43,4 @@ def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> li
     rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + pattern_rows(measured)
     store.record_scored(rows, with_patterns(measured), job.score.name, job.score_id)
     everything = known | {measurement.key: measurement for measurement in measured}
-    return [kept for key in specs if (kept := everything[key].kept_key) is not None]
+    return [store.stored_key(kept) for key in specs if (kept := everything[key].kept_key) is not None]

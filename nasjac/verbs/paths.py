@@ -68,34 +68,33 @@ def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
 
 
 def identities(spec: Spec) -> Array:
-    """[L] energies of what each block of a network puts beside its branch: (1 − hD)² of a leaky identity, 1 of a plain one.
+    """[L] E g² of the factor g of what each block puts beside its branch; 1 without a branch.
 
-    Without a shape that changes.
+    The skip's probability, times (1 − hD)² of a leaky block. A shortcut that changes the shape is not in it.
     """
-    held = spec.gates[0]
-    return np.array([(held * block.skip if block.keep else 1.0) ** 2 for block in spec.blocks])
+    held = spec.gates[0] ** 2
+    return np.array([block.skip * held if block.keep else 1.0 for block in spec.blocks])
 
 
 def expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
     """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
     known = [facts([spec])[0] for spec in (old, new)]
     chi = expected_energies(old)
-    skip = identities(old)
+    identity = identities(old)
     return {
         "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
-        "damage": _predicted(chi, skip, np.ones_like(skip), gone),
+        "damage": _predicted(chi, identity, np.ones_like(identity), old.gates[0], gone),
     }
 
 
-def _predicted(energy: Array, identity: Array, instead: Array, gone: list[int]) -> float:
+def _predicted(energy: Array, identity: Array, instead: Array, held: float, gone: list[int]) -> float:
     """E‖J − J_K‖² / N by the paths through pruned branches: ∏(s + χ) − ∏_K(s + χ) where every pruned block had its skip.
 
-    In general ∏_K(s + χ) times ∏(s + χ) + ∏ i − 2 ∏ √(s i) over the pruned blocks, of which i is `instead` left. `identity`
-    and `instead` are energies, s and i, of one map and a positive multiple of it, whose inner product is √(s i): 1 − hD of
-    a leaky block that becomes the identity.
+    In general ∏_K(s + χ) times ∏(s + χ) + ∏ i − 2 ∏ (s/g) over the pruned blocks, of which i is `instead` left: a leaky
+    block has the factor g, `held`, on its skip, and a pruned one has none.
     """
     kept = np.delete(identity + energy, gone).prod()
-    lost = (identity + energy)[gone].prod() + instead[gone].prod() - 2 * np.sqrt(identity * instead)[gone].prod()
+    lost = (identity + energy)[gone].prod() + instead[gone].prod() - 2 * (identity[gone] / held).prod()
     return float(kept * lost)
 
 
@@ -104,8 +103,8 @@ def damage(
 ) -> dict[str, float | None]:
     """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
     changing = {n for n in gone if old.spec.convolves and begins_stage(old.spec.blocks, n)}
-    held = old.spec.gates[0] ** 2  # of a shortcut beside a branch, and not of one alone
-    instead = np.array([whole.identity[n] / held if n in changing else 1.0 for n in range(len(whole.energy))])
+    held = old.spec.gates[0]
+    instead = np.array([whole.identity[n] / held**2 if n in changing else 1.0 for n in range(len(whole.energy))])
     before, after = measurable(old.module), measurable(module)
     start = stream(before, points)[0]
     generator = Generator().manual_seed(seed)
@@ -114,7 +113,7 @@ def damage(
     units = pushed[0].shape[-1]
     lost, energy = ((pushed[0] - pushed[1]).square().sum(-1) / units).mean(0), (pushed[0].square().sum(-1) / units).mean(0)
     total = float((whole.identity + whole.energy).prod())
-    predicted = _predicted(whole.energy, whole.identity, instead, gone)
+    predicted = _predicted(whole.energy, whole.identity, instead, held, gone)
     return {
         "predicted_damage": predicted,
         "measured_damage": float(lost.mean()),

@@ -177,7 +177,8 @@ class _Loop:
         with self._timed("sampler"):
             study.replay(rows, notes)
         self.number, self.batch = len(rows), rows[-1].batch + 1 if rows else 0
-        self.told = {row.architecture_key: row for row in rows if row.state in ("complete", "failed")}
+        settled = [row for row in rows if row.state in ("complete", "failed") and row.architecture_key is not None]
+        self.told = {store.today(str(row.architecture_key)): row for row in settled}
 
     @property
     def summary(self) -> str:
