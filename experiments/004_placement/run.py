@@ -179,7 +179,7 @@ def fit_row(curve: Curve, options: Options) -> dict[str, Any]:
 
 
 def slope_deviation(row: Mapping[str, Any]) -> float:
-    """|measured − closed| in standard errors, of the slope of the law that a row of fits names; against L where it is flat."""
+    """|measured − closed| in standard errors of the slope of the law that a row of fits names; against L if it is flat."""
     law = "exponential" if row["law"] == "flat" else row["law"]
     return abs(row[law] - row[f"{law}_closed"]) / float(row[f"{law}_se"])
 
