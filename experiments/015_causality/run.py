@@ -240,8 +240,10 @@ def against_adamw(rows: Sequence[Row], term: Callable[[Row], float], loss: str, 
 
 
 def gain_signs(directions: dict[str, dict[str, Row]], loss: str) -> Row:
-    """Of the settings in which the gain moves the cost: in how many loss goes the same way, the other way, and no way."""
-    products = [found["trainability_cost"] * found[loss] for own in directions.values() for found in own.values()]
+    """Of the settings in which the gain moves the cost: in how many loss goes the same way, the other way, and no way.
+    Settings of too few gains for a rank correlation are left out."""
+    pairs = [(found["trainability_cost"], found[loss]) for own in directions.values() for found in own.values()]
+    products = [cost * rho for cost, rho in pairs if cost is not None and rho is not None]
     signs = [0 if abs(product) < 1e-9 else math.copysign(1, product) for product in products]
     return {"same": signs.count(1), "other": signs.count(-1), "none": signs.count(0)}
 
@@ -394,7 +396,7 @@ def main(options: Options, out: Path) -> dict[str, Any]:
         },
         "less_adamw": {
             term: {name: against_adamw(rows, TERMS[term], name) for name in losses[1:]}
-            for term in ("abs_mean_log", "trainability_cost", "log_rank", "log_decorrelation", "s")
+            for term in ("abs_mean_log", "trainability_cost", "s")
         },
         "between_optimizers": {
             f"{a} {b}": spearman([row[a] for row in rows], [row[b] for row in rows])
