@@ -731,11 +731,8 @@ def resnet_vs_densenet_vs_plain() -> Iterator[str]:
     )
 
 
-@figures(
-    "014_phase_diagram", "0.1 0.5 0.625 0.631 0.8 1.2 0.98 -0.98 0.68 -0.70 0.99 0.94 0.93 0.76 0.66 0.97 0.96 0.17 0.32"
-)
+@figures("014_phase_diagram", "0.1 0.5 0.625 0.631 0.8 1.2")
 def phase_diagram() -> Iterator[str]:
-    """Other gains (runs of their own, in no table) are settings here."""
     run = run_of("014_phase_diagram")
     options, rows = run.Options(), table("014_phase_diagram").to_dict("records")
     groups = {name: [one for one in rows if one["placement"] == name] for name in options.placements} | {"all": rows}
@@ -810,6 +807,34 @@ def phase_diagram() -> Iterator[str]:
         f"({f(found['depth_in_hindsight'], 2)} against {f(found['correlation'], 2)} to {f(found['both'], 2)}), and the "
         f"best 1 - c is {f(found['apart_in_hindsight'], 2)}"
     )
+    others = {gain: table("014_phase_diagram", f"gain_{gain}.csv").to_dict("records") for gain in (1.2, 0.8)}
+    of_gain = {gain: run.verdicts(options, cells) for gain, cells in others.items()}
+    yield "is {}, {} at gain 1.2, {} at gain 0.8".format(
+        *(f(one["apart_in_hindsight"], 2) for one in (found, of_gain[1.2], of_gain[0.8]))
+    )
+    yield "tell cells that train with {} and {}".format(*(f(one["both"], 2) for one in of_gain.values()))
+    single = run.at_one_depth(options, others[1.2])
+    norms, outputs = (
+        [f(single[name][depth], 2) for depth in (4, 8, 16, 32)] for name in ("abs_mean_log", "log_decorrelation")
+    )
+    yield f"({', '.join(norms[:3])} with failure over densities, where log (1 - c) has {', '.join(outputs[:3])})"
+    yield f"At 32 blocks neither says much ({norms[3]}, {outputs[3]})"
+    deep = [one for one in others[1.2] if one["depth"] == 64]
+    yield f"E log 𝒥 goes up to {f(max(one['mean_log'] for one in deep), 0)} nats"
+    yield f"nothing trains ({to([one['accuracy'] for one in deep], 2)})"
+    told = {}
+    for gain, cells in others.items():
+        failed = [1 - one["accuracy"] for one in cells]
+        names = ("log_decorrelation", "abs_mean_log", "depth")
+        values = {name: [run.PREDICTORS[name](one) for one in cells] for name in names}
+        told[gain] = [f(run.spearman(values[name], failed), 2) for name in names]
+        if gain == 1.2:
+            generator = np.random.default_rng(0)
+            low, high = run.bootstrap_interval(run.spearman, values["log_decorrelation"], failed, generator)
+            told[gain][0] += f" [{f(low, 2)}, {f(high, 2)}]"
+    yield "Over all cells log (1 - c) has {}, |E log 𝒥| {}, depth {}".format(*told[1.2])
+    yield f"where most chains vanish, they have {', '.join(told[0.8])}"
+    assert sum(one["mean_log"] < 0 for one in others[0.8]) > len(others[0.8]) / 2
     single = run.at_one_depth(options, rows)
     shown = [value for name in ("s", "log_decorrelation") for value in single[name].values()]
     yield f"({to(shown, 2)} for either over the three placements"
@@ -1108,7 +1133,7 @@ def which_score() -> Iterator[str]:
     )
     yield f"NASWOT is as good as merit: {tau(macro, 'naswot')} where"
     seconds = table("which_score", "seconds.csv").set_index(["case", "n", "score"]).seconds
-    for case, text in (("nasbench201", "On NAS-Bench-201"), ("nasbench_macro", "on Macro")):
+    for case, text in (("nasbench201", "on NAS-Bench-201"), ("nasbench_macro", "on Macro")):
         some, many = ({name: seconds[case, n, name] for name in ("merit", "synflow")} for n in (100, 1000))
         yield (
             f"{text} {f(some['merit'], 2)} s and {f(some['synflow'], 2)} s of 100 architectures, {f(many['merit'], 2)} s "
