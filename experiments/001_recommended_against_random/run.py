@@ -23,7 +23,15 @@ from nasjac.cli import main
 from nasjac.reporting.validated import by_protocol
 
 HERE = {"out": "reports/001_recommended_against_random", "dataset": "digits,fashion_mnist", "seed": "1,2,3,4,5"}
-OPTIONS = ("budget.trials=500", "validation.top=1", "validation.random=0", "validation.matched=8", "quiet=true")
+#: by trainability cost and nonlinear effective depth, whose knee is recommended
+OPTIONS = (
+    "score=apjn",
+    "budget.trials=500",
+    "validation.top=1",
+    "validation.random=0",
+    "validation.matched=8",
+    "quiet=true",
+)
 
 
 def search(out: Path, dataset: str, seed: int, words: list[str]) -> dict[str, object]:

@@ -10,7 +10,7 @@ last line is one JSON object.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,6 +178,12 @@ def fit_row(curve: Curve, options: Options) -> dict[str, Any]:
     return rounded(row | {"log_norm_closed": curve.closed[-1], "log_norm": value, "log_norm_se": error})
 
 
+def slope_deviation(row: Mapping[str, Any]) -> float:
+    """|measured − closed| in standard errors of the slope of the law that a row of fits names; against L if it is flat."""
+    law = "exponential" if row["law"] == "flat" else row["law"]
+    return abs(row[law] - row[f"{law}_closed"]) / float(row[f"{law}_se"])
+
+
 def curve_rows(curve: Curve, options: Options) -> Iterator[dict[str, Any]]:
     for at, depth in enumerate(options.depths):
         row = {"width": curve.width, "activation": curve.activation, "placement": curve.name, "depth": depth}
@@ -316,8 +322,10 @@ def summary(
         within[width] = round(max(within.get(width, 0.0), float(excess.max())), 3)
         largest[width] = round(max(largest.get(width, 0.0), float((gap / error).max())), 2)
     widest = [row for row in fits if row["width"] == max(options.widths)]
+    own = {width: [row for row in fits if row["width"] == width] for width in options.widths}
     return {
         "max_z": largest,
+        "max_z_slope": {str(width): round(max(map(slope_deviation, rows)), 2) for width, rows in own.items()},
         "deviation_to_allowance": within,
         "laws": {f"{row['activation']} {row['placement']}": row["law"] for row in widest},
         "net_post": {f"{row['activation']} {row['inner_bias']:g} {row['outer_bias']:g}": row["net"] for row in cases},

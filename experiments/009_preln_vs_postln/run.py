@@ -220,9 +220,32 @@ def best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         spread = float(np.std(losses, ddof=1)) if len(losses) > 1 and math.isfinite(mean) else None
         names = dict(zip(("layers", "placement", "branches", "warmup"), case, strict=True))
         table.append(
-            names | facts[case] | {"loss": mean if math.isfinite(mean) else None, "spread": spread, "learning_rate": rate}
+            names
+            | facts[case]
+            | {"loss": mean if math.isfinite(mean) else None, "spread": spread, "seeds": len(losses)}
+            | {"learning_rate": rate, "at_edge": rate in (min(by_rate), max(by_rate))}
         )
     return table
+
+
+def gaps(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each pair of cases that differ in placement alone, post's loss less pre's with its standard error over seeds.
+
+    `table` is what `best` returns. A pair without two finite losses of two seeds has none.
+    """
+    cases: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for entry in table:
+        case = tuple(entry[name] for name in ("layers", "branches", "warmup"))
+        cases.setdefault(case, {})[entry["placement"]] = entry
+    found = []
+    for case, pair in cases.items():
+        losses, spreads = ([pair[placement][name] for placement in ("post", "pre")] for name in ("loss", "spread"))
+        names = dict(zip(("layers", "branches", "warmup"), case, strict=True))
+        if None not in (*losses, *spreads):
+            seeds = pair["pre"]["seeds"]
+            error = math.hypot(*spreads) / math.sqrt(seeds)
+            found.append(names | {"gap": losses[0] - losses[1], "gap_se": error})
+    return found
 
 
 def draw(found: list[dict[str, Any]], slopes: list[dict[str, Any]], table: list[dict[str, Any]], path: Path) -> None:
@@ -291,7 +314,7 @@ def main(options: Options, folder: Path) -> dict[str, Any]:
     write_csv(folder / "trainings.csv", runs)
     table = best(runs)
     draw(found, slopes, table, folder / "figure.png")
-    return {"norms": found, "best": table}
+    return {"norms": found, "best": table, "gaps": gaps(table)}
 
 
 if __name__ == "__main__":

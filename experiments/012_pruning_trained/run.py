@@ -128,10 +128,57 @@ def main(options: Any, folder: Path) -> Mapping[str, Any]:
         }
     whole = [row for row in table if row["ratio"] == 0 and row["criterion"] == "first"]
     return {
+        "lost": {c: {str(ratio): lost(table, c, ratio) for ratio in options.ratios if ratio} for c in CRITERIA},
+        "at_equal_effective_depth": {
+            c: {str(ratio): at_equal_depth(table, c, ratio) for ratio in options.ratios if ratio} for c in CRITERIA
+        },
+        "same_as_lowest_energy": {c: same(table, c, "lowest_energy") for c in CRITERIA},
         "whole": _told(whole),
         "criteria": halves,
         "trained_on_data": [name for name in VALUES if name != "lowest_energy"],
     }
+
+
+def network_rows(table: Sequence[Mapping[str, Any]], criterion: str) -> dict[int, list[Mapping[str, Any]]]:
+    """By seed the rows of a criterion, by rising ratio."""
+    own = sorted((row for row in table if row["criterion"] == criterion), key=lambda row: float(row["ratio"]))
+    return {seed: [row for row in own if row["seed"] == seed] for seed in dict.fromkeys(row["seed"] for row in own)}
+
+
+def lost(
+    table: Sequence[Mapping[str, Any]], criterion: str, ratio: float, than: str | None = None, figure: str = "accuracy"
+) -> list[float] | None:
+    """What pruning costs of a figure, paired by network: mean and half interval. It is the whole network's accuracy less
+    the pruned one's figure, or with `than` that criterion's figure at the same ratio less this one's."""
+    found = []
+    for seed, own in network_rows(table, criterion).items():
+        [value] = [row[figure] for row in own if row["ratio"] == ratio]
+        rows = own if than is None else network_rows(table, than)[seed]
+        [rival] = [row["accuracy" if than is None else figure] for row in rows if row["ratio"] == (ratio if than else 0)]
+        found.append(rival - value)
+    return _interval(found)
+
+
+def at_equal_depth(table: Sequence[Mapping[str, Any]], criterion: str, ratio: float) -> list[float] | None:
+    """By how much less accurate a criterion leaves networks than `measured_energy` at the same effective depth, mean and
+    half interval over networks; between two ratios of `measured_energy` on a straight line."""
+    found = []
+    for seed, own in network_rows(table, criterion).items():
+        line = sorted((row["effective_depth"], row["accuracy"]) for row in network_rows(table, "measured_energy")[seed])
+        [row] = [row for row in own if row["ratio"] == ratio]
+        found.append(float(np.interp(row["effective_depth"], *zip(*line, strict=True))) - row["accuracy"])
+    return _interval(found)
+
+
+def same(table: Sequence[Mapping[str, Any]], criterion: str, other: str) -> list[int]:
+    """In how many pruned networks two criteria left the same branches, which the loss gives away, and of how many."""
+    pairs = [
+        (a["loss"], b["loss"])
+        for seed, own in network_rows(table, criterion).items()
+        for a, b in zip(own, network_rows(table, other)[seed], strict=True)
+        if a["ratio"]
+    ]
+    return [sum(a == b for a, b in pairs), len(pairs)]
 
 
 def _told(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -215,6 +215,39 @@ def transfer(rows: Sequence[Row], loss: str, other: bool, nearest: int = 3) -> f
     return spearman(values[np.argsort(distance, axis=1)[:, :nearest]].mean(axis=1), values)
 
 
+def transfer_by_levers(rows: Sequence[Row], loss: str) -> float | None:
+    """Spearman of loss with the mean rank of the networks of other placements that have the same s and gain: what a
+    network's levers tell of it without any Jacobian, to hold `transfer` against."""
+    values = ranks([row[loss] for row in rows])
+    told = []
+    for row in rows:
+        alike = [(o["s"], o["gain"]) == (row["s"], row["gain"]) and o["placement"] != row["placement"] for o in rows]
+        told.append(float(values[np.array(alike)].mean()))
+    return spearman(told, values)
+
+
+def against_adamw(rows: Sequence[Row], term: Callable[[Row], float], loss: str, resamples: int = 1000) -> Row:
+    """Spearman of a term with loss less that with AdamW's loss, with a 95% bootstrap interval over the same networks."""
+    columns = np.array([[term(row), row[loss], row["adamw_loss"]] for row in rows])
+
+    def difference(chosen: Array) -> float:
+        x, other, adamw = chosen.T
+        return (spearman(x, other) or 0.0) - (spearman(x, adamw) or 0.0)
+
+    drawn = np.random.default_rng(0).integers(len(rows), size=(resamples, len(rows)))
+    low, high = np.quantile([difference(columns[chosen]) for chosen in drawn], [0.025, 0.975])
+    return {"difference": difference(columns), "low": float(low), "high": float(high)}
+
+
+def gain_signs(directions: dict[str, dict[str, Row]], loss: str) -> Row:
+    """Of the settings in which the gain moves the cost: in how many loss goes the same way, the other way, and no way.
+    Settings of too few gains for a rank correlation are left out."""
+    pairs = [(found["trainability_cost"], found[loss]) for own in directions.values() for found in own.values()]
+    products = [cost * rho for cost, rho in pairs if cost is not None and rho is not None]
+    signs = [0 if abs(product) < 1e-9 else math.copysign(1, product) for product in products]
+    return {"same": signs.count(1), "other": signs.count(-1), "none": signs.count(0)}
+
+
 def gain_ranges(options: Options, rows: Sequence[Row]) -> dict[str, Row]:
     """What the gain moves in each placement, mean over densities: the cost in nats, and the log of each loss.
 
@@ -358,7 +391,12 @@ def main(options: Options, out: Path) -> dict[str, Any]:
         "effects": {column: effects(rows, column) for column in ["trainability_cost", *losses]},
         "transfer": {
             name: {"other_placements": transfer(rows, name, True), "same_placement": transfer(rows, name, False)}
+            | {"other_placements_by_levers": transfer_by_levers(rows, name)}
             for name in losses
+        },
+        "less_adamw": {
+            term: {name: against_adamw(rows, TERMS[term], name) for name in losses[1:]}
+            for term in ("abs_mean_log", "trainability_cost", "s")
         },
         "between_optimizers": {
             f"{a} {b}": spearman([row[a] for row in rows], [row[b] for row in rows])
@@ -367,6 +405,7 @@ def main(options: Options, out: Path) -> dict[str, Any]:
         "seeds_apart": {name: float(np.median([row[f"{name}_seeds_apart"] for row in rows])) for name in trainers(options)},
         "gain_ranges": gain_ranges(options, rows),
         "gain_directions": gain_directions(options, rows),
+        "gain_signs": {name: gain_signs(gain_directions(options, rows), name) for name in losses},
     }
     return {name: rounded(value) for name, value in summary.items()}
 
