@@ -28,6 +28,7 @@ class Evidence:
     `runs`        its runs, earliest first, `timings` a dictionary {part: seconds}
     `picks`       the architectures picked for validation; `recommended` the recommended one, picked or not
     `protocol`    how they were trained, None if none was
+    `unknown`     trainings of these architectures that count for nothing: on which data they were is not known
     """
 
     study: StudyRow
@@ -38,6 +39,7 @@ class Evidence:
     picks: Sequence[Pick]
     recommended: Pick | None
     protocol: Protocol | None
+    unknown: int
 
     @property
     def predictor(self) -> str:
@@ -68,6 +70,7 @@ def findings(evidence: Evidence, resamples: int) -> dict[str, Any]:
             "picked": len(evidence.picks),
             "trained": len(trained),
             "diverged": sum(pick.accuracy is None for pick in trained),
+            "trainings_on_unknown_data": evidence.unknown,
             "without_score": sum(pick.facts.get(evidence.predictor) is None for pick in trained),
         },
         "roles": [_role(role, trained) for role in ROLES if any(role in pick.roles for pick in trained)],

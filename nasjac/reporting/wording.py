@@ -21,7 +21,7 @@ def sentences(found: Found) -> list[str]:
     """The chief findings, a sentence or two each: trials, recommendation, its rival, agreement, divergence."""
     count = len(found["front"])
     front = f"{trials(found)}, {count} architecture{'' if count == 1 else 's'} on the front."
-    return [front, *_recommendation(found), *_correlation(found)]
+    return [front, *_recommendation(found), *_correlation(found), *_left_out(found)]
 
 
 def noun(predictor: str) -> str:
@@ -88,6 +88,14 @@ def _correlation(found: Found) -> list[str]:
         return [said]
     every = f"{validated['diverged']} of {validated['trained']} validated architectures diverged in every training"
     return [said, f"{every}; they rank below every finished one."]
+
+
+def _left_out(found: Found) -> list[str]:
+    count = found["validated"]["trainings_on_unknown_data"]
+    if not count:
+        return []
+    trainings = f"{count} training{'' if count == 1 else 's'} of these architectures, stored by an earlier version,"
+    return [f"{trainings} count for nothing here, for on which data they were is unknown (nasjac validate trains anew)."]
 
 
 def interval(correlation: Found) -> str:

@@ -45,6 +45,7 @@ class StudyRow:
     created: str
     recommended_key: str | None = None
     recommended_reason: str | None = None
+    dataset_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,14 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class ValidationRow:
-    """One brief training of one architecture. `created` None: when it is recorded."""
+    """One brief training of one architecture. `created` None: when it is recorded.
+
+    `dataset_digest` is None only in rows from before it was kept: on which data they were trained is unknown.
+    """
 
     architecture_key: str
     dataset: str
+    dataset_digest: str | None
     trainer: str
     trainer_id: str
     seed: int

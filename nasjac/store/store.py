@@ -74,11 +74,19 @@ class Store:
 
     # Studies and their trials
 
-    def open_study(self, name: str, identity: Mapping[str, Any], on_conflict: Conflict, score_id: str) -> str:
+    def open_study(
+        self,
+        name: str,
+        identity: Mapping[str, Any],
+        on_conflict: Conflict,
+        score_id: str,
+        dataset_digest: str | None = None,
+    ) -> str:
         """Make the study `name`, or find it; returns the name used.
 
-        on_conflict, if it exists: resume (ValueError if its identity is a different one), new (name-2, name-3, ...), or
-        error. The `dataset` in the identity, a name or a mapping with one, is the one the leaderboard shows.
+        on_conflict, if it exists: resume (ValueError if its identity or its data are different ones), new (name-2,
+        name-3, ...), or error. The `dataset` in the identity is a name or a mapping with one; what the leaderboard shows
+        was trained on the data of `dataset_digest` (`nasjac.datasets.Data.digest`).
         """
         check_known("on_conflict", on_conflict, ("resume", "new", "error"))
         with self._transaction():
@@ -87,13 +95,22 @@ class Store:
                 raise ValueError(f"`study` must be a new name under on_conflict=error, got {name!r}, which exists")
             if name in taken and on_conflict == "resume":
                 _check_same(name, self.study(name).identity, json.loads(to_json(identity)))
+                if dataset_digest is not None:
+                    self._claim_data(name, dataset_digest)
                 return name
             if name in taken:
                 name = next(f"{name}-{count}" for count in range(2, len(taken) + 3) if f"{name}-{count}" not in taken)
             dataset = identity.get("dataset")
             dataset = dataset.get("name") if isinstance(dataset, Mapping) else dataset
-            self._insert("study", [of_row(StudyRow(name, identity, score_id, dataset, now()))])
+            self._insert(
+                "study", [of_row(StudyRow(name, identity, score_id, dataset, now(), dataset_digest=dataset_digest))]
+            )
         return name
+
+    def claim_data(self, study: str, dataset_digest: str) -> None:
+        """Say which data the study is on, where that is not known. ValueError: it is on others."""
+        with self._transaction():
+            self._claim_data(study, dataset_digest)
 
     def studies(self) -> list[str]:
         """Names of the studies, oldest first."""
@@ -187,34 +204,49 @@ class Store:
     # Validations
 
     def record_validations(self, validations: Sequence[ValidationRow]) -> None:
-        """Store brief trainings; the same training again replaces the old row."""
+        """Store brief trainings, all on known data; the same training again replaces the old row."""
+        assert all(row.dataset_digest is not None for row in validations)
         created = now()
         with self._transaction():
             dated = [replace(row, created=row.created or created) for row in validations]
             self._insert("validation", [of_row(row) for row in dated], how="INSERT OR REPLACE")
 
     def validations(
-        self, keys: Collection[str] | None = None, dataset: str | None = None, trainer_id: str | None = None
+        self, keys: Collection[str] | None = None, dataset_digest: str | None = None, trainer_id: str | None = None
     ) -> list[ValidationRow]:
-        """The brief trainings, of these architectures, dataset and trainer alone where given; in the order stored."""
+        """The brief trainings, of these architectures, data and trainer alone where given; in the order stored.
+
+        Those on unknown data are among them only where no data are given.
+        """
         condition = (
-            f"{_AMONG.format('architecture_key')} AND dataset = coalesce(:dataset, dataset)"
+            f"{_AMONG.format('architecture_key')} AND (:dataset_digest IS NULL OR dataset_digest = :dataset_digest)"
             " AND trainer_id = coalesce(:trainer_id, trainer_id) ORDER BY rowid"
         )
-        values = {"keys": _listed(keys), "dataset": dataset, "trainer_id": trainer_id}
+        values = {"keys": _listed(keys), "dataset_digest": dataset_digest, "trainer_id": trainer_id}
         return self._read(ValidationRow, "validation", condition, **values)
 
-    def record_picks(self, study: str, picks: Iterable[tuple[str, Role]]) -> None:
-        """Store which architectures the study's validation chose (key, role), in place of an earlier choice."""
+    def record_picks(self, study: str, picks: Iterable[tuple[str, Role]], dataset_digest: str | None = None) -> None:
+        """Store which architectures the study's validation chose (key, role), in place of an earlier choice.
+
+        `dataset_digest` is that of the data they are to be trained on: the study's own unless others were asked for.
+        """
         with self._transaction():
             self._connection.execute("DELETE FROM validation_pick WHERE study = ?", (study,))
-            picked = [{"study": study, "architecture_key": key, "role": role} for key, role in picks]
+            shared = {"study": study, "dataset_digest": dataset_digest}
+            picked = [{**shared, "architecture_key": key, "role": role} for key, role in picks]
             self._insert("validation_pick", picked, then="ON CONFLICT DO NOTHING")
 
     def picks(self, study: str) -> list[tuple[str, Role]]:
         """(key, role) of what the study's validation chose, in the order stored."""
         sql = "SELECT architecture_key, role FROM validation_pick WHERE study = ? ORDER BY rowid"
         return list(self._connection.execute(sql, (self.study(study).name,)))
+
+    def validated_on(self, study: str) -> str | None:
+        """Digest of the data that the study's picks were to be trained on, else of its own; None: unknown."""
+        sql = "SELECT dataset_digest FROM validation_pick WHERE study = ? AND dataset_digest IS NOT NULL LIMIT 1"
+        row = self.study(study)
+        (found,) = self._connection.execute(sql, (study,)).fetchone() or (row.dataset_digest,)
+        return found
 
     # Runs
 
@@ -263,6 +295,16 @@ class Store:
             raise ValueError(
                 f"`study` must be written by one process at a time, got {study!r}, whose batch {batch} another one has "
                 "stored meanwhile; wait for it and repeat the command, or name another study"
+            )
+
+    def _claim_data(self, study: str, dataset_digest: str) -> None:
+        known = self.study(study).dataset_digest
+        if known is None:
+            self._connection.execute("UPDATE study SET dataset_digest = ? WHERE name = ?", (dataset_digest, study))
+        elif known != dataset_digest:
+            raise ValueError(
+                f"`dataset` must hold the data of study {study!r}, labels and validation split too (digest {known}), "
+                f"got other data (digest {dataset_digest}); on_conflict=new of nasjac search starts another study"
             )
 
     def _record_scored(

@@ -80,7 +80,8 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         roles[key].append(role)
     chosen = row.recommended_key
     keys = [*roles, *([chosen] if chosen and chosen not in roles else [])]
-    protocol, found = by_protocol(store.validations(keys))
+    trainings, digest = store.validations(keys), store.validated_on(study)
+    protocol, found = by_protocol([row for row in trainings if row.dataset_digest == digest])
     facts = _facts(store, row.score_id, board, keys)
     picks = {key: Pick(key, tuple(roles[key]), facts[key], found.get(key)) for key in keys}
     return Evidence(
@@ -95,6 +96,7 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         picks=[pick for pick in picks.values() if pick.roles],
         recommended=picks[chosen] if chosen else None,
         protocol=protocol,
+        unknown=sum(training.dataset_digest is None and training.dataset == row.dataset for training in trainings),
     )
 
 

@@ -16,9 +16,9 @@ PROFILE_POINTS = 9  # how many layers of a profile the table shows, both ends am
 
 _TRIALS = """SELECT study, number, batch, state, architecture_key, kept_key, objectives, constraints, choices, reason
     FROM trial WHERE architecture_key = :key OR kept_key = :key ORDER BY study, number"""
-_VALIDATIONS = """SELECT dataset, trainer, trainer_id, learning_rate, seed, status, accuracy, loss, train_loss, steps,
-    seconds, reason, created
-    FROM validation WHERE architecture_key = :key ORDER BY dataset, trainer_id, learning_rate, seed"""
+_VALIDATIONS = """SELECT dataset, dataset_digest, trainer, trainer_id, learning_rate, seed, status, accuracy, loss,
+    train_loss, steps, seconds, reason, created
+    FROM validation WHERE architecture_key = :key ORDER BY dataset, dataset_digest, trainer_id, learning_rate, seed"""
 
 
 def main(argv: list[str]) -> int:
@@ -86,7 +86,8 @@ def _lines(known: Mapping[str, Any]) -> Iterator[str]:
         yield f"  chosen as {roles}"
     if known["validations"]:
         hidden = {"trainer_id", "train_loss", "created"}
-        rows = [{name: row[name] for name in row if name not in hidden} for row in known["validations"]]
+        marked = [{**row, "dataset_digest": row["dataset_digest"] or "unknown"} for row in known["validations"]]
+        rows = [{name: row[name] for name in row if name not in hidden} for row in marked]
         text = tables.as_text(list(rows[0]), [list(row.values()) for row in rows])
         yield from (f"  {line}" for line in text.splitlines())
 
