@@ -8,6 +8,9 @@ from typing import Literal
 
 Status = Literal["ok", "diverged", "unsupported", "out_of_memory", "failed"]
 
+#: statuses that the machine decides: with more memory it may be another one
+OF_THE_MACHINE: frozenset[Status] = frozenset({"out_of_memory", "failed"})
+
 #: the terms every score may give, in the order in which they are stored
 TERMS = (
     "trainability_cost",  # S*, lower is better (nasjac.objectives)
@@ -88,3 +91,8 @@ class Measurement:
     precision_reached: bool | None = None
     raced: bool = False
     patterns: tuple[tuple[str, Measurement], ...] = ()
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it says something of the architecture, not of the machine: it need not be measured again."""
+        return self.status not in OF_THE_MACHINE

@@ -207,6 +207,10 @@ def fill_old(connection: sqlite3.Connection) -> None:
         for dataset, accuracy in (("text", 1 - number / 8), ("digits", 0.25)):
             insert("validation", architecture_key=key, dataset=dataset, accuracy=accuracy, loss=0.5, **training)
         insert("validation_pick", study="k", architecture_key=key, role="front")
+    unmeasured = {"state": "failed", "reason": "out_of_memory: there is no memory for it, even alone"}
+    insert(
+        "trial", **{**trial, **empty, **unmeasured, "number": 3, "asked": 3}, architecture_key=key_of(2), objectives="{}"
+    )
     connection.execute("UPDATE study SET recommended_key = ?, recommended_reason = 'the knee'", [key_of(0)])
 
 
@@ -223,7 +227,10 @@ def test_a_database_of_any_earlier_version_opens_with_what_it_held(tmp_path: Pat
     with Store(tmp_path / "x.db") as store:
         assert store.select("SELECT count(*), min(run_id), min(timings) FROM run").rows == [(1, 1, '{"score":1.5}')]
         assert store.study("k").recommended_key == key_of(0) and store.study("k").dataset_digest is None
-        assert [row.number for row in store.trials("k")] == [0, 1, 2]
+        assert [row.number for row in store.trials("k")] == [0, 1, 2, 3]
+        assert [(row.status, row.is_lasting) for row in store.trials("k")] == [(None, True)] * 3 + [
+            ("out_of_memory", False)
+        ]
         costs = {key: item.terms["trainability_cost"].value for key, item in store.measurements(None, "s1").items()}
         assert costs == {key_of(number): number + 0.5 for number in range(3)}
         assert {tuple(row): accuracy for *row, accuracy in store.select(VALIDATED).rows} == before and len(before) == 6

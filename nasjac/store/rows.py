@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nasjac.measurement import OF_THE_MACHINE, Status
+
 Json = Mapping[str, Any]
 State = Literal["complete", "duplicate", "infeasible", "failed"]
 Role = Literal["front", "random", "matched"]
@@ -77,7 +79,10 @@ class ArchitectureRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it."""
+    """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it.
+
+    `status` is that of the measurement which settled it, None where none was looked at.
+    """
 
     study: str
     number: int
@@ -93,6 +98,12 @@ class TrialRow:
     system_attrs: Json = field(default_factory=dict)
     reason: str | None = None
     score_id: str | None = None
+    status: Status | None = None
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it settles its architecture for the study: it is scored, and if it failed, not by the machine."""
+        return self.state in ("complete", "failed") and self.status not in OF_THE_MACHINE
 
 
 @dataclass(frozen=True)

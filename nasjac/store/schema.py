@@ -253,6 +253,9 @@ _VERSION_8 = """
 DROP VIEW leaderboard;
 ALTER TABLE study ADD COLUMN dataset_digest TEXT; -- digest of its data; NULL: not kept before version 8, nor used since
 ALTER TABLE validation_pick ADD COLUMN dataset_digest TEXT; -- digest of the data it was picked to be trained on
+ALTER TABLE trial ADD COLUMN status TEXT; -- of the measurement that settled it; NULL: none, or from before version 8
+UPDATE trial SET status = substr(reason, 1, instr(reason, ':') - 1)
+WHERE state = 'failed' AND (reason LIKE 'out_of_memory:%' OR reason LIKE 'failed:%');
 ALTER TABLE validation RENAME TO validation_7;
 CREATE TABLE validation ( -- one row per brief training
     architecture_key TEXT NOT NULL REFERENCES architecture (key), -- what was trained

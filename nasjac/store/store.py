@@ -147,7 +147,8 @@ class Store:
         """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
 
         Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
-        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again.
+        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again, but
+        the newest measurement replaces one that the machine decided.
         ValueError: this is neither the study's next batch nor an extension of its last; a key stored with another spec.
         """
         assert trials and all(trial.study == study and trial.batch == batch for trial in trials)
@@ -190,6 +191,14 @@ class Store:
         values = {"score_id": score_id, "keys": _listed(keys)}
         found = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
         return {row[0]: read_measurement(*row) for row in found}
+
+    def lasting(self, keys: Collection[str], score_id: str) -> dict[str, Measurement]:
+        """The measurements under that score which need not be made again, without profiles.
+
+        Those that the machine decided (out_of_memory, failed) are history: with more memory they may come out otherwise.
+        """
+        found = self.measurements(keys, score_id, profile=False)
+        return {key: item for key, item in found.items() if item.is_lasting}
 
     def resolve_key(self, prefix: str) -> str:
         """The one key that starts with `prefix`. ValueError: none, or several, which it lists."""
@@ -318,12 +327,12 @@ class Store:
             key, spec = row["key"], row["spec"]
             if stored[key] != spec:
                 raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
-        keys = [item.key for item in measurements]
-        sql = f"SELECT architecture_key FROM measurement WHERE score_id = :id AND {_AMONG.format('architecture_key')}"
-        there = {key for (key,) in self._connection.execute(sql, {"id": score_id, "keys": _listed(keys)})}
-        fresh = {item.key: item for item in measurements if item.key not in there}
+        there = self.lasting([item.key for item in measurements], score_id)
+        in_order = sorted(measurements, key=lambda item: item.is_lasting)  # of one architecture the last counts
+        fresh = {item.key: item for item in in_order if item.key not in there}
         created = now()
-        self._insert("measurement", [measurement_columns(item, score, score_id, created) for item in fresh.values()])
+        content = [measurement_columns(item, score, score_id, created) for item in fresh.values()]
+        self._insert("measurement", content, how="INSERT OR REPLACE")
 
     def _read(self, kind: type[R], table: str, condition: str, **values: Any) -> list[R]:
         names = [item.name for item in fields(kind)]

@@ -177,7 +177,7 @@ class _Loop:
         with self._timed("sampler"):
             study.replay(rows, notes)
         self.number, self.batch = len(rows), rows[-1].batch + 1 if rows else 0
-        self.told = {row.architecture_key: row for row in rows if row.state in ("complete", "failed")}
+        self.told = {row.architecture_key: row for row in rows if row.is_lasting}
 
     @property
     def summary(self) -> str:
@@ -198,7 +198,7 @@ class _Loop:
             proposals = proposals[: self.job.budget.trials - self.number]
         fresh = {p.spec.key: p for p in proposals if p.feasible and p.spec.key not in self.told}
         with self._timed("store"):
-            known = self.store.measurements(list(fresh), self.job.score_id, profile=False)
+            known = self.store.lasting(list(fresh), self.job.score_id)
         with self._timed("score"):
             unknown = [p for key, p in fresh.items() if key not in known]
             measured = self._measure(unknown) if unknown else []
@@ -227,7 +227,7 @@ class _Loop:
         """Tell the sampler, and the row to store."""
         key = proposal.spec.key
         shown = self.told.get(key)
-        values, kept, reason, state = None, None, None, "infeasible"
+        values, kept, reason, state, status = None, None, None, "infeasible", None
         if not proposal.feasible:
             broken = [name for name, violation in proposal.constraints.items() if violation > 0]
             reason = f"{' and '.join(broken)} not kept in {TRIES + 1} proposals"
@@ -235,7 +235,7 @@ class _Loop:
             values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
         else:
             values, reason = objective_values(self.job.objectives, found[key], proposal.facts)
-            kept, state = found[key].kept_key, "complete" if values else "failed"
+            kept, state, status = found[key].kept_key, "complete" if values else "failed", found[key].status
         columns = self.study.tell(proposal, values)
         row = TrialRow(
             self.name,
@@ -245,9 +245,10 @@ class _Loop:
             architecture_key=key,
             kept_key=kept,
             reason=reason,
+            status=status,
             **columns,
         )
-        if state in ("complete", "failed"):
+        if row.is_lasting:
             self.told[key] = row
         return row
 
