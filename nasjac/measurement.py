@@ -73,7 +73,8 @@ class Measurement:
     a sampled score, whose errors are the terms' standard errors.
 
     `precision_reached` says whether the standard error that was asked for was reached, None if none was; `raced` that
-    sampling stopped early because the architecture was certain to be dominated.
+    sampling stopped early because the architecture was certain to be dominated; `pattern_of` is the key of the ensemble in
+    which it was sampled, to the ensemble's precision, None where it was measured for itself.
 
     For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
     back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
@@ -90,9 +91,14 @@ class Measurement:
     model_error: float | None = None
     precision_reached: bool | None = None
     raced: bool = False
+    pattern_of: str | None = None
     patterns: tuple[tuple[str, Measurement], ...] = ()
 
     @property
-    def is_lasting(self) -> bool:
-        """Whether it says something of the architecture, not of the machine: it need not be measured again."""
-        return self.status not in OF_THE_MACHINE
+    def is_reusable(self) -> bool:
+        """Whether it need not be made again: it depends on the architecture, the score and its inputs alone.
+
+        One that the machine decided may come out otherwise with more memory; how far one was sampled that racing stopped,
+        or that is of an ensemble's pattern, was up to other architectures.
+        """
+        return self.status not in OF_THE_MACHINE and not self.raced and self.pattern_of is None

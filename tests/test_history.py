@@ -148,11 +148,87 @@ def test_the_newest_measurement_replaces_one_of_the_machine_and_no_other(tmp_pat
         assert store.measurements(None, "s1")[key_of(1)].status == "ok"
         for reason in ("first", "second"):
             store.record_scored([], [lacking(1, reason)], "apjn", "s2")
-            assert store.measurements(None, "s2")[key_of(1)].reason == reason and store.lasting([key_of(1)], "s2") == {}
+            assert store.measurements(None, "s2")[key_of(1)].reason == reason and store.reusable([key_of(1)], "s2") == {}
         store.record_scored([], [measurement(1), lacking(1, "beside it")], "apjn", "s2")
         assert store.measurements(None, "s2")[key_of(1)].status == "ok"
         store.record_scored([], [Measurement(key_of(2), "diverged", "inf")], "apjn", "s2")
-        assert set(store.lasting([key_of(1), key_of(2)], "s2")) == {key_of(1), key_of(2)}, "to diverge is a property"
+        assert set(store.reusable([key_of(1), key_of(2)], "s2")) == {key_of(1), key_of(2)}, "to diverge is a property"
+
+
+# What depends on other architectures
+
+RACING = ["quiet=true", "score=apjn", "search.racing=true", "score.rel_error=0.02", "score.max_draws=64", "search.batch=8"]
+RACING += ["space.depth_min=1", "space.depth_max=3", "space.widths=[8]"]
+
+
+def values(study: str) -> list[tuple[Any, ...]]:
+    """What a study found, and how far it sampled what it measured."""
+    sql = """SELECT number, t.state, t.architecture_key, objectives, draws, raced FROM trial AS t
+        LEFT JOIN measurement AS m ON m.architecture_key = t.architecture_key AND m.score_id = t.score_id
+        WHERE study = :study ORDER BY number"""
+    with Store("nasjac.db", read_only=True) as store:
+        return store.select(sql, {"study": study}).rows
+
+
+def test_racing_studies_of_different_budgets_do_not_share_what_they_raced(run: Run) -> None:
+    """Each is in one database what it is alone: how far a candidate is sampled is up to all that its study has met."""
+    budgets = {"small": 0.5, "free": 0.1, "between": 0.3}
+    words = ["sampler=random", "budget.trials=64", *RACING, *NOTHING]
+    alone = {}
+    for study, budget in budgets.items():
+        run("search", f"study={study}", *words, f"budget.min_effective_depth={budget}")
+        alone[study] = values(study)
+        Path("nasjac.db").rename(f"{study}.db")
+    for study, budget in budgets.items():
+        run("search", f"study={study}", *words, f"budget.min_effective_depth={budget}")
+    assert {study: values(study) for study in budgets} == alone
+    raced = {row[2] for row in alone["small"] if row[-1]}
+    assert raced & {row[2] for row in alone["free"]}, "there is something that they could have shared"
+
+
+def test_a_racing_study_broken_inside_a_batch_ends_where_an_unbroken_one_ends(run: Run) -> None:
+    ends = []
+    for study, budgets in (("k", (13, 40)), ("k", (40,))):
+        for budget in budgets:
+            run("search", f"study={study}", f"budget.trials={budget}", "budget.min_effective_depth=0.1", *RACING, *NOTHING)
+        ends.append(values(study))
+        Path("nasjac.db").rename(f"{len(ends)}.db")
+    assert ends[0] == ends[1] and any(row[-1] for row in ends[0])
+
+
+def test_what_racing_stopped_or_an_ensemble_sampled_is_not_taken_again(tmp_path: Path) -> None:
+    """Also of a database from before, where a raced row may stand under a key that other studies have."""
+    with filled(tmp_path / "x.db") as store:
+        numbers = {1: {"raced": True}, 2: {"pattern_of": key_of(3)}, 3: {}}
+        store.record_scored([], [measurement(number, **changes) for number, changes in numbers.items()], "apjn", "s2")
+        assert set(store.reusable([key_of(number) for number in range(8)], "s2")) == {key_of(3)}
+        found = store.measurements(None, "s2")
+        assert found[key_of(1)].raced and found[key_of(2)].pattern_of == key_of(3)
+        store.record_scored([], [measurement(number, draws=64) for number in numbers], "apjn", "s2")
+        assert {item.key: item.draws for item in store.measurements(None, "s2").values()} == {
+            key_of(1): 64, key_of(2): 64, key_of(3): 16,
+        }  # fmt: skip
+
+
+def test_the_patterns_of_an_ensemble_are_measured_anew_where_they_are_proposed(run: Run) -> None:
+    """In an ensemble they are sampled to the ensemble's precision, so that values depended on an earlier study."""
+    words = ["sampler=random", "budget.trials=24", "score.rel_error=0.2", "score.max_draws=64", "score.patterns=3"]
+    words = ["quiet=true", "score=apjn", "search.batch=8", "budget.min_effective_depth=0", *words, *NOTHING]
+    small = [word for word in NARROW if "skip_density" not in word and "placements" not in word]
+    small += [
+        "space.placements=[none]",
+        "space.activations=[relu]",
+        "space.norms=[layernorm]",
+        "space.branches=[two_matrix]",
+    ]
+    run("search", "study=alone", *words, *small)
+    alone = values("alone")
+    Path("nasjac.db").rename("alone.db")
+    run("search", "study=ensembles", "space.skip_mode=ensemble", *words, *small)
+    with Store("nasjac.db", read_only=True) as store:
+        patterns = {key for (key,) in store.select("SELECT architecture_key FROM measurement WHERE pattern_of <> ''").rows}
+    run("search", "study=alone", *words, *small)
+    assert patterns & {row[2] for row in alone} and values("alone") == alone
 
 
 CPU = torch.device("cpu")
@@ -170,7 +246,7 @@ def test_merit_without_memory_for_its_decorrelation_is_out_of_memory(monkeypatch
     sampled = common_probe.sampled
     monkeypatch.setattr(common_probe, "sampled", lambda specs, *rest: ((n, None) for n, _ in sampled(specs, *rest)))
     [found] = score([spec], inputs, CPU)
-    assert found.status == "out_of_memory" and found.terms["merit"].value is None and not found.is_lasting
+    assert found.status == "out_of_memory" and found.terms["merit"].value is None and not found.is_reusable
     with pytest.raises(
         ValueError, match=r"`score.reference` must be architectures that there is memory for, all 10 of them"
     ):

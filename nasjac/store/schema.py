@@ -248,6 +248,7 @@ _OWN_STATUS = """\
             WHERE u.architecture_key = t.kept_key AND u.dataset_digest IS NULL AND u.dataset = s.dataset LIMIT 1)
     ) AS validation_status -- ok, diverged if every run did, NULL if there is none, unknown: maybe trained on other data"""
 _BY_DIGEST = {"dataset": "dataset_digest", "status": _OWN_STATUS, "own": "o.dataset_digest = s.dataset_digest"}
+_SCORE_ID = "\n    t.score_id AS score_id, -- digest that the measurement goes by"
 
 _VERSION_8 = """
 DROP VIEW leaderboard;
@@ -256,6 +257,7 @@ ALTER TABLE validation_pick ADD COLUMN dataset_digest TEXT; -- digest of the dat
 ALTER TABLE trial ADD COLUMN status TEXT; -- of the measurement that settled it; NULL: none, or from before version 8
 UPDATE trial SET status = substr(reason, 1, instr(reason, ':') - 1)
 WHERE state = 'failed' AND (reason LIKE 'out_of_memory:%' OR reason LIKE 'failed:%');
+ALTER TABLE measurement ADD COLUMN pattern_of TEXT REFERENCES architecture (key); -- the ensemble it was sampled in, if any
 ALTER TABLE validation RENAME TO validation_7;
 CREATE TABLE validation ( -- one row per brief training
     architecture_key TEXT NOT NULL REFERENCES architecture (key), -- what was trained
@@ -278,7 +280,7 @@ CREATE TABLE validation ( -- one row per brief training
 INSERT INTO validation SELECT architecture_key, dataset, NULL, trainer, trainer_id, seed, learning_rate, status, reason,
     accuracy, loss, train_loss, steps, seconds, created FROM validation_7 ORDER BY rowid;
 DROP TABLE validation_7;
-""" + _LEADERBOARD.format(more=_TOKENS + _MERIT, steps="\n    a.block, a.step, a.leak,", **_BY_DIGEST)
+""" + _LEADERBOARD.format(more=_TOKENS + _MERIT + _SCORE_ID, steps="\n    a.block, a.step, a.leak,", **_BY_DIGEST)
 
 #: version n of the schema is what the first n scripts make
 MIGRATIONS: tuple[str, ...] = (

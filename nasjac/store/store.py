@@ -147,8 +147,8 @@ class Store:
         """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
 
         Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
-        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again, but
-        the newest measurement replaces one that the machine decided.
+        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again; the
+        newest measurement replaces one that is not reusable.
         ValueError: this is neither the study's next batch nor an extension of its last; a key stored with another spec.
         """
         assert trials and all(trial.study == study and trial.batch == batch for trial in trials)
@@ -184,7 +184,7 @@ class Store:
         Every term is there, NULL as None. `profile` False leaves the profiles empty, which is ten times as fast.
         """
         names = ["architecture_key", "status", "reason", "kept_key", "model_error", "precision_reached", "raced"]
-        names += ["draws", "seconds"]
+        names += ["pattern_of", "draws", "seconds"]
         names += ["profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
         sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
@@ -192,13 +192,13 @@ class Store:
         found = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
         return {row[0]: read_measurement(*row) for row in found}
 
-    def lasting(self, keys: Collection[str], score_id: str) -> dict[str, Measurement]:
-        """The measurements under that score which need not be made again, without profiles.
+    def reusable(self, keys: Collection[str], score_id: str) -> dict[str, Measurement]:
+        """The measurements under that score which need not be made again (`Measurement.is_reusable`), without profiles.
 
-        Those that the machine decided (out_of_memory, failed) are history: with more memory they may come out otherwise.
+        The others are history: they stay until a newer one of the architecture replaces them.
         """
         found = self.measurements(keys, score_id, profile=False)
-        return {key: item for key, item in found.items() if item.is_lasting}
+        return {key: item for key, item in found.items() if item.is_reusable}
 
     def resolve_key(self, prefix: str) -> str:
         """The one key that starts with `prefix`. ValueError: none, or several, which it lists."""
@@ -327,8 +327,8 @@ class Store:
             key, spec = row["key"], row["spec"]
             if stored[key] != spec:
                 raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
-        there = self.lasting([item.key for item in measurements], score_id)
-        in_order = sorted(measurements, key=lambda item: item.is_lasting)  # of one architecture the last counts
+        there = self.reusable([item.key for item in measurements], score_id)
+        in_order = sorted(measurements, key=lambda item: item.is_reusable)  # of one architecture the last counts
         fresh = {item.key: item for item in in_order if item.key not in there}
         created = now()
         content = [measurement_columns(item, score, score_id, created) for item in fresh.values()]

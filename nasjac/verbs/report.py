@@ -106,7 +106,9 @@ def _facts(store: Store, score_id: str, board: Sequence[Mapping[str, Any]], keys
     The leaderboard goes first: it knows the pattern kept of an ensemble by the ensemble's measurement.
     """
     facts: dict[str, dict[str, Any]] = {
-        row["key"]: {k: v for k, v in row.items() if k not in ("study", "number") and not k.startswith("validation")}
+        row["key"]: {
+            k: v for k, v in row.items() if k not in ("study", "number", "score_id") and not k.startswith("validation")
+        }
         for row in board
         if row["key"] in keys
     }
@@ -149,8 +151,10 @@ def _profiles(store: Store, evidence: Evidence, few: int = 3) -> dict[str, list[
         best: others[:few],
         worst: others[few:][-few:],
     }
-    keys = [row["key"] for group in groups.values() for row in group]
-    found = store.measurements(keys, evidence.study.score_id)
+    by_id: dict[str, list[str]] = defaultdict(list)  # a study that races has an id of its own
+    for row in (row for group in groups.values() for row in group):
+        by_id[row["score_id"]].append(row["key"])
+    found = {key: item for score_id, keys in by_id.items() for key, item in store.measurements(keys, score_id).items()}
     return {
         name: [(_label(name, predictor, row), found[row["key"]].profile) for row in group if row["key"] in found]
         for name, group in groups.items()

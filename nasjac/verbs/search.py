@@ -97,10 +97,8 @@ class Search:
 
     @cached_property
     def score_id(self) -> str:
-        """Digest of all that a measurement depends on beside the architecture: with racing, on the whole search."""
+        """Digest of all that a measurement depends on beside the architecture; `racing.score_id` where it races."""
         content = {"score": self._score_names, "dataset": self._dataset, "device": self.device.type}
-        if self.options.racing:
-            content["search"] = self.identity
         if digest := getattr(self.score, "digest", None):
             content["reference"] = digest
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -165,6 +163,7 @@ class _Loop:
 
     def __init__(self, store: Store, name: str, job: Search, study: Study) -> None:
         self.store, self.name, self.job, self.study = store, name, job, study
+        self.score_id = racing.score_id(job.score_id, name) if job.options.racing else job.score_id
         self.seconds = {"sampler": 0.0, "score": 0.0, "store": 0.0}
         self._groups: list[int] = []
         with self._timed("store"):
@@ -198,7 +197,7 @@ class _Loop:
             proposals = proposals[: self.job.budget.trials - self.number]
         fresh = {p.spec.key: p for p in proposals if p.feasible and p.spec.key not in self.told}
         with self._timed("store"):
-            known = self.store.lasting(list(fresh), self.job.score_id)
+            known = self.store.reusable(list(fresh), self.score_id)
         with self._timed("score"):
             unknown = [p for key, p in fresh.items() if key not in known]
             measured = self._measure(unknown) if unknown else []
@@ -211,7 +210,7 @@ class _Loop:
             architectures += pattern_rows(measured)
             found_now = with_patterns(measured)
             self.store.record_batch(
-                self.name, self.batch, rows, architectures, found_now, self.job.score.name, self.job.score_id, notes
+                self.name, self.batch, rows, architectures, found_now, self.job.score.name, self.score_id, notes
             )
         self.number, self.batch = self.number + len(rows), self.batch + 1
 

@@ -96,9 +96,12 @@ def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
     why = f" ({row['reason']})" if row["reason"] else ""
     error = row["model_error"]
     how = f"{row['draws']} draws" if error is None else f"closed form ± {tables.cell(error)}" if error else "exact"
-    how += (
-        ", stopped by racing" if row["raced"] else ", less precise than asked for" if row["precision_reached"] == 0 else ""
-    )
+    if row["raced"]:
+        how += ", stopped by racing"
+    elif row["precision_reached"] == 0:
+        how += ", less precise than asked for"
+    if row["pattern_of"]:
+        how += f", as a pattern of {row['pattern_of']}"
     took = f"{how}, {tables.cell(row['seconds'])} s, {row['created']}"
     yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
     terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}
