@@ -237,6 +237,8 @@ def test_a_database_of_any_earlier_version_opens_with_what_it_held(tmp_path: Pat
         rows = store.validations()
         assert {row.dataset_digest for row in rows} == {None}
         assert [row.architecture_key for row in rows] == [key_of(number) for number in range(3) for _ in range(2)]
+        assert {(row.run_id, row.fingerprint) for row in rows} == {(None, None)}
+        assert store.select("SELECT DISTINCT run_id, fingerprint, pattern_of FROM measurement").rows == [(None,) * 3]
         assert store.validations(dataset_digest="d1") == [] and store.validated_on("k") is None
         assert store.picks("k") == [(key_of(number), "front") for number in range(3)]
         board = store.select("SELECT key, trainability_cost, validation_accuracy, validation_status FROM leaderboard").rows

@@ -28,6 +28,7 @@ class Evidence:
     `runs`        its runs, earliest first, `timings` a dictionary {part: seconds}
     `picks`       the architectures picked for validation; `recommended` the recommended one, picked or not
     `protocol`    how they were trained, None if none was
+    `fingerprints`  {"measurements", "trainings": {fingerprint: how many of those shown are by it}}
     `unknown`     trainings of these architectures that count for nothing: on which data they were is not known
     """
 
@@ -40,6 +41,7 @@ class Evidence:
     recommended: Pick | None
     protocol: Protocol | None
     unknown: int
+    fingerprints: Mapping[str, Mapping[str, int]]
 
     @property
     def predictor(self) -> str:
@@ -76,6 +78,7 @@ def findings(evidence: Evidence, resamples: int) -> dict[str, Any]:
         "roles": [_role(role, trained) for role in ROLES if any(role in pick.roles for pick in trained)],
         "picks": [_figures(pick) for pick in trained],
         **_agreement(trained, evidence.objectives, resamples),
+        "fingerprints": {what: dict(counts) for what, counts in evidence.fingerprints.items()},
         "timings": _timings(evidence.runs),
     }
 

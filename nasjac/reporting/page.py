@@ -15,7 +15,7 @@ from nasjac.reporting.wording import COST, extremes, interval, noun, plus_minus,
 
 CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")
 COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
-RUN_COLUMNS = ("verb", "started", "finished", "status", "device", "git_commit")
+RUN_COLUMNS = ("run_id", "verb", "started", "finished", "status", "device", "fingerprint", "git_commit")
 
 Row = Mapping[str, Any]
 

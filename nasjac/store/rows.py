@@ -34,6 +34,7 @@ class RunRow:
     timings: Json = field(default_factory=dict)
     notes: Json = field(default_factory=dict)
     run_id: int | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class ValidationRow:
-    """One brief training of one architecture. `created` None: when it is recorded.
+    """One brief training of one architecture. `created` None: when it is recorded, and by the run that records it.
 
     `dataset_digest` is None only in rows from before it was kept: on which data they were trained is unknown.
     """
@@ -128,3 +129,5 @@ class ValidationRow:
     steps: int | None = None
     seconds: float | None = None
     created: str | None = None
+    run_id: int | None = None
+    fingerprint: str | None = None

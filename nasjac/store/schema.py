@@ -257,6 +257,9 @@ ALTER TABLE validation_pick ADD COLUMN dataset_digest TEXT; -- digest of the dat
 ALTER TABLE trial ADD COLUMN status TEXT; -- of the measurement that settled it; NULL: none, or from before version 8
 UPDATE trial SET status = substr(reason, 1, instr(reason, ':') - 1)
 WHERE state = 'failed' AND (reason LIKE 'out_of_memory:%' OR reason LIKE 'failed:%');
+ALTER TABLE run ADD COLUMN fingerprint TEXT; -- torch, processor and its instructions; NULL: from before version 8
+ALTER TABLE measurement ADD COLUMN run_id INTEGER REFERENCES run (run_id); -- the run that made it, if any was stored
+ALTER TABLE measurement ADD COLUMN fingerprint TEXT; -- what made it: torch, processor, instructions; NULL: unknown
 ALTER TABLE measurement ADD COLUMN pattern_of TEXT REFERENCES architecture (key); -- the ensemble it was sampled in, if any
 ALTER TABLE validation RENAME TO validation_7;
 CREATE TABLE validation ( -- one row per brief training
@@ -275,10 +278,12 @@ CREATE TABLE validation ( -- one row per brief training
     steps INTEGER, -- optimizer steps
     seconds REAL, -- its share of the time
     created TEXT NOT NULL, -- UTC, ISO 8601
+    run_id INTEGER REFERENCES run (run_id), -- the run that made it, if any was stored
+    fingerprint TEXT, -- what made it: torch, processor, instructions; NULL: unknown
     UNIQUE (architecture_key, dataset_digest, trainer_id, seed, learning_rate) -- unknown data are like no others
 );
 INSERT INTO validation SELECT architecture_key, dataset, NULL, trainer, trainer_id, seed, learning_rate, status, reason,
-    accuracy, loss, train_loss, steps, seconds, created FROM validation_7 ORDER BY rowid;
+    accuracy, loss, train_loss, steps, seconds, created, NULL, NULL FROM validation_7 ORDER BY rowid;
 DROP TABLE validation_7;
 """ + _LEADERBOARD.format(more=_TOKENS + _MERIT + _SCORE_ID, steps="\n    a.block, a.step, a.leak,", **_BY_DIGEST)
 

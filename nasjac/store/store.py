@@ -31,12 +31,14 @@ class Store:
 
     `url` is a path or sqlite:///path; the file is made unless `read_only`; `mounts` is the table of mounts. Writers
     wait up to 30 s for one another; each writing method is one transaction, so a killed process leaves whole batches.
+    Measurements and validations recorded between `begin_run` and `finish_run` are marked as made by that run.
     ValueError: see `nasjac.store.database.connect`.
     """
 
     def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
         self.path = path_of(url)
         self._connection = connect(self.path, read_only, mounts)
+        self._origin: dict[str, Any] = {"run_id": None, "fingerprint": None}
 
     def __enter__(self) -> Store:
         return self
@@ -217,7 +219,7 @@ class Store:
         assert all(row.dataset_digest is not None for row in validations)
         created = now()
         with self._transaction():
-            dated = [replace(row, created=row.created or created) for row in validations]
+            dated = [row if row.created else replace(row, created=created, **self._origin) for row in validations]
             self._insert("validation", [of_row(row) for row in dated], how="INSERT OR REPLACE")
 
     def validations(
@@ -260,10 +262,12 @@ class Store:
     # Runs
 
     def begin_run(self, run: RunRow) -> int:
-        """Store that a command begins; returns its number."""
+        """Store that a command begins; returns its number. What is recorded from now on is this run's."""
         with self._transaction():
             self._insert("run", [of_row(replace(run, started=run.started or now()))])
-            return int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            number = int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+        self._origin = {"run_id": number, "fingerprint": run.fingerprint}
+        return number
 
     def finish_run(self, run_id: int, status: str, timings: Mapping[str, float], notes: Mapping[str, Any]) -> None:
         """Store how it ended, where its time went (seconds by part), and notes."""
@@ -272,6 +276,7 @@ class Store:
                 "UPDATE run SET finished = ?, status = ?, timings = ?, notes = ? WHERE run_id = ?",
                 (now(), status, to_json(timings), to_json(notes), run_id),
             )
+        self._origin = {"run_id": None, "fingerprint": None}
 
     # The same for all
 
@@ -331,7 +336,7 @@ class Store:
         in_order = sorted(measurements, key=lambda item: item.is_reusable)  # of one architecture the last counts
         fresh = {item.key: item for item in in_order if item.key not in there}
         created = now()
-        content = [measurement_columns(item, score, score_id, created) for item in fresh.values()]
+        content = [measurement_columns(item, score, score_id, created) | self._origin for item in fresh.values()]
         self._insert("measurement", content, how="INSERT OR REPLACE")
 
     def _read(self, kind: type[R], table: str, condition: str, **values: Any) -> list[R]:

@@ -19,6 +19,7 @@ from nasjac.store import Store
 from nasjac.store.database import check_known
 from nasjac.store.schema import column_names
 from nasjac.tables import write_csv
+from nasjac.verbs.provenance import counted, measured_by
 from nasjac.verbs.query import leaderboard_sql
 
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
@@ -82,6 +83,8 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
     keys = [*roles, *([chosen] if chosen and chosen not in roles else [])]
     trainings, digest = store.validations(keys), store.validated_on(study)
     protocol, found = by_protocol([row for row in trainings if row.dataset_digest == digest])
+    of_trainer = [row for row in trainings if protocol and row.trainer_id == protocol.trainer_id]
+    used = [row.fingerprint for row in of_trainer if row.dataset_digest == digest]
     facts = _facts(store, row.score_id, board, keys)
     picks = {key: Pick(key, tuple(roles[key]), facts[key], found.get(key)) for key in keys}
     return Evidence(
@@ -97,6 +100,7 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         recommended=picks[chosen] if chosen else None,
         protocol=protocol,
         unknown=sum(training.dataset_digest is None and training.dataset == row.dataset for training in trainings),
+        fingerprints={"measurements": measured_by(store, study), "trainings": counted(used)},
     )
 
 
