@@ -29,7 +29,7 @@ class Evidence:
     `picks`       the architectures picked for validation; `recommended` the recommended one, picked or not
     `protocol`    how they were trained, None if none was
     `fingerprints`  {"measurements", "trainings": {fingerprint: how many of those shown are by it}}
-    `unknown`     trainings of these architectures that count for nothing: on which data they were is not known
+    `unknown`     trainings of architectures without any other that count for nothing: on which data they were is not known
     """
 
     study: StudyRow

@@ -99,7 +99,10 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         picks=[pick for pick in picks.values() if pick.roles],
         recommended=picks[chosen] if chosen else None,
         protocol=protocol,
-        unknown=sum(training.dataset_digest is None and training.dataset == row.dataset for training in trainings),
+        unknown=sum(
+            old.dataset_digest is None and old.dataset == row.dataset and old.architecture_key not in found
+            for old in trainings
+        ),
         fingerprints={"measurements": measured_by(store, study), "trainings": counted(used)},
     )
 
