@@ -8,6 +8,9 @@ from typing import Literal
 
 Status = Literal["ok", "diverged", "unsupported", "out_of_memory", "failed"]
 
+#: statuses that the machine decides: with more memory it may be another one
+OF_THE_MACHINE: frozenset[Status] = frozenset({"out_of_memory", "failed"})
+
 #: the terms every score may give, in the order in which they are stored
 TERMS = (
     "trainability_cost",  # S*, lower is better (nasjac.objectives)
@@ -70,7 +73,8 @@ class Measurement:
     (0: exact at this width); None for a sampled score, whose errors are the terms' standard errors.
 
     `precision_reached` says whether the standard error that was asked for was reached, None if none was; `raced` that
-    sampling stopped early because the architecture was certain to be dominated.
+    sampling stopped early because the architecture was certain to be dominated; `pattern_of` is the key of the ensemble in
+    which it was sampled, to the ensemble's precision, None where it was measured for itself.
 
     For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
     back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
@@ -87,4 +91,14 @@ class Measurement:
     model_error: float | None = None
     precision_reached: bool | None = None
     raced: bool = False
+    pattern_of: str | None = None
     patterns: tuple[tuple[str, Measurement], ...] = ()
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it need not be made again: it depends on the architecture, the score and its inputs alone.
+
+        One that the machine decided may come out otherwise with more memory; how far one was sampled that racing stopped,
+        or that is of an ensemble's pattern, was up to other architectures.
+        """
+        return self.status not in OF_THE_MACHINE and not self.raced and self.pattern_of is None

@@ -63,7 +63,7 @@ def trial(number: int, study: str = "k", batch: int = 0, **changes: Any) -> Tria
 def validation(number: int, rate: float, seed: int, accuracy: float | None, **changes: Any) -> ValidationRow:
     status: Literal["ok", "diverged"] = "diverged" if accuracy is None else "ok"
     content: dict[str, Any] = {"accuracy": accuracy, "loss": None if accuracy is None else 1 - accuracy}
-    content = {"dataset": "digits", "trainer": "adamw", "trainer_id": "t1", **content, **changes}
+    content = {"dataset": "digits", "dataset_digest": "d1", "trainer": "adamw", "trainer_id": "t1", **content, **changes}
     return ValidationRow(architecture_key=key_of(number), seed=seed, learning_rate=rate, status=status, **content)
 
 
@@ -84,7 +84,7 @@ def record(store: Store, study: str, batch: int, numbers: range) -> None:
 def filled(path: Path) -> Store:
     """A database of one study `k`, eight complete trials; the cost of architecture n is n + 1/8."""
     store = Store(path)
-    store.open_study("k", {"seed": 0, "dataset": "digits"}, "error", "s1")
+    store.open_study("k", {"seed": 0, "dataset": "digits"}, "error", "s1", "d1")
     record(store, "k", 0, range(4))
     record(store, "k", 1, range(4, 8))
     return store

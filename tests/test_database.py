@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +16,7 @@ from nasjac.cost import trainability_penalty
 from nasjac.measurement import TERMS
 from nasjac.store import Store, database
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
-from tests.store_rows import filled
+from tests.store_rows import filled, key_of, validation
 
 MOUNTS = """/dev/sda1 / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
@@ -135,6 +136,8 @@ def test_an_older_schema_is_not_read_before_it_is_migrated(tmp_path: Path) -> No
         Store(tmp_path / "x.db", read_only=True)
 
 
+VALIDATED = """SELECT architecture_key, dataset, trainer, trainer_id, seed, learning_rate, status, loss, created, accuracy
+    FROM validation ORDER BY rowid"""
 COLOUR = "ALTER TABLE architecture ADD COLUMN colour TEXT;\nUPDATE architecture SET colour = 'a;b' || width;\n"
 BROKEN = "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);\n"
 
@@ -171,6 +174,85 @@ def test_all_terms_of_the_penalty_are_squares_since_version_7(tmp_path: Path) ->
     for key, values in known.items():
         assert found[key] == [*values, pytest.approx(float(trainability_penalty(*np.float64(values)))), *[None] * 3]
     connection.close()
+
+
+def test_released_scripts_are_never_edited() -> None:
+    """A database of version n is what they made; a change is a further script."""
+    assert hashlib.sha256("".join(MIGRATIONS[:7]).encode()).hexdigest()[:12] == "22d24541f18c"
+
+
+def fill_old(connection: sqlite3.Connection) -> None:
+    """Rows of every table in the columns of version 1: study `k` with architectures 0 to 2, all trained on "text"."""
+
+    def insert(table: str, **values: Any) -> None:
+        marks = ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", list(values.values()))
+
+    shared = {"config": "{}", "versions": "{}", "started": "t", "timings": '{"score":1.5}', "notes": "{}"}
+    insert("run", study="k", verb="search", status="finished", **shared)
+    identity = '{"dataset":{"name":"text","inputs":"i1"},"seed":0}'
+    insert("study", name="k", identity=identity, score_id="s1", dataset="text", created="t")
+    insert("batch", study="k", batch=0, notes="{}")
+    for number in range(3):
+        key = key_of(number)
+        choices = {"kind": "residual_mlp", "depth": 3, "width": 8, "placement": "pre", "norm": "layernorm"}
+        insert("architecture", key=key, spec="{}", activation="relu", branch="two_matrix", **choices)
+        empty = dict.fromkeys(("choices", "distributions", "system_attrs", "constraints"), "{}")
+        trial = {"study": "k", "number": number, "batch": 0, "asked": number, "state": "complete", "score_id": "s1"}
+        insert("trial", architecture_key=key, kept_key=key, objectives='{"trainability_cost":1.0}', **empty, **trial)
+        measured = {"score": "apjn", "score_id": "s1", "status": "ok", "draws": 16, "seconds": 1.0, "created": "t"}
+        cost = {"trainability_cost": number + 0.5, "trainability_cost_se": 0.25}
+        insert("measurement", architecture_key=key, profile="{}", **measured, **cost)
+        training = {"trainer": "adamw", "trainer_id": "t1", "seed": 0, "learning_rate": 0.1, "status": "ok", "created": "t"}
+        for dataset, accuracy in (("text", 1 - number / 8), ("digits", 0.25)):
+            insert("validation", architecture_key=key, dataset=dataset, accuracy=accuracy, loss=0.5, **training)
+        insert("validation_pick", study="k", architecture_key=key, role="front")
+    unmeasured = {"state": "failed", "reason": "out_of_memory: there is no memory for it, even alone"}
+    insert(
+        "trial", **{**trial, **empty, **unmeasured, "number": 3, "asked": 3}, architecture_key=key_of(2), objectives="{}"
+    )
+    connection.execute("UPDATE study SET recommended_key = ?, recommended_reason = 'the knee'", [key_of(0)])
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_database_of_any_earlier_version_opens_with_what_it_held(tmp_path: Path, version: int) -> None:
+    """Nothing is lost; that it is not known on which data the architectures were trained is marked."""
+    connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection, MIGRATIONS[:version])
+    assert _ask(connection, "PRAGMA user_version") == [(version,)]
+    fill_old(connection)
+    before = {row: accuracy for *row, accuracy in _ask(connection, VALIDATED) for row in [tuple(row)]}
+    connection.close()
+    with Store(tmp_path / "x.db") as store:
+        assert store.select("SELECT count(*), min(run_id), min(timings) FROM run").rows == [(1, 1, '{"score":1.5}')]
+        assert store.study("k").recommended_key == key_of(0) and store.study("k").dataset_digest is None
+        assert [row.number for row in store.trials("k")] == [0, 1, 2, 3]
+        assert [(row.status, row.is_lasting) for row in store.trials("k")] == [(None, True)] * 3 + [
+            ("out_of_memory", False)
+        ]
+        costs = {key: item.terms["trainability_cost"].value for key, item in store.measurements(None, "s1").items()}
+        assert costs == {key_of(number): number + 0.5 for number in range(3)}
+        assert {tuple(row): accuracy for *row, accuracy in store.select(VALIDATED).rows} == before and len(before) == 6
+        rows = store.validations()
+        assert {row.dataset_digest for row in rows} == {None}
+        assert [row.architecture_key for row in rows] == [key_of(number) for number in range(3) for _ in range(2)]
+        assert {(row.run_id, row.fingerprint) for row in rows} == {(None, None)}
+        assert store.select("SELECT DISTINCT run_id, fingerprint, pattern_of FROM measurement").rows == [(None,) * 3]
+        assert store.validations(dataset_digest="d1") == [] and store.validated_on("k") is None
+        assert store.picks("k") == [(key_of(number), "front") for number in range(3)]
+        board = store.select("SELECT key, trainability_cost, validation_accuracy, validation_status FROM leaderboard").rows
+        assert board == [(key_of(number), number + 0.5, None, "unknown") for number in range(3)]
+        # the study goes on with data that are known from then on, and so are what it trains
+        store.open_study("k", store.study("k").identity, "resume", "s1", "d1")
+        store.record_validations(
+            [validation(1, 0.1, 0, 0.75, dataset="text"), validation(1, 0.1, 0, 0.625, dataset="text")]
+        )
+        assert len(store.validations()) == 7, "the same training again replaces its row, not one of unknown data"
+        shown = "SELECT validation_accuracy, validation_status FROM leaderboard ORDER BY number"
+        assert store.select(shown).rows == [(None, "unknown"), (0.625, "ok"), (None, "unknown")]
+    with Store(tmp_path / "x.db", read_only=True) as store:
+        assert store.studies() == ["k"]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

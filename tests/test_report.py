@@ -74,7 +74,7 @@ def trainings(rng: np.random.Generator, key: str, cost: float) -> list[Validatio
 
 
 def validation(key: str, accuracy: float | None, seed: int = 0, rate: float = 0.003, **other: str) -> ValidationRow:
-    protocol = {"dataset": "digits", "trainer": "adamw", "trainer_id": "adamw-1", **other}
+    protocol = {"dataset": "digits", "dataset_digest": "d1", "trainer": "adamw", "trainer_id": "adamw-1", **other}
     status = "diverged" if accuracy is None else "ok"
     return ValidationRow(key, **protocol, seed=seed, learning_rate=rate, status=status, accuracy=accuracy)
 
@@ -82,7 +82,7 @@ def validation(key: str, accuracy: float | None, seed: int = 0, rate: float = 0.
 def search(store: Store, made: Sequence[Made], study: str = STUDY) -> str:
     """A finished search that kept `made`, with some repeats and some infeasible trials; returns the recommended key."""
     count = len(made)
-    store.open_study(study, {"space": "residual_mlp", "seed": 0, "dataset": "digits"}, "error", SCORE)
+    store.open_study(study, {"space": "residual_mlp", "seed": 0, "dataset": "digits"}, "error", SCORE, "d1")
     command = f"nasjac search study={study} <b>"
     run = store.begin_run(RunRow("search", study, versions={"nasjac": "0.1.0"}, command=command))
     trials = [TrialRow(study, number, 0, "complete", number, row.key, row.key) for number, (row, _) in enumerate(made)]
@@ -218,7 +218,7 @@ def test_an_accuracy_is_that_of_the_best_rate_and_carries_the_seeds_error() -> N
 def test_protocols_are_never_mixed() -> None:
     rows = [validation(key, 0.5, trainer_id=trainer) for trainer in ("long", "short") for key in "abc"]
     rows = [replace(row, accuracy=0.9, created="2") if row.trainer_id == "short" else row for row in rows]
-    rows.append(validation("a", 0.1, trainer_id="newest", dataset="other"))
+    rows.append(validation("a", 0.1, trainer_id="newest", dataset_digest="other"))
     protocol, found = by_protocol(rows)
     assert protocol and (protocol.trainer_id, protocol.others) == ("short", 2)
     assert {item.accuracy for item in found.values()} == {0.9}

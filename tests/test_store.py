@@ -278,14 +278,14 @@ def test_validations(tmp_path: Path) -> None:
     rows = [
         validation(1, 0.1, 0, 0.5, created="t"),
         validation(1, 0.1, 1, None, created="t"),
-        validation(2, 0.1, 0, 0.5, dataset="other", trainer_id="t2", created="t"),
+        validation(2, 0.1, 0, 0.5, dataset="other", dataset_digest="d2", trainer_id="t2", created="t"),
     ]
     with filled(tmp_path / "x.db") as store:
         store.record_validations(rows)
         assert store.validations() == rows
-        assert store.validations(keys=[key_of(1)]) == store.validations(dataset="digits") == rows[:2]
-        assert store.validations(trainer_id="t2", dataset="other") == rows[2:]
-        assert store.validations(keys=[]) == store.validations(trainer_id="t2", dataset="digits") == []
+        assert store.validations(keys=[key_of(1)]) == store.validations(dataset_digest="d1") == rows[:2]
+        assert store.validations(trainer_id="t2", dataset_digest="d2") == rows[2:]
+        assert store.validations(keys=[]) == store.validations(trainer_id="t2", dataset_digest="d1") == []
         store.record_validations([replace(rows[0], accuracy=0.75)])
         assert sorted(row.accuracy or 0 for row in store.validations(keys=[key_of(1)])) == [0, 0.75]
         store.record_picks("k", [(key_of(2), "front"), (key_of(1), "random")])
@@ -343,9 +343,9 @@ def test_the_leaderboard_shows_the_best_learning_rate_on_the_studys_dataset(tmp_
                 *(validation(1, 0.1, seed, accuracy) for seed, accuracy in enumerate([0.9, None, 0.5])),  # mean 0.7
                 *(validation(1, 0.2, seed, accuracy) for seed, accuracy in enumerate([0.75, 0.75, 0.75])),
                 validation(1, 0.3, 0, None),
-                validation(1, 0.4, 0, 1.0, dataset="fashion_mnist"),
+                validation(1, 0.4, 0, 1.0, dataset="fashion_mnist", dataset_digest="d2"),
                 *(validation(2, 0.1, seed, None) for seed in range(2)),
-                validation(3, 0.1, 0, 1.0, dataset="fashion_mnist"),
+                validation(3, 0.1, 0, 1.0, dataset_digest="d2"),  # another file of the same name
             ]
         )
         names = ", ".join(f"validation_{name}" for name in ("accuracy", "loss", "learning_rate", "status"))
@@ -356,7 +356,7 @@ def test_the_leaderboard_shows_the_best_learning_rate_on_the_studys_dataset(tmp_
 def test_the_leaderboard_looks_up_what_it_joins(tmp_path: Path) -> None:
     with filled(tmp_path / "x.db") as store:
         plan = "\n".join(row[3] for row in store.select("EXPLAIN QUERY PLAN SELECT * FROM leaderboard").rows)
-    for table in ("m", "a", "e", "o", "v", "r", "d"):  # all but the trials and their study
+    for table in ("m", "a", "e", "o", "v", "r", "u"):  # all but the trials and their study
         assert re.search(rf"SEARCH (TABLE \w+ AS )?{table} USING", plan)
 
 

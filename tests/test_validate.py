@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_picks_and_rows(store: Store, task: Task, trained: Trained) -> None:
     texts = [text for _, _, text in calls[1:]]
     assert sorted(text.split()[0] for text in texts) == sorted(key for key, _ in trained)
     assert all("accuracy" in text for text in texts)
-    rows = store.validations(dataset="clusters", trainer_id=task.identity["trainer_id"])
+    rows = store.validations(dataset_digest=task.data.digest, trainer_id=task.identity["trainer_id"])
     assert sorted((r.architecture_key, r.seed, r.learning_rate) for r in rows) == sorted(
         (key, seed, rate) for key, _ in result.picks for seed in (0, 1) for rate in (0.01, 0.1)
     )
@@ -215,6 +215,45 @@ def test_another_training_s_checkpoint_is_refused_before_training(
     with pytest.raises(ValueError, match=r"`save` must be .*dataset 'clusters' instead of 'digits'"):
         validate(store, "k", other, Draws(store), options, tmp_path / "kept")
     assert len(trained) == 2
+
+
+@pytest.mark.parametrize("split", ["train_labels", "valid_labels", "valid_inputs"])
+def test_other_data_of_the_same_name_are_trained_on(
+    store: Store, task: Task, trained: Trained, tmp_path: Path, split: str
+) -> None:
+    options = ValidationOptions(top=2, random=0, matched=0)
+    assert validate(store, "k", task, Draws(store), options, tmp_path / "kept").trained == 2
+    other = replace(task, data=replace(task.data, **{split: getattr(task.data, split).flip(0)}))
+    with pytest.raises(ValueError, match=r"`save` must be .*dataset_digest '\w+' instead of '\w+'"):
+        validate(store, "k", other, Draws(store), options, tmp_path / "kept")
+    assert len(trained) == 2
+    result = validate(store, "k", other, Draws(store), options)
+    assert (result.trained, result.reused) == (2, 0) and len(store.validations()) == 16
+    assert validate(store, "k", task, Draws(store), options, tmp_path / "kept").reused == 2, (
+        "those of before are as they were"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda info: info.pop("dataset_digest"), r"dataset_digest unknown instead of '\w{12}'"),
+        (lambda info: info.update(grown={"blocks": 2}), "grown after its training"),
+    ],
+)
+def test_a_checkpoint_of_unknown_data_or_changed_since_is_not_taken_for_saved(
+    store: Store, task: Task, tmp_path: Path, change: Callable[[dict[str, Any]], Any], why: str
+) -> None:
+    """One from before digests were kept may be of another file of the same name."""
+    options = ValidationOptions(top=1, random=0, matched=0)
+    validate(store, "k", task, Draws(store), options, tmp_path / "kept")
+    (path,) = (tmp_path / "kept").glob("*/spec.json")
+    info = json.loads(path.read_text())
+    change(info)
+    path.write_text(json.dumps(info))
+    assert checkpoint.load(path.parent)[0].key == path.parent.name, "it stays readable"
+    with pytest.raises(ValueError, match=rf"`save` must be a folder without checkpoints of other trainings, .*{why}"):
+        validate(store, "k", task, Draws(store), options, tmp_path / "kept")
 
 
 @pytest.mark.parametrize("name", ["top", "random", "matched", "seed"])

@@ -44,7 +44,7 @@ def search(out: Path, dataset: str, seed: int, words: list[str]) -> dict[str, ob
     with Store(out / "results.db", read_only=True) as store:
         row = store.study(study)
         picks = dict(store.picks(study))
-        _, trained = by_protocol(store.validations(list(picks), dataset))
+        _, trained = by_protocol(store.validations(list(picks), row.dataset_digest))
     accuracy = {key: trained[key].accuracy or 0.0 for key in picks}
     recommended = accuracy.pop(str(row.recommended_key))
     return {

@@ -57,7 +57,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
     name = config.study or job.default_name
     folder_name(name)
     with Store(config.database) as store, interrupts() as stop:
-        name = store.open_study(name, job.identity, config.on_conflict, job.score_id)
+        name = store.open_study(name, job.identity, config.on_conflict, job.score_id, job.data.digest)
         with recorded(store, "search", name, config, choices, device) as run:
             done = len(store.trials(name))
             with console.bar(f"search {name}", job.budget.trials, done) as advance:
@@ -78,6 +78,7 @@ def run_validate(config: DictConfig, choices: Choices) -> int:
     validation_of(config, choices)
     with Store(existing(config.database)) as store, interrupts() as stop:
         job = stored_search(store, config.study, device)
+        store.claim_data(config.study, job.data.digest)
         with recorded(store, "validate", config.study, config, choices, device) as run:
             _validate(store, config.study, job, config, choices, console, run, stop)
             run.status = "interrupted" if stop() else "finished"

@@ -151,14 +151,20 @@ def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> Data
 
 
 def own_data(info: Mapping[str, Any]) -> Data:
-    """The dataset of a checkpoint, or one of its kind, with its default options and its context."""
+    """The dataset of a checkpoint, or one of its kind, with its default options and its context.
+
+    ValueError: the checkpoint says that it is of other data than these.
+    """
     spec = info.get("spec")
     kind = spec.get("kind") if isinstance(spec, Mapping) else None
     name = info.get("dataset") or DATASET_OF.get(str(kind), "digits")
     check_choice("dataset", name, DATASETS)
-    if name == "text" and isinstance(spec, Mapping) and "context" in spec:
-        return Text(context=spec["context"]).load()
-    return DATASETS[str(name)]().load()
+    of_context = name == "text" and isinstance(spec, Mapping) and "context" in spec
+    data = Text(context=spec["context"]).load() if of_context else DATASETS[str(name)]().load()  # type: ignore[index]
+    if info.get("dataset_digest", data.digest) != data.digest:
+        rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
+        raise ValueError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
+    return data
 
 
 def _spec(config: DictConfig) -> Spec:

@@ -15,6 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.options import Choices
+from nasjac.fingerprint import fingerprint
 from nasjac.store import Store
 from nasjac.store.rows import RunRow
 
@@ -44,6 +45,7 @@ def recorded(
         command=" ".join(["nasjac", verb, *sys.argv[1:]]),
         git_commit=commit,
         git_dirty=dirty,
+        fingerprint=fingerprint(device),
     )
     number, run, began = store.begin_run(row), Run(), time.perf_counter()
     try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -48,6 +51,20 @@ class Data:
     def inputs(self) -> int:
         """Number of features; of tokens, size of the vocabulary."""
         return self.outputs if self.is_tokens else self.train_inputs.shape[1]
+
+    @cached_property
+    def digest(self) -> str:
+        """12 hexadecimal digits of all that decides what is learnt here and how it is judged.
+
+        These are inputs and labels of both splits, with their types and sizes, `outputs` and `shape`. Nothing else tells
+        data apart: a dataset's name is the same whatever its file holds.
+        """
+        splits = (self.train_inputs, self.train_labels, self.valid_inputs, self.valid_labels)
+        kinds = [[str(split.dtype), *split.shape] for split in splits]
+        found = hashlib.sha256(json.dumps([kinds, self.outputs, self.shape]).encode())
+        for split in splits:
+            found.update(split.cpu().contiguous().numpy().data)
+        return found.hexdigest()[:12]
 
     def _check_ids(self) -> None:
         if self.shape is not None:

@@ -28,6 +28,8 @@ class Evidence:
     `runs`        its runs, earliest first, `timings` a dictionary {part: seconds}
     `picks`       the architectures picked for validation; `recommended` the recommended one, picked or not
     `protocol`    how they were trained, None if none was
+    `fingerprints`  {"measurements", "trainings": {fingerprint: how many of those shown are by it}}
+    `unknown`     trainings of architectures without any other that count for nothing: on which data they were is not known
     """
 
     study: StudyRow
@@ -38,6 +40,8 @@ class Evidence:
     picks: Sequence[Pick]
     recommended: Pick | None
     protocol: Protocol | None
+    unknown: int
+    fingerprints: Mapping[str, Mapping[str, int]]
 
     @property
     def predictor(self) -> str:
@@ -68,11 +72,13 @@ def findings(evidence: Evidence, resamples: int) -> dict[str, Any]:
             "picked": len(evidence.picks),
             "trained": len(trained),
             "diverged": sum(pick.accuracy is None for pick in trained),
+            "trainings_on_unknown_data": evidence.unknown,
             "without_score": sum(pick.facts.get(evidence.predictor) is None for pick in trained),
         },
         "roles": [_role(role, trained) for role in ROLES if any(role in pick.roles for pick in trained)],
         "picks": [_figures(pick) for pick in trained],
         **_agreement(trained, evidence.objectives, resamples),
+        "fingerprints": {what: dict(counts) for what, counts in evidence.fingerprints.items()},
         "timings": _timings(evidence.runs),
     }
 

@@ -15,7 +15,7 @@ from nasjac.reporting.wording import COST, EFFECTIVE_DEPTH, extremes, interval, 
 
 CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")
 COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
-RUN_COLUMNS = ("verb", "started", "finished", "status", "device", "git_commit")
+RUN_COLUMNS = ("run_id", "verb", "started", "finished", "status", "device", "fingerprint", "git_commit")
 
 Row = Mapping[str, Any]
 
@@ -129,7 +129,8 @@ def _agreement(found: Row, image: str, chosen: str | None) -> str:
         what = noun(found["predictor"])
         return _paragraph(f"Nothing has been validated: whether the {what} agrees with training is not known.")
     rates, seeds = (", ".join(f"{value:g}" for value in protocol[name]) for name in ("learning_rates", "seeds"))
-    how = f"Dataset {protocol['dataset']}, trainer {protocol['trainer']}, learning rates {rates}, seeds {seeds}."
+    how = f"Dataset {protocol['dataset']} ({protocol['dataset_digest']}), trainer {protocol['trainer']}, "
+    how += f"learning rates {rates}, seeds {seeds}."
     if protocol["others"]:
         how += f" These architectures were also trained under {protocol['others']} other protocols; this is the latest."
     correlations = [

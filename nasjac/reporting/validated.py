@@ -37,6 +37,7 @@ class Protocol:
     """How architectures were trained; `others` counts the further protocols under which some of them were."""
 
     dataset: str
+    dataset_digest: str
     trainer: str
     trainer_id: str
     learning_rates: tuple[float, ...]
@@ -66,16 +67,18 @@ class Pick:
 def by_protocol(rows: Sequence[ValidationRow]) -> tuple[Protocol | None, dict[str, Trained]]:
     """The protocol under which most of the architectures were trained, the latest of several, and what it made of each.
 
-    Accuracies of different datasets or trainers are never mixed.
+    Accuracies on different data or by different trainers are never mixed, and those on unknown data count for nothing.
     """
     groups: dict[tuple[str, str], list[ValidationRow]] = defaultdict(list)
     for row in rows:
-        groups[row.dataset, row.trainer_id].append(row)
+        if row.dataset_digest is not None:
+            groups[row.dataset_digest, row.trainer_id].append(row)
     if not groups:
         return None, {}
     chosen = max(groups.values(), key=lambda group: (len(_by_key(group)), group[-1].created or ""))
     protocol = Protocol(
         dataset=chosen[0].dataset,
+        dataset_digest=str(chosen[0].dataset_digest),
         trainer=chosen[0].trainer,
         trainer_id=chosen[0].trainer_id,
         learning_rates=tuple(sorted({row.learning_rate for row in chosen})),

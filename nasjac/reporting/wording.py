@@ -28,7 +28,7 @@ def sentences(found: Found) -> list[str]:
     """The chief findings, a sentence or two each: trials, recommendation, its rival, agreement, divergence."""
     count = len(found["front"])
     front = f"{trials(found)}, {count} architecture{'' if count == 1 else 's'} on the front."
-    return [front, *_recommendation(found), *_correlation(found)]
+    return [front, *_recommendation(found), *_correlation(found), *_left_out(found), *_mixed(found)]
 
 
 def noun(predictor: str) -> str:
@@ -95,6 +95,27 @@ def _correlation(found: Found) -> list[str]:
         return [said]
     every = f"{validated['diverged']} of {validated['trained']} validated architectures diverged in every training"
     return [said, f"{every}; they rank below every finished one."]
+
+
+def _left_out(found: Found) -> list[str]:
+    count = found["validated"]["trainings_on_unknown_data"]
+    if not count:
+        return []
+    trainings = f"{count} training{'' if count == 1 else 's'} of these architectures, stored by an earlier version,"
+    return [f"{trainings} count for nothing here, for on which data they were is unknown (nasjac validate trains anew)."]
+
+
+def _mixed(found: Found) -> list[str]:
+    told = (mixed(f"The {what} of this study", counts) for what, counts in found["fingerprints"].items())
+    return [sentence for sentence in told if sentence is not None]
+
+
+def mixed(what: str, counts: Mapping[str, int]) -> str | None:
+    """The sentence on values by several fingerprints {fingerprint: how many}; None where all are by one."""
+    if len(counts) < 2:
+        return None
+    parts = ", ".join(f"{count} by {fingerprint}" for fingerprint, count in counts.items())
+    return f"{what} are by unlike processors or versions ({parts}), whose values differ by rounding, about 1e-7."
 
 
 def interval(correlation: Found) -> str:

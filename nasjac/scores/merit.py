@@ -144,6 +144,9 @@ class MeritAmong:
         seen, ranks = self._measured.get(device, (None, []))
         if seen is not inputs:
             values = self.options.decorrelations(self.population, inputs, device)
+            if lacking := int(np.isnan(values).any(axis=1).sum()):  # without them every merit would be another
+                rule = f"architectures that there is memory for, all {len(self.population)} of them"
+                raise ValueError(f"`score.reference` must be {rule}, got {lacking} that there is none for on {device}")
             flops = [float(fact.flops) for fact in facts(self.population)]
             ranks = [LogRank(flops), *map(LogRank, values.T)]
             self._measured[device] = inputs, ranks
@@ -170,6 +173,8 @@ class Parts(NamedTuple):
 def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Parts]) -> Measurement:
     """The measurement of the networks of these `keys`; an ensemble keeps the pattern of most merit."""
     group = [parts[key] for key in keys]
+    if item.status == "ok" and any(np.isnan(part.decorrelation).any() for part in group):
+        item = replace(item, status="out_of_memory", reason="there is no memory for its decorrelation, even alone")
     capacity = np.mean([part.capacity for part in group])
     decorrelation = _over_draws(np.mean([part.decorrelation for part in group], axis=0))
     ranked = _over_draws(np.mean([part.rank for part in group], axis=0))

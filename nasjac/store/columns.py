@@ -70,6 +70,7 @@ def measurement_columns(item: Measurement, score: str, score_id: str, created: s
         "model_error": item.model_error,
         "precision_reached": item.precision_reached,
         "raced": item.raced,
+        "pattern_of": item.pattern_of,
         "draws": item.draws,
         "seconds": item.seconds,
         "created": created,
@@ -113,6 +114,7 @@ def read_measurement(
     model_error: float | None,
     precision_reached: int | None,
     raced: int,
+    pattern_of: str | None,
     draws: int,
     seconds: float,
     profile: str,
@@ -123,7 +125,7 @@ def read_measurement(
     layers = tuple(Layer(*values) for values in zip(*json.loads(profile, parse_int=float).values(), strict=True))
     precise = None if precision_reached is None else bool(precision_reached)
     return Measurement(
-        key, status, reason, terms, layers, draws, seconds, kept_key, model_error, precise, raced=bool(raced)
+        key, status, reason, terms, layers, draws, seconds, kept_key, model_error, precise, bool(raced), pattern_of
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nasjac.measurement import OF_THE_MACHINE, Status
+
 Json = Mapping[str, Any]
 State = Literal["complete", "duplicate", "infeasible", "failed"]
 Role = Literal["front", "random", "matched"]
@@ -32,6 +34,7 @@ class RunRow:
     timings: Json = field(default_factory=dict)
     notes: Json = field(default_factory=dict)
     run_id: int | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class StudyRow:
     created: str
     recommended_key: str | None = None
     recommended_reason: str | None = None
+    dataset_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,10 @@ class ArchitectureRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it."""
+    """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it.
+
+    `status` is that of the measurement which settled it, None where none was looked at.
+    """
 
     study: str
     number: int
@@ -92,14 +99,24 @@ class TrialRow:
     system_attrs: Json = field(default_factory=dict)
     reason: str | None = None
     score_id: str | None = None
+    status: Status | None = None
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it settles its architecture for the study: it is scored, and if it failed, not by the machine."""
+        return self.state in ("complete", "failed") and self.status not in OF_THE_MACHINE
 
 
 @dataclass(frozen=True)
 class ValidationRow:
-    """One brief training of one architecture. `created` None: when it is recorded."""
+    """One brief training of one architecture. `created` None: when it is recorded, and by the run that records it.
+
+    `dataset_digest` is None only in rows from before it was kept: on which data they were trained is unknown.
+    """
 
     architecture_key: str
     dataset: str
+    dataset_digest: str | None
     trainer: str
     trainer_id: str
     seed: int
@@ -112,3 +129,5 @@ class ValidationRow:
     steps: int | None = None
     seconds: float | None = None
     created: str | None = None
+    run_id: int | None = None
+    fingerprint: str | None = None

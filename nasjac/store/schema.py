@@ -132,7 +132,9 @@ CREATE TABLE validation_pick ( -- which architectures a study's validation chose
 );
 """
 
-#: the view of version 1; `more` columns of a measurement and `steps` of an architecture are those of later versions
+#: the view; `more` columns of a measurement and `steps` of an architecture are those of later versions, and so are
+#: `dataset`, the column that says on what an architecture was trained, `own`, which of its trainings the study's are, and
+#: `status`, that of its trainings
 _LEADERBOARD = """
 CREATE VIEW leaderboard AS -- one row per study and architecture it kept, best trainability_cost first
 SELECT
@@ -145,17 +147,15 @@ SELECT
     m.status AS status, -- of the measurement: ok, diverged, unsupported, out_of_memory, failed
     m.draws, a.kind, a.depth, a.width, a.placement, a.norm, a.activation, a.branch, a.skip_density, a.skip_count,{steps}
     a.weight_gain, a.branch_scale, a.params, a.flops, a.log2_paths, a.effective_depth, a.nonlinear_effective_depth,
-    (SELECT avg(r.accuracy) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.dataset = v.dataset
+    (SELECT avg(r.accuracy) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.{dataset} = v.{dataset}
         AND r.trainer_id = v.trainer_id AND r.learning_rate = v.learning_rate AND r.status = 'ok'
     ) AS validation_accuracy, -- at the best learning rate, mean over the seeds that did not diverge
-    (SELECT avg(r.loss) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.dataset = v.dataset
+    (SELECT avg(r.loss) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.{dataset} = v.{dataset}
         AND r.trainer_id = v.trainer_id AND r.learning_rate = v.learning_rate AND r.status = 'ok'
     ) AS validation_loss, -- the loss beside that accuracy
     v.learning_rate AS validation_learning_rate, -- the learning rate of that accuracy
 -- max: ok sorts after diverged
-    (SELECT max(r.status) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.dataset = v.dataset
-        AND r.trainer_id = v.trainer_id AND r.learning_rate = v.learning_rate
-    ) AS validation_status -- ok, diverged if every run did, NULL if there is none
+{status}
 FROM trial AS t
 JOIN study AS s ON s.name = t.study
 JOIN architecture AS a ON a.key = t.kept_key
@@ -163,8 +163,7 @@ LEFT JOIN measurement AS m ON m.architecture_key = t.kept_key AND m.score_id = t
 LEFT JOIN measurement AS e ON e.architecture_key = t.architecture_key AND e.score_id = t.score_id
 LEFT JOIN validation AS v ON v.rowid = (
     SELECT min(o.rowid) FROM validation AS o
-    WHERE o.architecture_key = t.kept_key AND o.dataset = coalesce(
-        s.dataset, (SELECT min(d.dataset) FROM validation AS d WHERE d.architecture_key = t.kept_key))
+    WHERE o.architecture_key = t.kept_key AND {own}
     GROUP BY o.trainer_id, o.learning_rate
     ORDER BY count(*) FILTER (WHERE o.status = 'diverged'),
         avg(o.accuracy) FILTER (WHERE o.status = 'ok') DESC NULLS LAST, o.learning_rate, o.trainer_id
@@ -176,6 +175,17 @@ WHERE t.state = 'complete' AND NOT EXISTS (
 )
 ORDER BY m.trainability_cost NULLS LAST, t.study, t.number;
 """
+
+_STATUS = """\
+    (SELECT max(r.status) FROM validation AS r WHERE r.architecture_key = v.architecture_key AND r.dataset = v.dataset
+        AND r.trainer_id = v.trainer_id AND r.learning_rate = v.learning_rate
+    ) AS validation_status -- ok, diverged if every run did, NULL if there is none"""
+_BY_NAME = {
+    "dataset": "dataset",
+    "status": _STATUS,
+    "own": """o.dataset = coalesce(
+        s.dataset, (SELECT min(d.dataset) FROM validation AS d WHERE d.architecture_key = t.kept_key))""",
+}
 
 _VERSION_2 = """
 ALTER TABLE measurement ADD COLUMN model_error REAL; -- error in log_mean that a closed form states, 0: exact; NULL: sampled
@@ -198,14 +208,14 @@ ALTER TABLE measurement ADD COLUMN token_mean_log_backward_se REAL; -- its stand
 ALTER TABLE measurement ADD COLUMN token_log_decorrelation REAL; -- log of the output's share that differs between tokens
 ALTER TABLE measurement ADD COLUMN token_log_decorrelation_se REAL; -- its standard error
 DROP VIEW leaderboard;
-""" + _LEADERBOARD.format(more=_TOKENS, steps="")
+""" + _LEADERBOARD.format(more=_TOKENS, steps="", **_BY_NAME)
 
 _VERSION_5 = """
 ALTER TABLE architecture ADD COLUMN block TEXT NOT NULL DEFAULT 'explicit'; -- how blocks step: explicit, leaky, implicit
 ALTER TABLE architecture ADD COLUMN step REAL NOT NULL DEFAULT 1.0; -- their step size h, a factor on every branch
 ALTER TABLE architecture ADD COLUMN leak REAL NOT NULL DEFAULT 0.0; -- their dilution rate D
 DROP VIEW leaderboard;
-""" + _LEADERBOARD.format(more=_TOKENS, steps="\n    a.block, a.step, a.leak,")
+""" + _LEADERBOARD.format(more=_TOKENS, steps="\n    a.block, a.step, a.leak,", **_BY_NAME)
 
 _MERIT = """
     m.trainability_penalty, m.trainability_penalty_se, m.jacobian_decorrelation, m.jacobian_decorrelation_se,
@@ -219,7 +229,7 @@ ALTER TABLE measurement ADD COLUMN jacobian_decorrelation_se REAL; -- its standa
 ALTER TABLE measurement ADD COLUMN merit REAL; -- log-ranks of FLOPs and decorrelation, or -penalty, the weaker: higher
 ALTER TABLE measurement ADD COLUMN merit_se REAL; -- its standard error
 DROP VIEW leaderboard;
-""" + _LEADERBOARD.format(more=_TOKENS + _MERIT, steps="\n    a.block, a.step, a.leak,")
+""" + _LEADERBOARD.format(more=_TOKENS + _MERIT, steps="\n    a.block, a.step, a.leak,", **_BY_NAME)
 
 # all terms of the penalty are squares since; a merit by the former formula is none
 _VERSION_7 = """
@@ -229,15 +239,64 @@ UPDATE measurement SET trainability_penalty = mean_log * mean_log / CASE WHEN me
 WHERE trainability_penalty IS NOT NULL;
 """
 
+# a dataset's name does not say what its file held: what was trained before belongs to no study
+_OWN_STATUS = """\
+    coalesce(
+        (SELECT max(r.status) FROM validation AS r WHERE r.architecture_key = v.architecture_key
+            AND r.dataset_digest = v.dataset_digest AND r.trainer_id = v.trainer_id AND r.learning_rate = v.learning_rate),
+        (SELECT 'unknown' FROM validation AS u
+            WHERE u.architecture_key = t.kept_key AND u.dataset_digest IS NULL AND u.dataset = s.dataset LIMIT 1)
+    ) AS validation_status -- ok, diverged if every run did, NULL if there is none, unknown: maybe trained on other data"""
+_BY_DIGEST = {"dataset": "dataset_digest", "status": _OWN_STATUS, "own": "o.dataset_digest = s.dataset_digest"}
+_SCORE_ID = "\n    t.score_id AS score_id, -- digest that the measurement goes by"
+
+_VERSION_8 = """
+DROP VIEW leaderboard;
+ALTER TABLE study ADD COLUMN dataset_digest TEXT; -- digest of its data; NULL: not kept before version 8, nor used since
+ALTER TABLE validation_pick ADD COLUMN dataset_digest TEXT; -- digest of the data it was picked to be trained on
+ALTER TABLE trial ADD COLUMN status TEXT; -- of the measurement that settled it; NULL: none, or from before version 8
+UPDATE trial SET status = substr(reason, 1, instr(reason, ':') - 1)
+WHERE state = 'failed' AND (reason LIKE 'out_of_memory:%' OR reason LIKE 'failed:%');
+ALTER TABLE run ADD COLUMN fingerprint TEXT; -- torch, processor and its instructions; NULL: from before version 8
+ALTER TABLE measurement ADD COLUMN run_id INTEGER REFERENCES run (run_id); -- the run that made it, if any was stored
+ALTER TABLE measurement ADD COLUMN fingerprint TEXT; -- what made it: torch, processor, instructions; NULL: unknown
+ALTER TABLE measurement ADD COLUMN pattern_of TEXT REFERENCES architecture (key); -- the ensemble it was sampled in, if any
+ALTER TABLE validation RENAME TO validation_7;
+CREATE TABLE validation ( -- one row per brief training
+    architecture_key TEXT NOT NULL REFERENCES architecture (key), -- what was trained
+    dataset TEXT NOT NULL, -- name of the dataset
+    dataset_digest TEXT, -- digest of its inputs and labels, all splits; NULL: unknown, not kept before version 8
+    trainer TEXT NOT NULL, -- name of the trainer
+    trainer_id TEXT NOT NULL, -- digest of the trainer's options
+    seed INTEGER NOT NULL, -- of initialization and batch order
+    learning_rate REAL NOT NULL, -- peak learning rate
+    status TEXT NOT NULL CHECK (status IN ('ok', 'diverged')), -- ok or diverged
+    reason TEXT, -- why it is not ok
+    accuracy REAL, -- on the validation split
+    loss REAL, -- on the validation split
+    train_loss REAL, -- on the training split
+    steps INTEGER, -- optimizer steps
+    seconds REAL, -- its share of the time
+    created TEXT NOT NULL, -- UTC, ISO 8601
+    run_id INTEGER REFERENCES run (run_id), -- the run that made it, if any was stored
+    fingerprint TEXT, -- what made it: torch, processor, instructions; NULL: unknown
+    UNIQUE (architecture_key, dataset_digest, trainer_id, seed, learning_rate) -- unknown data are like no others
+);
+INSERT INTO validation SELECT architecture_key, dataset, NULL, trainer, trainer_id, seed, learning_rate, status, reason,
+    accuracy, loss, train_loss, steps, seconds, created, NULL, NULL FROM validation_7 ORDER BY rowid;
+DROP TABLE validation_7;
+""" + _LEADERBOARD.format(more=_TOKENS + _MERIT + _SCORE_ID, steps="\n    a.block, a.step, a.leak,", **_BY_DIGEST)
+
 #: version n of the schema is what the first n scripts make
 MIGRATIONS: tuple[str, ...] = (
-    _VERSION_1 + _LEADERBOARD.format(more="", steps=""),
+    _VERSION_1 + _LEADERBOARD.format(more="", steps="", **_BY_NAME),
     _VERSION_2,
     _VERSION_3,
     _VERSION_4,
     _VERSION_5,
     _VERSION_6,
     _VERSION_7,
+    _VERSION_8,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -35,12 +35,14 @@ class Store:
     wait up to 30 s for one another; each writing method is one transaction, so a killed process leaves whole batches.
     A network that an earlier version stored under another key than it has today keeps that key (`stored_key`): what is
     recorded under today's goes there, and both are found.
+    Measurements and validations recorded between `begin_run` and `finish_run` are marked as made by that run.
     ValueError: see `nasjac.store.database.connect`.
     """
 
     def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
         self.path = path_of(url)
         self._connection = connect(self.path, read_only, mounts)
+        self._origin: dict[str, Any] = {"run_id": None, "fingerprint": None}
 
     def __enter__(self) -> Store:
         return self
@@ -78,11 +80,19 @@ class Store:
 
     # Studies and their trials
 
-    def open_study(self, name: str, identity: Mapping[str, Any], on_conflict: Conflict, score_id: str) -> str:
+    def open_study(
+        self,
+        name: str,
+        identity: Mapping[str, Any],
+        on_conflict: Conflict,
+        score_id: str,
+        dataset_digest: str | None = None,
+    ) -> str:
         """Make the study `name`, or find it; returns the name used.
 
-        on_conflict, if it exists: resume (ValueError if its identity is a different one), new (name-2, name-3, ...), or
-        error. The `dataset` in the identity, a name or a mapping with one, is the one the leaderboard shows.
+        on_conflict, if it exists: resume (ValueError if its identity or its data are different ones), new (name-2,
+        name-3, ...), or error. The `dataset` in the identity is a name or a mapping with one; what the leaderboard shows
+        was trained on the data of `dataset_digest` (`nasjac.datasets.Data.digest`).
         """
         check_known("on_conflict", on_conflict, ("resume", "new", "error"))
         with self._transaction():
@@ -91,13 +101,22 @@ class Store:
                 raise ValueError(f"`study` must be a new name under on_conflict=error, got {name!r}, which exists")
             if name in taken and on_conflict == "resume":
                 _check_same(name, self.study(name).identity, json.loads(to_json(identity)))
+                if dataset_digest is not None:
+                    self._claim_data(name, dataset_digest)
                 return name
             if name in taken:
                 name = next(f"{name}-{count}" for count in range(2, len(taken) + 3) if f"{name}-{count}" not in taken)
             dataset = identity.get("dataset")
             dataset = dataset.get("name") if isinstance(dataset, Mapping) else dataset
-            self._insert("study", [of_row(StudyRow(name, identity, score_id, dataset, now()))])
+            self._insert(
+                "study", [of_row(StudyRow(name, identity, score_id, dataset, now(), dataset_digest=dataset_digest))]
+            )
         return name
+
+    def claim_data(self, study: str, dataset_digest: str) -> None:
+        """Say which data the study is on, where that is not known. ValueError: it is on others."""
+        with self._transaction():
+            self._claim_data(study, dataset_digest)
 
     def studies(self) -> list[str]:
         """Names of the studies, oldest first."""
@@ -134,7 +153,8 @@ class Store:
         """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
 
         Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
-        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again.
+        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again; the
+        newest measurement replaces one that is not reusable.
         ValueError: this is neither the study's next batch nor an extension of its last; a key stored with another spec.
         """
         assert trials and all(trial.study == study and trial.batch == batch for trial in trials)
@@ -172,7 +192,7 @@ class Store:
         Every term is there, NULL as None. `profile` False leaves the profiles empty, which is ten times as fast.
         """
         names = ["architecture_key", "status", "reason", "kept_key", "model_error", "precision_reached", "raced"]
-        names += ["draws", "seconds"]
+        names += ["pattern_of", "draws", "seconds"]
         names += ["profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
         sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
@@ -197,6 +217,14 @@ class Store:
             return key
         return former[0]
 
+    def reusable(self, keys: Collection[str], score_id: str) -> dict[str, Measurement]:
+        """The measurements under that score which need not be made again (`Measurement.is_reusable`), without profiles.
+
+        The others are history: they stay until a newer one of the architecture replaces them.
+        """
+        found = self.measurements(keys, score_id, profile=False)
+        return {key: item for key, item in found.items() if item.is_reusable}
+
     def resolve_key(self, prefix: str) -> str:
         """The one stored key that starts with `prefix`, or is that of a network whose key of today does.
 
@@ -215,29 +243,37 @@ class Store:
     # Validations
 
     def record_validations(self, validations: Sequence[ValidationRow]) -> None:
-        """Store brief trainings; the same training again replaces the old row."""
+        """Store brief trainings, all on known data; the same training again replaces the old row."""
+        assert all(row.dataset_digest is not None for row in validations)
         created = now()
         with self._transaction():
-            dated = [replace(row, created=row.created or created) for row in validations]
+            dated = [row if row.created else replace(row, created=created, **self._origin) for row in validations]
             named = [replace(row, architecture_key=self.stored_key(row.architecture_key)) for row in dated]
             self._insert("validation", [of_row(row) for row in named], how="INSERT OR REPLACE")
 
     def validations(
-        self, keys: Collection[str] | None = None, dataset: str | None = None, trainer_id: str | None = None
+        self, keys: Collection[str] | None = None, dataset_digest: str | None = None, trainer_id: str | None = None
     ) -> list[ValidationRow]:
-        """The brief trainings, of these architectures, dataset and trainer alone where given; in the order stored."""
+        """The brief trainings, of these architectures, data and trainer alone where given; in the order stored.
+
+        Those on unknown data are among them only where no data are given.
+        """
         condition = (
-            f"{_AMONG.format('architecture_key')} AND dataset = coalesce(:dataset, dataset)"
+            f"{_AMONG.format('architecture_key')} AND (:dataset_digest IS NULL OR dataset_digest = :dataset_digest)"
             " AND trainer_id = coalesce(:trainer_id, trainer_id) ORDER BY rowid"
         )
-        values = {"keys": _listed(keys), "dataset": dataset, "trainer_id": trainer_id}
+        values = {"keys": _listed(keys), "dataset_digest": dataset_digest, "trainer_id": trainer_id}
         return self._read(ValidationRow, "validation", condition, **values)
 
-    def record_picks(self, study: str, picks: Iterable[tuple[str, Role]]) -> None:
-        """Store which architectures the study's validation chose (key, role), in place of an earlier choice."""
+    def record_picks(self, study: str, picks: Iterable[tuple[str, Role]], dataset_digest: str | None = None) -> None:
+        """Store which architectures the study's validation chose (key, role), in place of an earlier choice.
+
+        `dataset_digest` is that of the data they are to be trained on: the study's own unless others were asked for.
+        """
         with self._transaction():
             self._connection.execute("DELETE FROM validation_pick WHERE study = ?", (study,))
-            picked = [{"study": study, "architecture_key": self.stored_key(key), "role": role} for key, role in picks]
+            shared = {"study": study, "dataset_digest": dataset_digest}
+            picked = [{**shared, "architecture_key": self.stored_key(key), "role": role} for key, role in picks]
             self._insert("validation_pick", picked, then="ON CONFLICT DO NOTHING")
 
     def picks(self, study: str) -> list[tuple[str, Role]]:
@@ -245,13 +281,22 @@ class Store:
         sql = "SELECT architecture_key, role FROM validation_pick WHERE study = ? ORDER BY rowid"
         return list(self._connection.execute(sql, (self.study(study).name,)))
 
+    def validated_on(self, study: str) -> str | None:
+        """Digest of the data that the study's picks were to be trained on, else of its own; None: unknown."""
+        sql = "SELECT dataset_digest FROM validation_pick WHERE study = ? AND dataset_digest IS NOT NULL LIMIT 1"
+        row = self.study(study)
+        (found,) = self._connection.execute(sql, (study,)).fetchone() or (row.dataset_digest,)
+        return found
+
     # Runs
 
     def begin_run(self, run: RunRow) -> int:
-        """Store that a command begins; returns its number."""
+        """Store that a command begins; returns its number. What is recorded from now on is this run's."""
         with self._transaction():
             self._insert("run", [of_row(replace(run, started=run.started or now()))])
-            return int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            number = int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+        self._origin = {"run_id": number, "fingerprint": run.fingerprint}
+        return number
 
     def finish_run(self, run_id: int, status: str, timings: Mapping[str, float], notes: Mapping[str, Any]) -> None:
         """Store how it ended, where its time went (seconds by part), and notes."""
@@ -260,6 +305,7 @@ class Store:
                 "UPDATE run SET finished = ?, status = ?, timings = ?, notes = ? WHERE run_id = ?",
                 (now(), status, to_json(timings), to_json(notes), run_id),
             )
+        self._origin = {"run_id": None, "fingerprint": None}
 
     # The same for all
 
@@ -294,6 +340,16 @@ class Store:
                 "stored meanwhile; wait for it and repeat the command, or name another study"
             )
 
+    def _claim_data(self, study: str, dataset_digest: str) -> None:
+        known = self.study(study).dataset_digest
+        if known is None:
+            self._connection.execute("UPDATE study SET dataset_digest = ? WHERE name = ?", (dataset_digest, study))
+        elif known != dataset_digest:
+            raise ValueError(
+                f"`dataset` must hold the data of study {study!r}, labels and validation split too (digest {known}), "
+                f"got other data (digest {dataset_digest}); on_conflict=new of nasjac search starts another study"
+            )
+
     def _record_scored(
         self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str
     ) -> None:
@@ -306,12 +362,12 @@ class Store:
             if stored[key] != spec:
                 raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
         measurements = [self._measured(item) for item in measurements]
-        keys = [item.key for item in measurements]
-        sql = f"SELECT architecture_key FROM measurement WHERE score_id = :id AND {_AMONG.format('architecture_key')}"
-        there = {key for (key,) in self._connection.execute(sql, {"id": score_id, "keys": _listed(keys)})}
-        fresh = {item.key: item for item in measurements if item.key not in there}
+        there = self.reusable([item.key for item in measurements], score_id)
+        in_order = sorted(measurements, key=lambda item: item.is_reusable)  # of one architecture the last counts
+        fresh = {item.key: item for item in in_order if item.key not in there}
         created = now()
-        self._insert("measurement", [measurement_columns(item, score, score_id, created) for item in fresh.values()])
+        content = [measurement_columns(item, score, score_id, created) | self._origin for item in fresh.values()]
+        self._insert("measurement", content, how="INSERT OR REPLACE")
 
     @cached_property
     def _former(self) -> Mapping[str, list[str]]:
@@ -328,7 +384,8 @@ class Store:
         return replace(row, architecture_key=asked, kept_key=kept)
 
     def _measured(self, item: Measurement) -> Measurement:
-        return replace(item, key=self.stored_key(item.key), kept_key=item.kept_key and self.stored_key(item.kept_key))
+        kept, of = (name and self.stored_key(name) for name in (item.kept_key, item.pattern_of))
+        return replace(item, key=self.stored_key(item.key), kept_key=kept, pattern_of=of)
 
     def _read(self, kind: type[R], table: str, condition: str, **values: Any) -> list[R]:
         names = [item.name for item in fields(kind)]

@@ -37,7 +37,7 @@ def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -
 
 def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> list[str]:
     specs = {proposal.spec.key: proposal.spec for proposal in proposals}
-    known = store.measurements(list(specs), job.score_id, profile=False)
+    known = store.reusable(list(specs), job.score_id)
     fresh = [spec for key, spec in specs.items() if key not in known]
     measured = job.score(fresh, job.data.train_inputs, job.device) if fresh else []
     rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + pattern_rows(measured)

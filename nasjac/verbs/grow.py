@@ -158,7 +158,8 @@ def _finished(
         "spec": found.grown.spec.content,
     }
     keep = ("checkpoint", "init", "gain", "seed", "blocks", "tau", "rule", "epsilon_spectral", "epsilon_rms", "deviation")
-    info = {**old.info, **accuracy["after"], "key": found.grown.spec.key, "grown": {name: summary[name] for name in keep}}
+    info = {**old.info, **accuracy["after"], "dataset_digest": old.data.digest, "key": found.grown.spec.key}
+    info["grown"] = {name: summary[name] for name in keep}
     files = beside("growth.json", summary, profiles)
     checkpoint.save(target, found.grown.spec, found.grown.state, info, files)
     return {**summary, "files": [str(target / name) for name in files]}

@@ -94,7 +94,7 @@ def prune_checkpoint(
     done = _prune(old, options, say)
     summary = {"checkpoint": str(folder), "spec_file": None, "out": str(target), **done.summary}
     note = {name: summary[name] for name in ("checkpoint", "criterion", "ratio", "seed", "pruned")}
-    info = {**old.info, **done.worth, "key": done.pruned.spec.key, "pruned": note}
+    info = {**old.info, **done.worth, "dataset_digest": data.digest, "key": done.pruned.spec.key, "pruned": note}
     files = beside("pruning.json", summary, done.profiles)
     checkpoint.save(target, done.pruned.spec, done.pruned.state, info, files)
     if tuned is not None and done.run is not None and done.run.state:

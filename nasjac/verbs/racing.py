@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Collection, Sequence
@@ -25,6 +26,14 @@ def check(score: Score, objectives: Sequence[str]) -> None:
         raise ValueError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
     if COST not in objectives or getattr(score, "objective", COST) != COST:
         raise ValueError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
+
+
+def score_id(plain: str, study: str) -> str:
+    """Digest that the measurements of a racing study go by, from the score's own: no other study shares them.
+
+    How far a candidate is sampled depends on all that its study has met before, under all its budgets.
+    """
+    return hashlib.sha256(json.dumps([plain, study]).encode()).hexdigest()[:12]
 
 
 def rivals(

@@ -19,6 +19,7 @@ from nasjac.store import Store
 from nasjac.store.database import check_known
 from nasjac.store.schema import column_names
 from nasjac.tables import write_csv
+from nasjac.verbs.provenance import counted, measured_by
 from nasjac.verbs.query import leaderboard_sql
 
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
@@ -80,7 +81,10 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         roles[key].append(role)
     chosen = row.recommended_key
     keys = [*roles, *([chosen] if chosen and chosen not in roles else [])]
-    protocol, found = by_protocol(store.validations(keys))
+    trainings, digest = store.validations(keys), store.validated_on(study)
+    protocol, found = by_protocol([row for row in trainings if row.dataset_digest == digest])
+    of_trainer = [row for row in trainings if protocol and row.trainer_id == protocol.trainer_id]
+    used = [row.fingerprint for row in of_trainer if row.dataset_digest == digest]
     facts = _facts(store, row.score_id, board, keys)
     picks = {key: Pick(key, tuple(roles[key]), facts[key], found.get(key)) for key in keys}
     return Evidence(
@@ -95,6 +99,11 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
         picks=[pick for pick in picks.values() if pick.roles],
         recommended=picks[chosen] if chosen else None,
         protocol=protocol,
+        unknown=sum(
+            old.dataset_digest is None and old.dataset == row.dataset and old.architecture_key not in found
+            for old in trainings
+        ),
+        fingerprints={"measurements": measured_by(store, study), "trainings": counted(used)},
     )
 
 
@@ -104,7 +113,9 @@ def _facts(store: Store, score_id: str, board: Sequence[Mapping[str, Any]], keys
     The leaderboard goes first: it knows the pattern kept of an ensemble by the ensemble's measurement.
     """
     facts: dict[str, dict[str, Any]] = {
-        row["key"]: {k: v for k, v in row.items() if k not in ("study", "number") and not k.startswith("validation")}
+        row["key"]: {
+            k: v for k, v in row.items() if k not in ("study", "number", "score_id") and not k.startswith("validation")
+        }
         for row in board
         if row["key"] in keys
     }
@@ -147,8 +158,10 @@ def _profiles(store: Store, evidence: Evidence, few: int = 3) -> dict[str, list[
         best: others[:few],
         worst: others[few:][-few:],
     }
-    keys = [row["key"] for group in groups.values() for row in group]
-    found = store.measurements(keys, evidence.study.score_id)
+    by_id: dict[str, list[str]] = defaultdict(list)  # a study that races has an id of its own
+    for row in (row for group in groups.values() for row in group):
+        by_id[row["score_id"]].append(row["key"])
+    found = {key: item for score_id, keys in by_id.items() for key, item in store.measurements(keys, score_id).items()}
     return {
         name: [(_label(name, predictor, row), found[row["key"]].profile) for row in group if row["key"] in found]
         for name, group in groups.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nasjac.facts import Facts, facts
 from nasjac.measurement import Measurement
@@ -37,8 +38,12 @@ def standings(store: Store, study: str, objectives: Sequence[str]) -> tuple[list
 
 
 def with_patterns(measured: Sequence[Measurement]) -> list[Measurement]:
-    """The measurements, each followed by those of the patterns that stood for it if it is an ensemble."""
-    return [item for whole in measured for item in (whole, *(inner for _, inner in whole.patterns))]
+    """The measurements, each followed by those of the patterns that stood for it if it is an ensemble, marked as such."""
+    return [
+        item
+        for whole in measured
+        for item in (whole, *(replace(inner, pattern_of=whole.key) for _, inner in whole.patterns))
+    ]
 
 
 def pattern_rows(measured: Sequence[Measurement]) -> list[ArchitectureRow]:

@@ -97,10 +97,8 @@ class Search:
 
     @cached_property
     def score_id(self) -> str:
-        """Digest of all that a measurement depends on beside the architecture: with racing, on the whole search."""
+        """Digest of all that a measurement depends on beside the architecture; `racing.score_id` where it races."""
         content = {"score": self._score_names, "dataset": self._dataset, "device": self.device.type}
-        if self.options.racing:
-            content["search"] = self.identity
         if digest := getattr(self.score, "digest", None):
             content["reference"] = digest
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -165,6 +163,7 @@ class _Loop:
 
     def __init__(self, store: Store, name: str, job: Search, study: Study) -> None:
         self.store, self.name, self.job, self.study = store, name, job, study
+        self.score_id = racing.score_id(job.score_id, name) if job.options.racing else job.score_id
         self.seconds = {"sampler": 0.0, "score": 0.0, "store": 0.0}
         self._groups: list[int] = []
         with self._timed("store"):
@@ -177,8 +176,7 @@ class _Loop:
         with self._timed("sampler"):
             study.replay(rows, notes)
         self.number, self.batch = len(rows), rows[-1].batch + 1 if rows else 0
-        settled = [row for row in rows if row.state in ("complete", "failed") and row.architecture_key is not None]
-        self.told = {store.today(str(row.architecture_key)): row for row in settled}
+        self.told = {store.today(str(row.architecture_key)): row for row in rows if row.is_lasting}
 
     @property
     def summary(self) -> str:
@@ -199,7 +197,7 @@ class _Loop:
             proposals = proposals[: self.job.budget.trials - self.number]
         fresh = {p.spec.key: p for p in proposals if p.feasible and p.spec.key not in self.told}
         with self._timed("store"):
-            known = self.store.measurements(list(fresh), self.job.score_id, profile=False)
+            known = self.store.reusable(list(fresh), self.score_id)
         with self._timed("score"):
             unknown = [p for key, p in fresh.items() if key not in known]
             measured = self._measure(unknown) if unknown else []
@@ -212,7 +210,7 @@ class _Loop:
             architectures += pattern_rows(measured)
             found_now = with_patterns(measured)
             self.store.record_batch(
-                self.name, self.batch, rows, architectures, found_now, self.job.score.name, self.job.score_id, notes
+                self.name, self.batch, rows, architectures, found_now, self.job.score.name, self.score_id, notes
             )
         self.number, self.batch = self.number + len(rows), self.batch + 1
 
@@ -228,7 +226,7 @@ class _Loop:
         """Tell the sampler, and the row to store."""
         key = proposal.spec.key
         shown = self.told.get(key)
-        values, kept, reason, state = None, None, None, "infeasible"
+        values, kept, reason, state, status = None, None, None, "infeasible", None
         if not proposal.feasible:
             broken = [name for name, violation in proposal.constraints.items() if violation > 0]
             reason = f"{' and '.join(broken)} not kept in {TRIES + 1} proposals"
@@ -236,7 +234,7 @@ class _Loop:
             values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
         else:
             values, reason = objective_values(self.job.objectives, found[key], proposal.facts)
-            kept, state = found[key].kept_key, "complete" if values else "failed"
+            kept, state, status = found[key].kept_key, "complete" if values else "failed", found[key].status
         columns = self.study.tell(proposal, values)
         row = TrialRow(
             self.name,
@@ -246,9 +244,10 @@ class _Loop:
             architecture_key=key,
             kept_key=kept,
             reason=reason,
+            status=status,
             **columns,
         )
-        if state in ("complete", "failed"):
+        if row.is_lasting:
             self.told[key] = row
         return row
 

@@ -10,15 +10,17 @@ from typing import Any
 
 from nasjac import tables
 from nasjac.measurement import TERMS
+from nasjac.reporting.wording import mixed
 from nasjac.store import Store
+from nasjac.verbs.provenance import counted, measured_by
 
 PROFILE_POINTS = 9  # how many layers of a profile the table shows, both ends among them
 
 _TRIALS = """SELECT study, number, batch, state, architecture_key, kept_key, objectives, constraints, choices, reason
     FROM trial WHERE architecture_key = :key OR kept_key = :key ORDER BY study, number"""
-_VALIDATIONS = """SELECT dataset, trainer, trainer_id, learning_rate, seed, status, accuracy, loss, train_loss, steps,
-    seconds, reason, created
-    FROM validation WHERE architecture_key = :key ORDER BY dataset, trainer_id, learning_rate, seed"""
+_VALIDATIONS = """SELECT dataset, dataset_digest, trainer, trainer_id, learning_rate, seed, status, accuracy, loss,
+    train_loss, steps, seconds, reason, created, run_id, fingerprint
+    FROM validation WHERE architecture_key = :key ORDER BY dataset, dataset_digest, trainer_id, learning_rate, seed"""
 
 
 def main(argv: list[str]) -> int:
@@ -38,7 +40,8 @@ def gather(store: Store, key: str) -> dict[str, Any]:
     """Everything the database knows of the architecture `key`, as JSON values; NULL is None.
 
     key, spec, columns, recommended (by which studies, why), picks, trials, measurements (terms as value and
-    standard_error, the whole profile), validations.
+    standard_error, the whole profile), validations; mixed, a sentence each on values of unlike processors, here and in the
+    studies that met it.
     """
 
     def ask(sql: str) -> list[dict[str, Any]]:
@@ -46,15 +49,23 @@ def gather(store: Store, key: str) -> dict[str, Any]:
 
     columns = ask("SELECT * FROM architecture WHERE key = :key")[0]
     measurements = ask("SELECT * FROM measurement WHERE architecture_key = :key ORDER BY created, score_id")
+    trials, validations = ask(_TRIALS), ask(_VALIDATIONS)
+    studies = dict.fromkeys(row["study"] for row in trials)
+    groups = {
+        "The measurements of this architecture": counted(row["fingerprint"] for row in measurements),
+        "The trainings of this architecture": counted(row["fingerprint"] for row in validations),
+        **{f"The measurements of study {study}": measured_by(store, study) for study in studies},
+    }
     return {
         "key": columns.pop("key"),
         "spec": columns.pop("spec"),
         "columns": columns,
         "recommended": ask("SELECT name AS study, recommended_reason AS why FROM study WHERE recommended_key = :key"),
         "picks": ask("SELECT study, role FROM validation_pick WHERE architecture_key = :key ORDER BY study, role"),
-        "trials": ask(_TRIALS),
+        "trials": trials,
         "measurements": [_with_terms(row) for row in measurements],
-        "validations": ask(_VALIDATIONS),
+        "validations": validations,
+        "mixed": [sentence for what, counts in groups.items() if (sentence := mixed(what, counts))],
     }
 
 
@@ -85,10 +96,15 @@ def _lines(known: Mapping[str, Any]) -> Iterator[str]:
     if roles:
         yield f"  chosen as {roles}"
     if known["validations"]:
-        hidden = {"trainer_id", "train_loss", "created"}
-        rows = [{name: row[name] for name in row if name not in hidden} for row in known["validations"]]
+        hidden = {"trainer_id", "train_loss", "created", "fingerprint"}
+        marked = [{**row, "dataset_digest": row["dataset_digest"] or "unknown"} for row in known["validations"]]
+        rows = [{name: row[name] for name in row if name not in hidden} for row in marked]
         text = tables.as_text(list(rows[0]), [list(row.values()) for row in rows])
         yield from (f"  {line}" for line in text.splitlines())
+        yield from dict.fromkeys(f"  made by {_maker(row)}" for row in known["validations"])
+    if known["mixed"]:
+        yield ""
+        yield from known["mixed"]
 
 
 def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
@@ -96,11 +112,15 @@ def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
     error = row["model_error"]
     closed = f"closed form, a finite width usually adds about {tables.cell(error)} nats" if error else "exact"
     how = f"{row['draws']} draws" if error is None else closed
-    how += (
-        ", stopped by racing" if row["raced"] else ", less precise than asked for" if row["precision_reached"] == 0 else ""
-    )
+    if row["raced"]:
+        how += ", stopped by racing"
+    elif row["precision_reached"] == 0:
+        how += ", less precise than asked for"
+    if row["pattern_of"]:
+        how += f", as a pattern of {row['pattern_of']}"
     took = f"{how}, {tables.cell(row['seconds'])} s, {row['created']}"
     yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
+    yield f"  made by {_maker(row)}"
     terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}
     yield from _pairs({name: _plus_minus(term["value"], term["standard_error"]) for name, term in terms.items()})
     layers = [dict(zip(row["profile"], values, strict=True)) for values in zip(*row["profile"].values(), strict=True)]
@@ -108,6 +128,12 @@ def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {direction} profile, mean log of the squared Jacobian norm per unit"
         for layer in _spread(list(group), PROFILE_POINTS):
             yield f"    {layer['name']}  {_plus_minus(layer['mean_log'], layer['standard_error'])}"
+
+
+def _maker(row: Mapping[str, Any]) -> str:
+    """The run that made a measurement or training, and on what."""
+    run = "no stored run" if row["run_id"] is None else f"run {row['run_id']}"
+    return f"{run} on {row['fingerprint'] or 'an unknown processor'}"
 
 
 def _pairs(content: Mapping[str, Any]) -> Iterator[str]:

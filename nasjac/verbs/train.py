@@ -20,7 +20,7 @@ from nasjac.workers import workers
 
 @dataclass(frozen=True)
 class Task:
-    """What architectures are trained on: a dataset by name, its data, how, and where."""
+    """What architectures are trained on: a dataset by name, its data, how, and where. The data count, not the name."""
 
     dataset: str
     data: Data
@@ -32,6 +32,7 @@ class Task:
         """What tells its validation rows and checkpoints from those of other tasks."""
         return {
             "dataset": self.dataset,
+            "dataset_digest": self.data.digest,
             "trainer": self.trainer.name,
             "trainer_id": trainer_id(self.trainer, self.device),
         }

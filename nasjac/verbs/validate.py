@@ -18,6 +18,9 @@ from nasjac.trainers import Progress, Run
 from nasjac.verbs.train import Task, Training, fit, keep
 from nasjac.workers import workers
 
+#: what a checkpoint says that is not as a training left it
+CHANGED = ("grown", "pruned", "searched")
+
 #: (seed, count, params) -> keys of `count` architectures (fewer if the space has no more) drawn from the study's space
 #: under its budgets, of about `params` parameters unless that is None; measured and stored. The same for the same seed
 Draw = Callable[[int, int, int | None], Sequence[str]]
@@ -72,7 +75,7 @@ def validate(
     in `save` that another task made.
     """
     picks = list(_picks(store, study, draw, options))
-    store.record_picks(study, picks)
+    store.record_picks(study, picks, task.data.digest)
     keys = list(dict.fromkeys(key for key, _ in picks))
     architectures = store.architectures(keys)
     folders = {key: None if save is None else Path(save) / key for key in keys}
@@ -135,7 +138,7 @@ def _front(store: Store, study: str, count: int) -> list[str]:
 
 def _remaining(store: Store, key: str, task: Task, folder: Path | None) -> tuple[Task, Path | None] | None:
     """The seeds of the task that are not recorded, and where to save; all seeds if there is something to save yet."""
-    rows = store.validations([key], task.dataset, task.identity["trainer_id"])
+    rows = store.validations([key], task.data.digest, task.identity["trainer_id"])
     done = {(row.seed, row.learning_rate) for row in rows}
     rates, seeds = task.trainer.learning_rates, task.trainer.seeds
     missing = tuple(seed for seed in seeds if any((seed, rate) not in done for rate in rates))
@@ -148,13 +151,16 @@ def _remaining(store: Store, key: str, task: Task, folder: Path | None) -> tuple
 
 
 def _is_saved(folder: Path, task: Task) -> bool:
-    """Whether this task's checkpoint is in `folder` already. ValueError if another's is."""
+    """Whether this task's checkpoint is in `folder` already. ValueError if another's is, or one of unknown data."""
     if checkpoint.is_free(folder):
         return False
     info = checkpoint.read_info(folder)
+    rule = f"a folder without checkpoints of other trainings, got {folder}"
+    if changed := [name for name in CHANGED if name in info]:
+        raise ValueError(f"`save` must be {rule} ({changed[0]} after its training)")
     other = [name for name, value in task.identity.items() if info.get(name) != value]
     if other:
-        rule = f"a folder without checkpoints of other trainings, got {folder}"
-        values = ", ".join(f"{name} {info.get(name)!r} instead of {task.identity[name]!r}" for name in other)
+        said = {name: repr(info[name]) if name in info else "unknown" for name in other}
+        values = ", ".join(f"{name} {said[name]} instead of {task.identity[name]!r}" for name in other)
         raise ValueError(f"`save` must be {rule} ({values})")
     return True

@@ -125,7 +125,9 @@ def _judged(job: WarmSearch, row: Row) -> Row:
 def _write(job: WarmSearch, best: Row, summary: Mapping[str, Any], rows: Sequence[Row], target: Path) -> None:
     found = job.space.network(best["choices"])
     note = {name: summary[name] for name in ("checkpoint", "seed", "options", "reason")}
-    info = {**job.space.old.info, "accuracy": best["accuracy"], "loss": best["loss"], "key": best["key"]}
+    old = job.space.old
+    figures = {"accuracy": best["accuracy"], "loss": best["loss"], "dataset_digest": old.data.digest}
+    info = {**old.info, **figures, "key": best["key"]}
     searched = {**note, **{name: best[name] for name in ("pruned", "inserted")}}
     files = {
         "search.json": (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode(),
