@@ -1,0 +1,463 @@
+"""The faults that `scripts/mutants` plants, one at a time, in a copy of the tree: each must make its related tests fail.
+
+A fault is a slip that somebody could make. Most are of wiring: a value that is right where it is computed, and another one
+in the column, on the page or behind the option that bears its name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """In `file` the text `old`, which occurs there exactly once, becomes `new`; then one of `tests` must fail.
+
+    `tests` are files or node ids of pytest, parted by spaces.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+FAULTS = (
+    # numbers on their way into the store and out of it
+    Fault(
+        "params and FLOPs exchanged on the way into the store",
+        "nasjac/verbs/scored.py",
+        "round(fact.skip_count) if whole else None}",
+        'round(fact.skip_count) if whole else None, "params": fact.flops, "flops": fact.params}',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "effective and nonlinear effective depth exchanged on the way into the store",
+        "nasjac/verbs/scored.py",
+        "round(fact.skip_count) if whole else None}",
+        'round(fact.skip_count) if whole else None, "effective_depth": fact.nonlinear_effective_depth,'
+        ' "nonlinear_effective_depth": fact.effective_depth}',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "an ensemble's architecture row is of its fixed skips",
+        "nasjac/verbs/scored.py",
+        "whole = not spec.is_ensemble",
+        "whole = True",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "a term's value and standard error exchanged in the store",
+        "nasjac/store/columns.py",
+        "content[term] = column(term, estimate.value)\n"
+        '        content[f"{term}_se"] = column(term, estimate.standard_error)',
+        "content[term] = column(term, estimate.standard_error)\n"
+        '        content[f"{term}_se"] = column(term, estimate.value)',
+        "tests/test_store.py tests/test_joints.py",
+    ),
+    Fault(
+        "mean_log and log_mean exchanged in stored profiles",
+        "nasjac/store/columns.py",
+        "_numbers([layer.mean_log for layer in profile]),",
+        "_numbers([layer.log_mean for layer in profile]),",
+        "tests/test_store.py",
+    ),
+    Fault(
+        "measurements of another score are taken for this one's",
+        "nasjac/store/store.py",
+        "FROM measurement WHERE score_id = :score_id AND",
+        "FROM measurement WHERE :score_id = :score_id AND",
+        "tests/test_store.py",
+    ),
+    Fault(
+        "the same training again does not replace the old row",
+        "nasjac/store/store.py",
+        'how="INSERT OR REPLACE"',
+        'how="INSERT OR IGNORE"',
+        "tests/test_store.py",
+    ),
+    Fault(
+        "the leaderboard shows the worst learning rate",
+        "nasjac/store/schema.py",
+        "avg(o.accuracy) FILTER (WHERE o.status = 'ok') DESC NULLS LAST",
+        "avg(o.accuracy) FILTER (WHERE o.status = 'ok') ASC NULLS LAST",
+        "tests/test_store.py",
+    ),
+    Fault(
+        "the leaderboard averages the training loss",
+        "nasjac/store/schema.py",
+        "(SELECT avg(r.loss) FROM",
+        "(SELECT avg(r.train_loss) FROM",
+        "tests/test_store.py",
+    ),
+    Fault(
+        "validation rows hold the training loss",
+        "nasjac/verbs/train.py",
+        "**{name: getattr(run, name) for name in figures})",
+        '**{name: getattr(run, {"loss": "train_loss"}.get(name, name)) for name in figures})',
+        "tests/test_validate.py",
+    ),
+    Fault(
+        "a checkpoint's inputs and outputs exchanged",
+        "nasjac/verbs/train.py",
+        'sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}',
+        'sizes = {"inputs": task.data.outputs, "outputs": task.data.inputs}',
+        "tests/test_joints.py",
+    ),
+    # search and resume
+    Fault(
+        "a resume forgets failed trials",
+        "nasjac/verbs/search.py",
+        'for row in rows if row.state in ("complete", "failed")',
+        'for row in rows if row.state == "complete"',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "a resume forgets the sampler's last notes",
+        "nasjac/verbs/search.py",
+        "before=rows[-1].batch + 1 if rows else 0)",
+        "before=rows[-1].batch if rows else 0)",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "a duplicate keeps the ensemble, not its pattern",
+        "nasjac/verbs/search.py",
+        "dict(shown.objectives) or None, shown.kept_key, shown.reason",
+        "dict(shown.objectives) or None, shown.architecture_key, shown.reason",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the knee of a study without logarithms",
+        "nasjac/verbs/search.py",
+        "[OBJECTIVES[objective].is_ratio for objective in names]",
+        "[False for objective in names]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the objective params is of FLOPs",
+        "nasjac/objectives.py",
+        "lambda terms, facts: facts.params, True",
+        "lambda terms, facts: facts.flops, True",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the bound on FLOPs is one on parameters",
+        "nasjac/objectives.py",
+        'found["max_flops"] = facts.flops / self.max_flops - 1',
+        'found["max_flops"] = facts.params / self.max_flops - 1',
+        "tests/test_joints.py tests/test_study.py",
+    ),
+    Fault(
+        "an ensemble keeps its dearest pattern",
+        "nasjac/ensemble.py",
+        "kept_key=min(costs",
+        "kept_key=max(costs",
+        "tests/test_scores.py",
+    ),
+    Fault(
+        "an ensemble keeps its pattern of least merit",
+        "nasjac/scores/merit.py",
+        "kept = max(merits",
+        "kept = min(merits",
+        "tests/test_merit.py",
+    ),
+    Fault(
+        "the errors of expressivity and penalty exchanged in merit's",
+        "nasjac/scores/merit.py",
+        "share * (ranked.standard_error or 0.0), (1 - share) * (penalty.standard_error or 0.0)",
+        "(1 - share) * (ranked.standard_error or 0.0), share * (penalty.standard_error or 0.0)",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "racing takes the dearest rival",
+        "nasjac/verbs/racing.py",
+        "costs[better].argmin()",
+        "costs[better].argmax()",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "an unpaired racing difference",
+        "nasjac/estimators.py",
+        "float(np.sqrt(jackknife_variance(difference)))",
+        "float(np.sqrt(jackknife_variance(self.left_out[:, index]) + jackknife_variance(other.left_out[:, index])))",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "an overflow names the last layer whose activations are not finite",
+        "nasjac/scores/apjn.py",
+        "np.flatnonzero(bad.any(axis=(0, 1)))[0]",
+        "np.flatnonzero(bad.any(axis=(0, 1)))[-1]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "an overflow of the Jacobian names the layer farthest from where it begins",
+        "nasjac/scores/apjn.py",
+        "layers[0] if name == 'forward' else layers[-1]",
+        "layers[-1] if name == 'forward' else layers[0]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "E log J without the half in score=meanfield",
+        "nasjac/scores/meanfield.py",
+        "mean_log[direction] = average(typical - gap / 2)",
+        "mean_log[direction] = average(typical - gap)",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "backward norms under the name of forward ones in theory",
+        "nasjac/verbs/theory.py",
+        '"forward_log_norm": forward.tolist(),',
+        '"forward_log_norm": backward.tolist(),',
+        "tests/test_theory.py::test_theory_as_json",
+    ),
+    # validation and training
+    Fault(
+        "of one objective the worst are picked",
+        "nasjac/verbs/validate.py",
+        'reverse=ways == ["maximize"]',
+        'reverse=ways == ["minimize"]',
+        "tests/test_validate.py::test_of_one_objective_the_best_are_picked",
+    ),
+    Fault(
+        "what is matched has any number of parameters",
+        "nasjac/verbs/validate.py",
+        "draw(2 * options.seed + 1, options.matched, params)",
+        "draw(2 * options.seed + 1, options.matched, None)",
+        "tests/test_validate.py",
+    ),
+    Fault(
+        "a draw for a match ignores the parameters asked for",
+        "nasjac/verbs/draw.py",
+        "job.budget if params is None else replace(job.budget, params=params)",
+        "job.budget",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "runs in the order of learning rates are told in that of seeds",
+        "nasjac/trainers/brief.py",
+        "list(itertools.product(options.seeds, options.learning_rates))",
+        "[(seed, rate) for rate in options.learning_rates for seed in options.seeds]",
+        "tests/test_trainers.py",
+    ),
+    Fault(
+        "a run's losses on training and validation samples exchanged",
+        "nasjac/trainers/replicates.py",
+        "figures = (accuracy, loss, math.fsum(last) / len(last))",
+        "figures = (accuracy, math.fsum(last) / len(last), loss)",
+        "tests/test_trainers.py",
+    ),
+    Fault(
+        "the best run is that of the largest loss among equals",
+        "nasjac/trainers/run.py",
+        "(run.accuracy, -(run.loss or 0.0))",
+        "(run.accuracy, run.loss or 0.0)",
+        "tests/test_joints.py",
+    ),
+    # growing and pruning
+    Fault(
+        "measured_energy and output_damage exchanged in pruning a network of ours",
+        "nasjac/verbs/prune.py",
+        "return whole.energy[there]\n"
+        '    if options.criterion == "output_damage":\n'
+        "        return np.array([float(whole.branch[n].ratio.mean()) for n in there])",
+        "return np.array([float(whole.branch[n].ratio.mean()) for n in there])\n"
+        '    if options.criterion == "output_damage":\n'
+        "        return whole.energy[there]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "measured_energy and output_damage exchanged in pruning a model of others",
+        "nasjac/verbs/prune_model.py",
+        "return np.array([one.energy for one in norms])\n"
+        '    if options.criterion == "output_damage":\n'
+        "        return np.array([float(one.ratio.mean()) for one in norms])",
+        "return np.array([float(one.ratio.mean()) for one in norms])\n"
+        '    if options.criterion == "output_damage":\n'
+        "        return np.array([one.energy for one in norms])",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "accuracies before and after pruning exchanged",
+        "nasjac/verbs/prune.py",
+        'worths = {"before": worth(old.module, old.data), "after": worth(module, old.data)}',
+        'worths = {"before": worth(module, old.data), "after": worth(old.module, old.data)}',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "predicted damage under the name of the measured one",
+        "nasjac/verbs/paths.py",
+        '"measured_damage": float(lost.mean()),',
+        '"measured_damage": predicted,',
+        "tests/test_prune.py tests/test_joints.py",
+    ),
+    Fault(
+        "the error of the Frobenius norm without its half",
+        "nasjac/branches/norms.py",
+        "self.squared_error / (2 * self.frobenius)",
+        "self.squared_error / self.frobenius",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the neighbour of a grown block shifted by one",
+        "nasjac/growth.py",
+        "abs(number + 0.5 - place)",
+        "abs(number - 0.5 - place)",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "largest and mean spectral norm of a grown block exchanged",
+        "nasjac/verbs/grow.py",
+        '"spectral_norm": float(norms.spectral.max()),\n            "spectral_norm_mean": float(norms.spectral.mean()),',
+        '"spectral_norm": float(norms.spectral.mean()),\n            "spectral_norm_mean": float(norms.spectral.max()),',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "new blocks of a model of others all at its end",
+        "nasjac/verbs/model_blocks.py",
+        "(2 * n + 1) * depth // (2 * count) + 1",
+        "(2 * n + 1) * depth // (2 * count)",
+        "tests/test_joints.py",
+    ),
+    # questions and reports
+    Fault(
+        "one condition of a question is enough",
+        "nasjac/verbs/query.py",
+        "' AND '.join(conditions)",
+        "' OR '.join(conditions)",
+        "tests/test_query.py::test_questions_to_the_leaderboard",
+    ),
+    Fault(
+        "CSV has the few columns of a table",
+        "nasjac/verbs/query.py",
+        'elif asked.format == "table":',
+        'elif asked.format != "json":',
+        "tests/test_query.py",
+    ),
+    Fault(
+        "the report's front runs in the wrong directions",
+        "nasjac/reporting/findings.py",
+        "pareto_front(values, tuple(objectives.values()))",
+        "pareto_front(values, tuple(objectives.values())[::-1])",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "value and standard error exchanged on the page",
+        "nasjac/reporting/page.py",
+        'plus_minus(row.get(name), row.get(f"{name}_se"), ".3f")',
+        'plus_minus(row.get(f"{name}_se"), row.get(name), ".3f")',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "forward and backward exchanged in the report's profiles",
+        "nasjac/reporting/figures.py",
+        "if layer.direction == direction]",
+        "if layer.direction != direction]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the best and the worst profiles exchanged",
+        "nasjac/verbs/report.py",
+        "best: others[:few],\n        worst: others[few:][-few:],",
+        "best: others[few:][-few:],\n        worst: others[:few],",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the weakest rival is called the strongest",
+        "nasjac/reporting/agreement.py",
+        "return sorted(found, key=_ranked, reverse=True)",
+        "return sorted(found, key=_ranked)",
+        "tests/test_report.py",
+    ),
+    Fault(
+        "best and median accuracy of a role exchanged",
+        "nasjac/reporting/findings.py",
+        '{"best accuracy": max(ranked), "median accuracy": statistics.median(ranked)}',
+        '{"best accuracy": statistics.median(ranked), "median accuracy": max(ranked)}',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "the difference to the rival turned round",
+        "nasjac/reporting/wording.py",
+        'best["accuracy"] - rival["accuracy"]',
+        'rival["accuracy"] - best["accuracy"]',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "an accuracy of the worst learning rate in the report",
+        "nasjac/reporting/validated.py",
+        "rate = max(sorted(by_rate)",
+        "rate = min(sorted(by_rate)",
+        "tests/test_report.py::test_an_accuracy_is_that_of_the_best_rate_and_carries_the_seeds_error",
+    ),
+    Fault(
+        "the report's predictor is the first objective by name",
+        "nasjac/cli/commands.py",
+        'for o in row.identity["search"]["objectives"]}',
+        'for o in sorted(row.identity["search"]["objectives"], reverse=True)}',
+        "tests/test_joints.py",
+    ),
+    # tables of trained architectures, models of others, and the command line
+    Fault(
+        "the best baseline is the largest, not the farthest from zero",
+        "nasjac/reporting/correlated.py",
+        "best = max(known, key=lambda name: abs(known[name][0]))",
+        "best = max(known, key=lambda name: known[name][0])",
+        "tests/test_correlate.py",
+    ),
+    Fault(
+        "the top k are the k lowest",
+        "nasjac/ranking.py",
+        'np.argsort(-values, kind="stable")[:k]',
+        'np.argsort(values, kind="stable")[:k]',
+        "tests/test_ranking.py",
+    ),
+    Fault(
+        "the halves choose and report exchanged",
+        "nasjac/verbs/correlate.py",
+        "HALVES[1 + parity]",
+        "HALVES[2 - parity]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "forward and backward exchanged in the table of diagnose",
+        "nasjac/verbs/diagnose.py",
+        "forward, backward = found.layers[:count], found.layers[count:]",
+        "backward, forward = found.layers[:count], found.layers[count:]",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "weight gradients are told one layer too early",
+        "nasjac/foreign/diagnose.py",
+        "by_block = dict(zip(first.blocks,",
+        "by_block = dict(zip((*first.blocks[1:], first.blocks[0]),",
+        "tests/test_diagnose.py",
+    ),
+    Fault(
+        "prescribe confirms at the target's negative",
+        "nasjac/verbs/prescribe.py",
+        'abs(after["sampled_mean_log"] - band.target)',
+        'abs(after["sampled_mean_log"] + band.target)',
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "nasjac prescribe model= takes the tolerance for the target",
+        "nasjac/cli/commands.py",
+        "numbers = (config.target, config.tolerance, config.seed)",
+        "numbers = (config.tolerance, config.target, config.seed)",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "nasjac prune takes points for steps of fine-tuning",
+        "nasjac/cli/depth.py",
+        "config.points, config.fine_tune, config.learning_rate",
+        "config.fine_tune, config.points, config.learning_rate",
+        "tests/test_joints.py",
+    ),
+    Fault(
+        "nasjac grow exchanges the two smallnesses",
+        "nasjac/cli/depth.py",
+        "config.epsilon_spectral, config.epsilon_rms, config.force",
+        "config.epsilon_rms, config.epsilon_spectral, config.force",
+        "tests/test_joints.py",
+    ),
+)
