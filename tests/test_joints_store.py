@@ -1,4 +1,4 @@
-"""Joints of search and store: what is computed of an architecture is what the column of that name holds, also after a resume.
+"""Joints of search and store: what is computed of an architecture is what its columns hold, also after a resume.
 
 Every number differs from every other one that it could be taken for.
 """
