@@ -32,7 +32,7 @@ from nasjac.verbs.draw import draw
 from nasjac.verbs.scored import architecture_rows
 from nasjac.verbs.search import Search, SearchOptions, objective_values, recommend, search
 from nasjac.verbs.train import Task, keep
-from tests.store_rows import architecture, key_of, measurement, trial
+from tests.store_rows import architecture, filled, key_of, measurement, trial, validation
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 #: chi is gain⁴ scale² / 2 in each block, 1, 1/4 and 1
@@ -280,3 +280,18 @@ def test_what_is_drawn_to_match_has_as_many_parameters(store: Store) -> None:
     assert len(found) == 3 and all(18 * each <= (size or 0) <= 22 * each for size in found)
     everything = [row.params or 0 for row in store.architectures(draw(store, made, 0, 10, None)).values()]
     assert min(everything) < 18 * each and max(everything) > 22 * each
+
+
+def test_the_leaderboard_shows_the_most_accurate_rate_with_its_loss(tmp_path: Path) -> None:
+    """Of rates at which every seed finished; neither the first one stored nor the lowest or highest."""
+    with filled(tmp_path / "nasjac.db") as store:
+        accuracies = {0.01: (0.6, 0.7), 0.1: (0.8, 0.9), 1.0: (0.5, 0.4)}
+        rows = [
+            validation(1, rate, seed, found, loss=3 * found, train_loss=5 * found)
+            for rate, both in accuracies.items()
+            for seed, found in enumerate(both)
+        ]
+        store.record_validations(rows)
+        names = ", ".join(f"validation_{name}" for name in ("accuracy", "loss", "learning_rate", "status"))
+        [row] = store.select(f"SELECT {names} FROM leaderboard WHERE number = 1").rows
+    assert row == (pytest.approx(0.85), pytest.approx(2.55), 0.1, "ok")
