@@ -331,7 +331,7 @@ FAULTS = (
         "nasjac/verbs/query.py",
         'elif asked.format == "table":',
         'elif asked.format != "json":',
-        "tests/test_query.py",
+        "tests/test_joints_reports.py::test_csv_and_json_have_every_column_of_the_leaderboard",
     ),
     Fault(
         "the report's front runs in the wrong directions",
@@ -366,7 +366,7 @@ FAULTS = (
         "nasjac/reporting/agreement.py",
         "return sorted(found, key=_ranked, reverse=True)",
         "return sorted(found, key=_ranked)",
-        "tests/test_report.py",
+        "tests/test_report.py::test_rivals_are_random_and_equal_in_parameters",
     ),
     Fault(
         "best and median accuracy of a role exchanged",
@@ -402,14 +402,14 @@ FAULTS = (
         "nasjac/reporting/correlated.py",
         "best = max(known, key=lambda name: abs(known[name][0]))",
         "best = max(known, key=lambda name: known[name][0])",
-        "tests/test_correlate.py",
+        "tests/test_correlate.py::test_a_baseline_serves_in_either_direction",
     ),
     Fault(
         "the top k are the k lowest",
         "nasjac/ranking.py",
         'np.argsort(-values, kind="stable")[:k]',
         'np.argsort(values, kind="stable")[:k]',
-        "tests/test_ranking.py",
+        "tests/test_ranking.py::test_top_k_counts_hits_and_regret",
     ),
     Fault(
         "the halves choose and report exchanged",
@@ -430,7 +430,7 @@ FAULTS = (
         "nasjac/foreign/diagnose.py",
         "by_block = dict(zip(first.blocks,",
         "by_block = dict(zip((*first.blocks[1:], first.blocks[0]),",
-        "tests/test_diagnose.py",
+        "tests/test_diagnose.py::test_weight_gradients_are_exact",
     ),
     Fault(
         "prescribe confirms at the target's negative",

@@ -17,7 +17,10 @@ from nasjac.reporting import figures
 from nasjac.reporting.findings import front_rows
 from nasjac.reporting.wording import sentences
 from nasjac.store import Store
+from nasjac.store.schema import column_names
+from nasjac.verbs.query import SHOWN
 from nasjac.verbs.report import Report, report
+from tests.store_rows import filled
 from tests.test_cli import SMALL, Run, run
 from tests.test_report import STUDY, Text, make, search, validate
 
@@ -126,6 +129,15 @@ def test_the_predictor_of_a_search_is_its_first_objective(run: Run) -> None:
         ways = {"trainability_cost": "minimize", "nonlinear_effective_depth": "maximize"}
         ways |= {"params": "minimize", "flops": "minimize"}
         assert found["objectives"] == {name: ways[name] for name in objectives}
+
+
+def test_csv_and_json_have_every_column_of_the_leaderboard(run: Run) -> None:
+    filled(Path("nasjac.db")).close()
+    every = list(column_names()["leaderboard"])
+    code, out, _ = run("query", "--format", "csv")
+    assert code == 0 and out.splitlines()[0].split(",") == every and len(out.splitlines()) == 9
+    assert [list(row) for row in json.loads(run("query", "--format", "json")[1])] == [every] * 8
+    assert run("query", "--format", "table")[1].splitlines()[0].split() == list(SHOWN)
 
 
 def test_options_of_prescribe_are_what_they_are_called(run: Run) -> None:
