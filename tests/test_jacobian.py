@@ -55,7 +55,7 @@ def test_a_vector_of_ones_sees_nothing_behind_a_layernorm() -> None:
 
     ones = by_cotangents(norm, x, torch.ones(1, 16, dtype=torch.float64))
     sphere = by_cotangents(norm, x, PROBES["sphere"][0](200, 16, torch.Generator().manual_seed(4)))
-    assert float(ones[0]) < 1e-25
+    assert float(ones[0]) < 1e-20
     assert abs(sphere.mean() - exact(lambda x: [norm(x)], x)[0]) < 4 * sphere.std() / 200**0.5
 
 

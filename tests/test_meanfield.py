@@ -41,7 +41,7 @@ def test_moments(name: str, q: float) -> None:
     point = np.array([q])
     found = [*MOMENTS[name](point), *MEANS[name](point), DERIVATIVE_FOURTHS[name](point)]
     expected = [quadrature(name, q, *case) for case in ((2, False), (2, True), (1, False), (1, True), (4, True))]
-    np.testing.assert_allclose([float(column[0]) for column in found], expected, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose([float(column[0]) for column in found], expected, rtol=1e-10, atol=1e-14 * max(1, q))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -125,7 +125,7 @@ def test_ten_thousand_blocks_do_not_overflow() -> None:
     found, spread = expected_norms(columns), fluctuations(columns, 8)
     for values in (found.forward, found.backward, spread.forward, spread.backward, spread.log_rank):
         assert np.isfinite(values).all()
-    np.testing.assert_allclose(found.forward[:, -1], found.backward[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(found.forward[:, -1], found.backward[:, 0], rtol=1e-10)
     assert found.forward[:, -1].max() > 4000 and found.forward[:, -1].min() < -10_000
 
 

@@ -39,7 +39,7 @@ def test_against_all_paths() -> None:
         expected[sum(path)] += probability
         entropy -= probability * math.log(probability) if probability else 0.0
     found = path_lengths(share)
-    np.testing.assert_allclose(found.probability, expected, atol=1e-15)
+    np.testing.assert_allclose(found.probability, expected, atol=1e-12)
     lengths = np.arange(6)
     assert found.effective_depth == pytest.approx(lengths @ expected)
     assert found.variance == pytest.approx(lengths**2 @ expected - (lengths @ expected) ** 2)
@@ -55,7 +55,7 @@ def test_shares_are_those_of_energies_and_of_norms_of_all_paths() -> None:
         energies[:, sum(path)] += [np.prod(gains), np.prod(np.sqrt(gains))]
     for shares, expected in zip((energy_shares, amplitude_shares), energies, strict=True):
         found = path_lengths(shares(CHI, skip, KEEP)).probability
-        np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-15)
+        np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-12)
 
 
 def test_no_blocks_have_one_path_of_no_length() -> None:
@@ -73,8 +73,8 @@ def test_an_empty_keep_set_is_the_identity() -> None:
 
 def test_equal_shares_count_every_path_once() -> None:
     counts = path_lengths([0.5] * 20).probability * 2**20
-    np.testing.assert_allclose(counts, [math.comb(20, length) for length in range(21)], rtol=1e-13)
-    assert path_lengths([0.5] * 20).effective_paths == pytest.approx(2**20, rel=1e-12)
+    np.testing.assert_allclose(counts, [math.comb(20, length) for length in range(21)], rtol=1e-11)
+    assert path_lengths([0.5] * 20).effective_paths == pytest.approx(2**20, rel=1e-11)
 
 
 def test_depth_ten_thousand() -> None:
@@ -106,7 +106,7 @@ def test_the_expected_count_is_the_mean_over_patterns() -> None:
     for pattern in product([False, True], repeat=4):
         weight = math.prod(s if gate else 1 - s for s, gate in zip(density, pattern, strict=True))
         mean += weight * count_paths([gate or not kept for gate, kept in zip(pattern, KEEP, strict=True)], KEEP.tolist())
-    assert log_expected_paths([float(s) for s in density], KEEP) == pytest.approx(math.log(mean), rel=1e-14)
+    assert log_expected_paths([float(s) for s in density], KEEP) == pytest.approx(math.log(mean), rel=1e-12)
 
 
 def test_pruning_with_all_identities_removes_the_paths_outside_the_keep_set() -> None:

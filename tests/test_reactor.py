@@ -59,7 +59,7 @@ def test_dilution_shifts_every_eigenvalue_at_a_frozen_state(name: str) -> None:
     reactor, x, dilution = REACTORS[name], vector(0.7, 2.3), 0.83
     closed = np.linalg.eigvals(reactor.reactions.jacobian(x).numpy())
     open_ = np.linalg.eigvals(reactor.jacobian(dilution, x).numpy())
-    np.testing.assert_allclose(np.sort_complex(open_), np.sort_complex(closed) - dilution, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(np.sort_complex(open_), np.sort_complex(closed) - dilution, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", list(REACTORS))
@@ -165,7 +165,7 @@ def test_frozen_advice_is_wrong_for_gray_scott() -> None:
     reacting = steady_states(reactor, 0.05, GRAY_SCOTT_BOX)[0]
     assert reactor.frozen_dilution(reacting) == 0.0
     assert spectral_abscissa(reactor.reactions.jacobian(reacting)) == pytest.approx(-0.028, abs=1e-3)
-    assert float(steady_states(reactor, 0.005, GRAY_SCOTT_BOX)[:, 1].max()) < 1e-12
+    assert float(steady_states(reactor, 0.005, GRAY_SCOTT_BOX)[:, 1].max()) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_van_de_vusse_by_hand() -> None:
     for dilution in (1.0, 30.0, 100.0, 400.0):
         [state] = steady_states(reactor, dilution, ([0.0, 0.0], [11.0, 5.0]))
         a = (math.sqrt((50 + dilution) ** 2 + 40 * dilution * 10) - 50 - dilution) / 20
-        assert state.tolist() == pytest.approx([a, 50 * a / (100 + dilution)], rel=1e-12)
+        assert state.tolist() == pytest.approx([a, 50 * a / (100 + dilution)], rel=1e-10)
         found = torch.linalg.eigvals(reactor.jacobian(dilution, state))
         assert sorted(found.real.tolist()) == pytest.approx(sorted([-50 - 20 * a - dilution, -100 - dilution]))
     [branch] = branches(reactor, (1.0, 1000.0), ([0.0, 0.0], [11.0, 5.0]))

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial.chebyshev import cheb2poly, chebvander
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -172,8 +173,13 @@ class _Table:
         nodes = np.cos(math.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
         log_q = self.start + CELL * (np.arange(self.cells)[:, None] + (nodes + 1) / 2)
         values = functions(np.exp(log_q))  # [functions, cells, nodes]
-        powers = np.linalg.inv(np.vander(nodes, increasing=True))
-        self.coefficients = np.ascontiguousarray(np.einsum("pn,fcn->pfc", powers, values))
+        # By the Chebyshev coefficients, which are sums of the values; inverting the Vandermonde matrix would lose a digit.
+        waves = chebvander(nodes, DEGREE) * np.where(np.arange(DEGREE + 1) == 0, 1, 2) / (DEGREE + 1)  # [node, polynomial]
+        powers = np.zeros((DEGREE + 1, DEGREE + 1))  # [power, polynomial]
+        for order in range(DEGREE + 1):
+            powers[: order + 1, order] = cheb2poly([0] * order + [1])
+        chebyshev = np.einsum("nw,fcn->wfc", waves, values)
+        self.coefficients = np.ascontiguousarray(np.einsum("pw,wfc->pfc", powers, chebyshev))
 
     def __call__(self, q: Array) -> Array:
         """[functions, *q.shape]; q in [SMALL_Q, LARGE_Q]."""
