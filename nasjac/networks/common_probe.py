@@ -25,20 +25,20 @@ from nasjac.workers import workers
 
 
 def independent_inputs(spec: Spec, count: int) -> int:
-    """`count`, or the most inputs whose correlations over h_0 can have full rank, where that is less.
+    """`count`, or half as many inputs as h_0 has units where that is less (but two).
 
-    Vectors of N units have at most N independent directions, one less where they are taken about their mean.
+    Among B independent vectors of N units the least eigenvalue of their correlations is about (1 − √(B/N))² (Marchenko &
+    Pastur 1967): near B = N it is almost zero, and beyond it zero, because there are no more than N directions.
     """
-    if spec.convolves:
-        return min(count, Extent(spec.width, *spec.shape[1:]).units - 1)
-    return min(count, spec.width * spec.context)
+    units = Extent(spec.width, *spec.shape[1:]).units if spec.convolves else spec.width * spec.context
+    return min(count, max(2, units // 2))
 
 
 def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, count: int) -> list[Tensor | None]:
     """[D, B, B] of each spec: correlations over h_0 of Jᵀv of B of the inputs, one random v for all of them.
 
-    B is what `independent_inputs` makes of `count`: with more inputs than units some eigenvalues are zero whatever the
-    network is, and what is said of them says how wide it is.
+    B is what `independent_inputs` makes of `count`: with about as many inputs as units some eigenvalues are zero, or nearly
+    so, whatever the network is, and what they say is how wide it is.
 
     v is a vector of h_L, and the correlations are cosines. In convolutional networks v is a vector of what the readout
     sees, the means over pixels, the correlations are about the mean over h_0, and BatchNorm takes the statistics of the B

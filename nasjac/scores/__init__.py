@@ -27,12 +27,12 @@ class Score(Protocol):
     """A frozen dataclass of options that can be called.
 
     `name` labels its rows; its options are part of a study's identity, but for those that it lists in an attribute
-    `incidental`. A call returns one Measurement a spec, in order; what it says of a spec depends on that spec, the inputs
-    and the options alone, never on the other specs of the call. A score that samples may take `rivals`, one a spec or
-    None, and stop early where a spec is certain to have a larger objective than its rival. An attribute `provenance`, a
-    mapping, goes to the notes of the run; `objectives` is what a search optimizes unless it is told. A score that ranks has
-    a method `among(population)` that gives it the frozen population of the space, of `reference` architectures; what that
-    makes has a `digest` of them.
+    `incidental`, and so is an attribute `formulas` that names the version of its formulas. A call returns one Measurement
+    a spec, in order; what it says of a spec depends on that spec, the inputs and the options alone, never on the other
+    specs of the call. A score that samples may take `rivals`, one a spec or None, and stop early where a spec is certain
+    to have a larger objective than its rival. An attribute `provenance`, a mapping, goes to the notes of the run;
+    `objectives` is what a search optimizes unless it is told. A score that ranks has a method `among(population)` that
+    gives it the frozen population of the space, of `reference` architectures; what that makes has a `digest` of them.
     """
 
     @property

@@ -82,8 +82,8 @@ class Apjn:
         return "apjn"
 
     @property
-    def digest(self) -> str:
-        """Of the estimators: measurements by other ones are not compared with."""
+    def formulas(self) -> str:
+        """Which estimators: measurements by others are not compared with."""
         return f"estimators {VERSION}"
 
     @property

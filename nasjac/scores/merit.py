@@ -40,9 +40,9 @@ class Merit(Apjn):
     decorrelation, P = trainability_penalty. The log-ranks are among `reference` architectures drawn once from the space
     (`nasjac.scores.log_rank`), so that the merit of an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the
     eigenvalues of the correlations of Jᵀv over `images` inputs, one random v for all (`nasjac.networks.common_probe`),
-    as many as h_0 has units where those are fewer: more vectors than units are dependent, and then it would measure the
-    width. The penalty is absolute (`nasjac.cost`). Only what `among` makes knows a merit; without a population there are
-    the terms of `Apjn` alone.
+    half as many as h_0 has units where that is less: about as many vectors as units are nearly dependent, and then it would
+    measure the width. The penalty is absolute (`nasjac.cost`). Only what `among` makes knows a merit; without a population
+    there are the terms of `Apjn` alone.
 
     `decorrelation_draws`  initializations, each with inputs and a v of its own
     `images`               of each of these
@@ -67,6 +67,10 @@ class Merit(Apjn):
     @property
     def name(self) -> str:
         return "merit"
+
+    @property
+    def formulas(self) -> str:
+        return f"{super().formulas}; {FORMULA}"
 
     def among(self, population: Sequence[Spec]) -> MeritAmong:
         """The score with its frozen population of concrete architectures, all of one kind."""
@@ -93,6 +97,10 @@ class MeritAmong:
         return self.options.name
 
     @property
+    def formulas(self) -> str:
+        return self.options.formulas
+
+    @property
     def objective(self) -> str:
         return self.options.objective
 
@@ -112,9 +120,8 @@ class MeritAmong:
 
     @cached_property
     def digest(self) -> str:
-        """Of the formulas and the population: what merit depends on beside its options."""
-        parts = [FORMULA, self.options.digest, *(spec.key for spec in self.population)]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+        """Of the population: what merit depends on beside its options and formulas."""
+        return hashlib.sha256(" ".join(spec.key for spec in self.population).encode()).hexdigest()[:12]
 
     def __call__(
         self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from nasjac.facts import Facts
+from nasjac.measurement import TERMS
 from nasjac.objectives import OBJECTIVES, directions
 from nasjac.scores import Score
 from nasjac.spec import Spec
@@ -26,6 +27,8 @@ def check(score: Score, objectives: Sequence[str]) -> None:
         raise ValueError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
     if COST not in objectives or getattr(score, "objective", COST) != COST:
         raise ValueError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
+    if other := next((name for name in objectives if name != COST and name in TERMS), None):
+        raise ValueError(f"`search.racing` must be false unless {COST} is the only term among the objectives, got {other}")
 
 
 def score_id(plain: str, study: str) -> str:
@@ -49,9 +52,7 @@ def rivals(
     seen = np.array([[sign * row.objectives[name] for sign, name in zip(signs, others, strict=True)] for row in rows])
     keys: list[str | None] = []
     for proposal in proposals:
-        own = [
-            sign * float(OBJECTIVES[name].value({}, proposal.facts) or 0) for sign, name in zip(signs, others, strict=True)
-        ]
+        own = [sign * _known(name, proposal.facts) for sign, name in zip(signs, others, strict=True)]
         better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
         keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)
     stored = store.architectures([key for key in keys if key is not None])
@@ -59,6 +60,7 @@ def rivals(
 
 
 def _known(name: str, facts: Facts) -> float:
+    """An objective other than the cost, which is a fact of the architecture."""
     value = OBJECTIVES[name].value({}, facts)
     assert value is not None, "all but the cost are facts"
     return float(value)

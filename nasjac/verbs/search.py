@@ -105,9 +105,10 @@ class Search:
 
     @property
     def _score_names(self) -> dict[str, Any]:
-        """The score's options without those that no value depends on."""
-        incidental = getattr(self.score, "incidental", ())
-        return {name: value for name, value in self.names["score"].items() if name not in incidental}
+        """The score's options without those that no value depends on, and the version of its formulas."""
+        incidental, formulas = getattr(self.score, "incidental", ()), getattr(self.score, "formulas", None)
+        options = {name: value for name, value in self.names["score"].items() if name not in incidental}
+        return options if formulas is None else {**options, "formulas": formulas}
 
     @property
     def _space_names(self) -> dict[str, Any]:
