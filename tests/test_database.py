@@ -6,6 +6,7 @@ import hashlib
 import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,32 @@ def test_all_terms_of_the_penalty_are_squares_since_version_7(tmp_path: Path) ->
     for key, values in known.items():
         assert found[key] == [*values, pytest.approx(float(trainability_penalty(*np.float64(values)))), *[None] * 3]
     connection.close()
+
+
+def test_effective_depths_of_ensembles_are_unknown_until_they_are_met_again(tmp_path: Path) -> None:
+    """Version 8 knows them by another formula; those of certain skips, and of MLPs without a norm on the sum, stay."""
+    half, whole = '{"blocks":[{"skip":0.5},{}]}', '{"blocks":[{"skip":0.0},{}]}'
+    cases = {
+        "decoder": ("transformer_lm", "pre", half, None),
+        "certain": ("transformer_lm", "pre", whole, 1.5),
+        "post": ("residual_mlp", "post", half, None),
+        "none": ("residual_mlp", "none", half, 1.5),
+    }
+    connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    migrate(connection, MIGRATIONS[:7])
+    names = "key, spec, kind, depth, width, placement, norm, activation, branch, effective_depth, nonlinear_effective_depth"
+    for key, (kind, placement, spec, _) in cases.items():
+        row = (key, spec, kind, 2, 8, placement, "layernorm", "relu", "two_matrix", 1.5, 0.5)
+        connection.execute(f"INSERT INTO architecture ({names}) VALUES ({', '.join('?' * len(row))})", row)
+    connection.close()
+    with Store(tmp_path / "x.db") as store:
+        held = store.architectures(list(cases))
+        assert {key: held[key].effective_depth for key in cases} == {key: case[3] for key, case in cases.items()}
+        known = {key: replace(row, effective_depth=0.75, nonlinear_effective_depth=0.25) for key, row in held.items()}
+        store.record_scored(list(known.values()), [], "apjn", "s1")
+        again = store.architectures(list(cases))
+        assert {key: again[key].effective_depth for key in cases} == {key: case[3] or 0.75 for key, case in cases.items()}
+        assert again["post"].nonlinear_effective_depth == 0.25 and again["none"].nonlinear_effective_depth == 0.5
 
 
 def test_released_scripts_are_never_edited() -> None:

@@ -285,6 +285,13 @@ CREATE TABLE validation ( -- one row per brief training
 INSERT INTO validation SELECT architecture_key, dataset, NULL, trainer, trainer_id, seed, learning_rate, status, reason,
     accuracy, loss, train_loss, steps, seconds, created, NULL, NULL FROM validation_7 ORDER BY rowid;
 DROP TABLE validation_7;
+-- effective depths of ensembles behind a norm or activation, and of transformers', took s² for s: unknown until met again
+UPDATE architecture SET effective_depth = NULL, nonlinear_effective_depth = NULL
+WHERE (kind <> 'residual_mlp' OR placement = 'post') AND EXISTS (
+    SELECT 1 FROM json_each(spec, '$.blocks') AS b
+    WHERE json_extract(b.value, '$.skip') > 0 AND json_extract(b.value, '$.skip') < 1
+);
+--- measurement.model_error: usual size of the finite-width correction to log_mean, nats, no bound; 0: exact; NULL: sampled
 """ + _LEADERBOARD.format(more=_TOKENS + _MERIT + _SCORE_ID, steps="\n    a.block, a.step, a.leak,", **_BY_DIGEST)
 
 #: version n of the schema is what the first n scripts make
@@ -368,6 +375,9 @@ def _meanings(scripts: Sequence[str]) -> dict[tuple[str, str], str]:
     meanings: dict[tuple[str, str], str] = {}
     relation = ""
     for line in "\n".join(scripts).splitlines():
+        if better := re.fullmatch(r"--- (\w+)\.(\w+): (.+)", line):  # than that of a script which is never edited
+            meanings[better[1], better[2]] = better[3]
+            continue
         code, _, comment = line.partition(" -- ")
         if head := re.match(r"(?:CREATE (?:TABLE|VIEW)|ALTER TABLE) (\w+)(?:.* ADD COLUMN (\w+))?", code):
             relation = head[1]

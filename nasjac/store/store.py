@@ -26,6 +26,11 @@ Conflict = Literal["resume", "new", "error"]
 
 #: SQL: the value is one of the list in JSON :keys, or there is no such list; a list of any length is one parameter
 _AMONG = "(:keys IS NULL OR {} IN (SELECT value FROM json_each(:keys)))"
+#: SQL: an architecture that is there keeps its row, but for effective depths that are not known
+_DEPTHS_AGAIN = """
+ON CONFLICT (key) DO UPDATE SET effective_depth = coalesce(effective_depth, excluded.effective_depth),
+    nonlinear_effective_depth = coalesce(nonlinear_effective_depth, excluded.nonlinear_effective_depth)
+"""
 
 
 class Store:
@@ -354,7 +359,7 @@ class Store:
         self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str
     ) -> None:
         asked = [of_row(row) for row in architectures if self.stored_key(row.key) == row.key]
-        self._insert("architecture", asked, then="ON CONFLICT DO NOTHING")
+        self._insert("architecture", asked, then=_DEPTHS_AGAIN)
         sql = f"SELECT key, spec FROM architecture WHERE {_AMONG.format('key')}"
         stored = dict(self._connection.execute(sql, {"keys": _listed([row["key"] for row in asked])}))
         for row in asked:
