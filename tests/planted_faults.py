@@ -72,8 +72,8 @@ FAULTS = (
     Fault(
         "the same training again does not replace the old row",
         "nasjac/store/store.py",
-        'how="INSERT OR REPLACE"',
-        'how="INSERT OR IGNORE"',
+        '[of_row(row) for row in named], how="INSERT OR REPLACE"',
+        '[of_row(row) for row in named], how="INSERT OR IGNORE"',
         "tests/test_store.py::test_validations",
     ),
     Fault(
@@ -108,7 +108,7 @@ FAULTS = (
     Fault(
         "a resume forgets failed trials",
         "nasjac/verbs/search.py",
-        'for row in rows if row.state in ("complete", "failed")',
+        "for row in rows if row.is_lasting",
         'for row in rows if row.state == "complete"',
         "tests/test_joints_store.py::test_what_failed_before_a_resume_is_known_after_it",
     ),

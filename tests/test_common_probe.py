@@ -19,7 +19,7 @@ from nasjac.networks.mlp import ResidualMLP
 from nasjac.networks.modules import drawn
 from nasjac.spec import Block, Spec
 
-CPU, DRAWS, COUNT = torch.device("cpu"), 2, 5
+CPU, DRAWS, COUNT = torch.device("cpu"), 2, 4
 DOUBLE = Draws(3, range(DRAWS), torch.float64, CPU)
 MIXED = (Block(), Block(skip=0), Block(scale=0.5), Block(keep=False))
 MLPS = {

@@ -60,22 +60,20 @@ def made_samples(**changes: tuple[int, int]) -> Measurement:
     drawn, layers = np.random.default_rng(0), 6
     norms = {
         "stream": (20, 2, layers),
-        "forward": (20, 2, 2, layers),
+        "forward": (20, 2, 4, layers),
         "backward": (20, 2, 2, layers),
-        "round_trip": (20, 2, 2),
+        "round_trip": (20, 2, 4),
     }
     arrays = {name: drawn.normal(0, 0.1, shape) for name, shape in norms.items()}
     for name, (first, last) in changes.items():
         arrays[name][3, ..., first : last + 1] = math.inf
-    angle = np.full((20, 2, layers), 0.1)
     empty = np.zeros((20, 0, 0))
     rest = {
-        "forward_angle": angle, "backward_angle": angle, "round_trip_angle": np.full((20, 2), 0.2),
         "decorrelation": np.full(20, 0.5), "cotangent_gram": empty,
         "stream_tokens": np.zeros((20, 2, 0, layers)), "forward_tokens": np.zeros((20, 2, 0, layers)),
         "backward_tokens": np.zeros((20, 2, 0, layers)),
     }  # fmt: skip
-    return measured_at("k", Samples(**arrays, **rest), 16)
+    return measured_at("k", Samples(**arrays, **rest))
 
 
 @pytest.mark.parametrize(

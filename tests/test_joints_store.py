@@ -197,7 +197,7 @@ def test_the_rival_is_the_cheapest_of_those_as_good_in_everything_else(store: St
 
 @dataclass
 class Scripted:
-    """A score of made-up costs, by width; odd widths fail."""
+    """A score of made-up costs, by width; odd widths diverge."""
 
     measured: list[str] = field(default_factory=list)
     name = "scripted"
@@ -208,7 +208,7 @@ class Scripted:
 
     def _of(self, spec: Spec) -> Measurement:
         if spec.width % 2:
-            return Measurement(spec.key, "failed", f"width {spec.width} is odd", kept_key=spec.key)
+            return Measurement(spec.key, "diverged", f"width {spec.width} is odd", kept_key=spec.key)
         terms = dict.fromkeys(TERMS, Estimate(None, None)) | {"trainability_cost": Estimate(spec.width / 8, 0.0)}
         return Measurement(spec.key, "ok", terms=terms, kept_key=spec.key)
 
@@ -233,7 +233,7 @@ def test_what_failed_before_a_resume_is_known_after_it(store: Store) -> None:
     """Met again it is a duplicate, with the reason of the first time, and never a second failure."""
     searched(store, job(8, one_of_four))
     failed = {row.architecture_key: row.reason for row in store.trials("k") if row.state == "failed"}
-    assert set(failed.values()) <= {"failed: width 5 is odd", "failed: width 7 is odd"} and failed
+    assert set(failed.values()) <= {"diverged: width 5 is odd", "diverged: width 7 is odd"} and failed
     later = [row for row in searched(store, job(24, one_of_four)) if row.number >= 8 and row.architecture_key in failed]
     assert later and {(row.state, row.reason) for row in later} == {
         ("duplicate", failed[row.architecture_key]) for row in later

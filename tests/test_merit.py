@@ -63,11 +63,11 @@ def expressivity_of(measurement: Measurement) -> float:
 
 
 def decorrelations(specs: Sequence[Spec]) -> np.ndarray:
-    """[n, draws] by numpy, from the correlations."""
+    """[n, draws] by numpy, from the correlations, by input."""
     draws = Draws(MERIT.seed, range(MERIT.decorrelation_draws), torch.float32, CPU)
     found = input_correlations([spec.canonical for spec in specs], inputs(), draws, MERIT.images)
-    values = np.linalg.eigvalsh([one.numpy() for one in found if one is not None]).clip(0) + 1e-5
-    return -(np.log(values) + 1 / values).sum(axis=-1)
+    values = [np.linalg.eigvalsh(one.numpy()).clip(0) + 1e-5 for one in found if one is not None]
+    return np.array([-(np.log(each) + 1 / each).mean(axis=-1) for each in values])
 
 
 def test_the_penalty_is_nothing_where_nothing_harms_training_and_grows_with_each_term() -> None:
@@ -116,7 +116,7 @@ def test_merit_is_log_ranks_of_capacity_and_decorrelation_or_the_penalty() -> No
         errors = expressive * ranks[:, number].std(ddof=1) / math.sqrt(3), harm * penalty.standard_error
         error = math.hypot(*errors) / (expressive + harm)
         assert item.terms["merit"].standard_error == pytest.approx(error, abs=1e-9)
-        assert item.terms["jacobian_decorrelation"].value == pytest.approx(own[number].mean() / MERIT.images, abs=1e-9)
+        assert item.terms["jacobian_decorrelation"].value == pytest.approx(own[number].mean(), abs=1e-9)
         changed = {"merit": None, "jacobian_decorrelation": None}
         assert {**item.terms, **changed} == {**terms.terms, **changed}, "all else is as the sampled score has it"
 

@@ -167,7 +167,16 @@ def test_the_usual_size_of_a_finite_width_is_not_printed_as_a_bound(run: Run, ch
     spec = Spec(64, (Block(),) * 8, **fields)
     [measured] = nasjac.measure([spec], inputs(), Meanfield())
     row: dict[str, Any] = {"model_error": measured.model_error, "draws": 0, "reason": None, "raced": 0, "seconds": 1.0}
-    row |= {"score": "meanfield", "score_id": "x", "status": "ok", "precision_reached": None, "created": "now"}
+    row |= {
+        "score": "meanfield",
+        "score_id": "x",
+        "status": "ok",
+        "precision_reached": None,
+        "pattern_of": None,
+        "created": "now",
+        "run_id": None,
+        "fingerprint": None,
+    }
     first, *_ = _measurement({**row, "terms": {}, "profile": {}})
     assert "closed form, a finite width usually adds about 0.1875 nats" in first and "±" not in first
 

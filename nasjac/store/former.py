@@ -9,8 +9,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping
 
-from nasjac.spec import Spec
-
 #: SQL: what the text of every Spec has whose key has changed since it was stored; the others need not be read
 _MAY_DIFFER = """instr(spec, '"step"') OR instr(spec, '"block":"implicit"') OR instr(spec, '-0.0')
     OR (instr(spec, '"logit_scale"') AND json_extract(spec, '$.heads') = width)
@@ -23,7 +21,12 @@ def former_keys(connection: sqlite3.Connection) -> Mapping[str, list[str]]:
     There are several where earlier versions told forms apart that are one now (`nasjac.spec.Spec.canonical`).
     """
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for key, text in connection.execute(f"SELECT key, spec FROM architecture WHERE {_MAY_DIFFER} ORDER BY rowid"):
+    rows = connection.execute(f"SELECT key, spec FROM architecture WHERE {_MAY_DIFFER} ORDER BY rowid").fetchall()
+    if not rows:
+        return found
+    from nasjac.spec import Spec  # late: it brings torch, which a question to most databases does not need
+
+    for key, text in rows:
         today = Spec.from_json(text).key
         if today != key:
             found[today].append(key)
