@@ -37,6 +37,8 @@ NAMES = (
 
 SD_LOG, PENALTY = NAMES.index("sd_log"), NAMES.index("trainability_penalty")
 
+#: moments of a draw before those of each input (`_moments`)
+MOMENTS = 5
 #: powers of 1/k that cancel, with means over at most so many different numbers k of probes, and the most probes for that
 LEVELS, FEW = 4, 8
 #: The jackknife finds too small an error for a variance: few draws hold no tail. Its errors of `sd_log` and of the penalty
@@ -110,12 +112,13 @@ def debiased(logs: Array) -> Debiased:
 
     The logarithm of a mean over k of the probes has the bias c₁/k + c₂/k² + ..., so a sum over P' different k with the
     weights of `_subsets` has none up to 1/k^(P' − 1): P' = min(P, 4), or 2 where P is above 8. The square of the logarithm
-    has such a series too, which gives `noise` = value² − Σ w log². −∞ where every probe is (a zero Jacobian).
+    has such a series too, which gives `noise` = value² − Σ w log². −∞ where every probe is (a zero Jacobian); where only
+    some are, there is no series, and the value is the plain logarithm of the mean, its noise NaN.
     """
     shares, weights = _subsets(logs.shape[-1])
     means = _log_means(logs, shares)
     with np.errstate(invalid="ignore"):
-        value = np.where(np.isneginf(means[..., -1]), -np.inf, means @ weights)
+        value = np.where(np.isneginf(means).any(axis=-1), means[..., -1], means @ weights)
         return Debiased(value, value**2 - means**2 @ weights)
 
 
@@ -152,31 +155,35 @@ def _log_means(logs: Array, shares: Array) -> Array:
 
 
 def terms(patterns: Sequence[Samples], living: NDArray[np.bool_] | None = None) -> Terms:
-    """The terms from the samples of each skip pattern, over the draws that are `living` [D] (all unless given).
+    """The terms from the samples of each skip pattern, over the draws that are `living` [S, D] (all unless given).
 
-    Samples of those draws must be finite. The error of an ensemble adds the jackknife over its
-    patterns. Of a draw that is not living `left_out` has the values themselves.
+    Samples of living draws must be finite, and each pattern should have at least two; one that has fewer is left out. The
+    error of an ensemble adds the jackknife over its patterns.
     """
-    rows = np.ones(len(patterns[0].decorrelation), dtype=bool) if living is None else living
-    ends = [np.concatenate([s.forward[rows][..., -1], s.backward[rows][..., 0]], axis=-1) for s in patterns]
+    draws = len(patterns[0].decorrelation)
+    alive = np.ones((len(patterns), draws), dtype=bool) if living is None else living
+    held = [(s, rows) for s, rows in zip(patterns, alive, strict=True) if rows.sum() > 1]
+    alive = np.stack([rows for _, rows in held])
+    ends = [np.concatenate([s.forward[rows][..., -1], s.backward[rows][..., 0]], axis=-1) for s, rows in held]
     shift = max(float(end.max()) for end in ends)
-    moments = np.stack([_moments(s, rows, end, shift) for s, end in zip(patterns, ends, strict=True)])
+    moments = np.zeros((len(held), draws, MOMENTS + 2 * ends[0].shape[1]))
+    for into, (samples, rows), end in zip(moments, held, ends, strict=True):
+        into[rows] = _moments(samples, rows, end, shift)
 
-    count, draws = moments.shape[:2]
-    means = moments.mean(axis=1)
-    without_draw = (draws * means - moments.swapaxes(0, 1)) / (draws - 1)  # [D, S, M]
-    left_out = _values(without_draw, draws - 1, shift)
+    counts, sums = alive.sum(axis=1), moments.sum(axis=1)
+    fewer = counts - alive.T  # [D, S]
+    left_out = _values((sums - moments.swapaxes(0, 1)) / fewer[..., None], fewer, shift)
+    values = _values(sums / counts[:, None], counts, shift)
     variance = jackknife_variance(left_out)
-    if count > 1:
-        without_pattern = np.stack([np.delete(means, pattern, axis=0) for pattern in range(count)])  # [S, S-1, M]
-        variance = variance + jackknife_variance(_values(without_pattern, draws, shift))
-    spread, spread_variance = _pattern_spread(moments[:, :, 1])
-    values = _values(means, draws, shift)
+    if len(held) > 1:
+        others = [np.delete(np.arange(len(held)), pattern) for pattern in range(len(held))]
+        without_pattern = np.stack([_values(sums[rest] / counts[rest, None], counts[rest], shift) for rest in others])
+        variance = variance + jackknife_variance(without_pattern)
+    spread, spread_variance = _pattern_spread(moments[:, alive.all(axis=0), 1])
     fourth = jackknife_variance(left_out[:, SD_LOG] ** 4)
     errors = _widened(values, np.sqrt(variance), math.sqrt(fourth), draws)
-    every = np.tile(np.append(values, math.nan), (len(rows), 1))
-    every[rows, :-1] = left_out
-    return Terms(np.append(values, spread), np.append(errors, math.sqrt(spread_variance)), every)
+    left_out = np.column_stack([left_out, np.full(draws, math.nan)])
+    return Terms(np.append(values, spread), np.append(errors, math.sqrt(spread_variance)), left_out)
 
 
 def _widened(values: Array, errors: Array, fourth: float, draws: int) -> Array:
@@ -215,15 +222,15 @@ def _moments(samples: Samples, rows: NDArray[np.bool_], ends: Array, shift: floa
     )
 
 
-def _values(means: Array, draws: int, shift: float) -> Array:
-    """[..., 7] all terms but the last, from means [..., S, M] over `draws` draws.
+def _values(means: Array, draws: NDArray[np.int_], shift: float) -> Array:
+    """[..., 7] all terms but the last, from means [..., S, M] over `draws` [..., S] draws.
 
     The variance of log 𝒥 is that of the estimates, over draws and for each input, less the noise of the probes.
     """
     average = means.mean(axis=-2)
     mean_log, log_rank = average[..., 1], average[..., 1] - average[..., 3]
-    first, second = np.split(means[..., 5:], 2, axis=-1)
-    variance = (second - first**2).mean(axis=(-2, -1)) * draws / (draws - 1) - average[..., 2]
+    first, second = np.split(means[..., MOMENTS:], 2, axis=-1)
+    variance = ((second - first**2).mean(axis=-1) * draws / (draws - 1)).mean(axis=-1) - average[..., 2]
     sd_log = np.sqrt(np.maximum(variance, 0.0))  # the unbiased estimate of a variance may fall below zero
     with np.errstate(divide="ignore"):  # identical outputs of all inputs: log 0
         log_mean, log_decorrelation = shift + np.log(average[..., 0]), np.log(average[..., 4])
@@ -239,7 +246,7 @@ def jackknife_variance(left_out: Array) -> Array:
 def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
     """Standard deviation of E log 𝒥 over patterns, draw noise removed (two-way layout), and its jackknife variance."""
     patterns, draws = logs_SD.shape
-    if patterns < 3:
+    if patterns < 3 or draws < 2:
         return math.nan, math.nan
 
     def spread(rows: Array) -> np.float64:
@@ -255,7 +262,7 @@ def _pattern_spread(logs_SD: Array) -> tuple[float, float]:
 def token_terms(
     patterns: Sequence[TokenSamples], living: NDArray[np.bool_] | None = None
 ) -> dict[str, tuple[float, float]]:
-    """What tells tokens apart, by term, with standard errors over the draws that are `living` [D] (all unless given).
+    """What tells tokens apart, by term, with standard errors over the draws that are `living` [S, D] (all unless given).
 
     Nothing of samples without tokens. `token_mean_log` and `token_mean_log_backward` are E log 𝒥_⊥: of what differs between
     tokens in h_L forward, in h_0 backward. `token_log_decorrelation` is E log of the share of ‖h_L‖² that differs between
@@ -263,7 +270,7 @@ def token_terms(
     """
     if not patterns[0].stream_tokens.size:
         return {}
-    rows = np.ones(len(patterns[0].stream_tokens), dtype=bool) if living is None else living
+    alive = np.ones((len(patterns), len(patterns[0].stream_tokens)), dtype=bool) if living is None else living
     ends = {
         "token_mean_log": [s.forward[..., -1] + s.forward_tokens[..., -1] for s in patterns],
         "token_mean_log_backward": [s.backward[..., 0] + s.backward_tokens[..., 0] for s in patterns],
@@ -272,8 +279,12 @@ def token_terms(
     found = {}
     for name, logs in ends.items():
         if logs[0].size:
-            by_draw = np.stack([debiased(log[rows]).value.mean(axis=-1) for log in logs]).mean(axis=0)  # [D]
             with np.errstate(invalid="ignore"):  # where no token differs in some draw, log 0 has no error
+                values = [
+                    np.where(rows, debiased(log).value.mean(axis=-1), 0.0) for rows, log in zip(alive, logs, strict=True)
+                ]
+                rows = alive.any(axis=0)
+                by_draw = np.sum(values, axis=0)[rows] / alive.sum(axis=0)[rows]  # [D]
                 found[name] = (float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))
     return found
 

@@ -16,7 +16,7 @@ import torch
 from nasjac import checkpoint
 from nasjac.cli import main
 from nasjac.cli.depth import own_data
-from nasjac.datasets import Data, Digits, Text
+from nasjac.datasets import Data, Digits, Text, standardized
 from nasjac.store import Store
 from nasjac.verbs.report import report
 from tests.store_rows import filled, key_of, validation
@@ -225,3 +225,26 @@ def test_a_search_keeps_checkpoints_of_its_own_data(run: Run, tmp_path: Path) ->
     write(tmp_path / "a.txt", False)
     with pytest.raises(ValueError, match=f"`save` must be .*dataset_digest '{digest}' instead of"):
         run("search", "study=b", f"dataset.path={path}", "save=kept", *WORDS)
+
+
+def test_the_digest_does_not_depend_on_the_number_of_threads() -> None:
+    """Of images as large as Fashion-MNIST's, whose sums by several threads differ in the last digit."""
+    images = torch.randint(256, (3000, 784), generator=torch.Generator().manual_seed(6), dtype=torch.uint8)
+    labels, valid = torch.arange(3000) % 10, torch.arange(3000) % 5 == 0
+    before, found = torch.get_num_threads(), set()
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            found.add(standardized(images, labels, valid, 10, (1, 28, 28)).digest)
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int32])
+def test_data_have_types_that_can_be_told_apart(dtype: torch.dtype) -> None:
+    labels = torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="`train_inputs` must be float32 or float64 or int64, got"):
+        Data(torch.ones(2, 3, dtype=dtype), labels, torch.ones(2, 3), labels, 2)
+    one, other = (Data(sign * torch.zeros(2, 3), labels, torch.ones(2, 3), labels, 2) for sign in (1, -1))
+    assert one.digest == other.digest, "0 and -0 are one number"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +38,13 @@ class Data:
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("train_inputs", "train_labels", "valid_inputs", "valid_labels"):
+            split = getattr(self, name).detach().cpu()
+            object.__setattr__(self, name, split)
+            choices = (torch.int64,) if name.endswith("labels") else (torch.float32, torch.float64, torch.int64)
+            if split.dtype not in choices:
+                rule = " or ".join(str(kind).removeprefix("torch.") for kind in choices)
+                raise ValueError(f"`{name}` must be {rule}, got {str(split.dtype).removeprefix('torch.')}")
         if self.is_tokens:
             self._check_ids()
         elif self.shape is not None and math.prod(self.shape) != self.inputs:
@@ -63,7 +71,7 @@ class Data:
         kinds = [[str(split.dtype), *split.shape] for split in splits]
         found = hashlib.sha256(json.dumps([kinds, self.outputs, self.shape]).encode())
         for split in splits:
-            found.update(split.cpu().contiguous().numpy().data)
+            found.update((split + 0).contiguous().numpy().data)  # + 0: the two zeros are one number
         return found.hexdigest()[:12]
 
     def _check_ids(self) -> None:
@@ -95,9 +103,10 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, sh
     feature by feature: a pixel that is almost always blank would become noise). Both are the training split's own.
     """
     train_inputs, valid_inputs = inputs[~valid].float(), inputs[valid].float()
-    mean = train_inputs.mean(dim=0)
+    # by numpy's sums in float64: torch's depend on the number of threads, and with them the data's digest would
+    mean = torch.from_numpy(train_inputs.numpy().mean(axis=0, dtype=np.float64)).float()
     train_inputs -= mean
-    scale = train_inputs.square().mean().sqrt()
+    scale = float(np.float32(np.sqrt(np.square(train_inputs.numpy()).mean(dtype=np.float64))))
     if not scale > 0:
         raise ValueError(f"`inputs` must differ from each other, got {len(train_inputs)} equal training inputs")
     train_inputs /= scale

@@ -31,8 +31,8 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.floa
 PLANS = {"independent": INDEPENDENT, "forward": FORWARD}
 #: paired standard errors beyond which a candidate is certain to be dominated
 RACING_ERRORS = 4.0
-#: An architecture is diverged where a larger share of draws has a zero Jacobian, at one input at least. Below it the terms
-#: are those of the other draws: E log 𝒥 of the draws with 𝒥 > 0, which no single rare draw changes.
+#: An architecture is diverged where a larger share of draws (of an ensemble, of draws of its patterns) has a zero Jacobian,
+#: at one input at least. Below it the terms are those of the other draws: E log 𝒥 of the draws with 𝒥 > 0.
 DEAD_DRAWS = 0.1
 
 
@@ -244,7 +244,7 @@ class _Candidate:
 class _Result(NamedTuple):
     """What samples say: a status with its reason, the share of zero Jacobians, and terms where all is finite.
 
-    `living` [D] are the draws without a zero Jacobian, of which the terms and the profile speak.
+    `living` [S, D] are the draws of each pattern without a zero Jacobian, of which the terms and the profile speak.
     """
 
     status: Status
@@ -276,7 +276,7 @@ def _estimates(result: _Result, held: Sequence[Samples]) -> dict[str, Estimate]:
 
 def _result(samples: Sequence[Samples | None], block: str, objective: str) -> _Result:
     """Of the samples of each pattern of an architecture."""
-    unknown, nothing = Estimate(None, None), np.zeros(0, dtype=bool)
+    unknown, nothing = Estimate(None, None), np.zeros((0, 0), dtype=bool)
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
         return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None, nothing)
@@ -284,7 +284,7 @@ def _result(samples: Sequence[Samples | None], block: str, objective: str) -> _R
     if failure is not None and block == "implicit":
         failure += ": Newton's method finds no solution of the block, or it has none"
     dead_SDI = np.stack([_is_dead(item) for item in held])
-    dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=(0, 2)))
+    dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=2))
     dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
     lost = 1 - float(living.mean())
     if failure is None and lost > DEAD_DRAWS:
@@ -324,7 +324,7 @@ def _timed(measurement: Measurement, seconds: float) -> Measurement:
 
 
 def _profile(samples: Samples, living: NDArray[np.bool_]) -> tuple[Layer, ...]:
-    """The norms of the draws that are living, layer by layer; from a layer to itself the Jacobian is the identity."""
+    """The norms of the draws that are `living` [1, D], by layer; from a layer to itself the Jacobian is the identity."""
     last = samples.stream.shape[-1] - 1
     directions: tuple[tuple[Literal["forward", "backward"], Array, int], ...] = (
         ("forward", samples.forward, 0),
@@ -334,7 +334,7 @@ def _profile(samples: Samples, living: NDArray[np.bool_]) -> tuple[Layer, ...]:
         Layer(f"h_{number}", direction, *((0.0, 0.0, 0.0) if number == origin else map(_finite, row)))
         for direction, energies, origin in directions
         if energies.size
-        for number, row in enumerate(zip(*profile(energies[living]), strict=True))
+        for number, row in enumerate(zip(*profile(energies[living[0]]), strict=True))
     )
 
 

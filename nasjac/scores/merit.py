@@ -81,7 +81,7 @@ class Merit(Apjn):
         draws = Draws(self.seed, range(self.decorrelation_draws), DTYPES[self.dtype], device)
         found = input_correlations(specs, inputs, draws, self.images)
         missing = np.full(self.decorrelation_draws, math.nan)
-        values = [missing if one is None else (of_correlations(one) / one.shape[-1]).numpy() for one in found]
+        values = [missing if one is None else np.array([_of_living(draw) for draw in one]) for one in found]
         return np.array(values).reshape(len(specs), self.decorrelation_draws)
 
 
@@ -165,6 +165,16 @@ class MeritAmong:
         return {}
 
 
+def _of_living(correlations: Tensor) -> float:
+    """Decorrelation by input of one draw's correlations [B, B], over the inputs whose Jacobian is not zero.
+
+    −∞ where fewer than two have one.
+    """
+    living = correlations.diagonal().isfinite()
+    count = int(living.sum())
+    return float(of_correlations(correlations[living][:, living])) / count if count > 1 else -math.inf
+
+
 class Parts(NamedTuple):
     """What ranks one network: the log-rank of FLOPs, and by draw the decorrelation per input and its log-rank.
 
@@ -183,8 +193,8 @@ def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Part
     if item.status == "ok" and any(np.isnan(part.decorrelation).any() for part in group):
         item = replace(item, status="out_of_memory", reason="there is no memory for its decorrelation, even alone")
     capacity = np.mean([part.capacity for part in group])
-    decorrelation = _over_draws(np.mean([part.decorrelation for part in group], axis=0))
-    ranked = _over_draws(np.mean([part.rank for part in group], axis=0))
+    decorrelation = _over_draws(np.array([part.decorrelation for part in group]))
+    ranked = _over_draws(np.array([part.rank for part in group]))
     terms, penalty = {**item.terms, "jacobian_decorrelation": decorrelation}, item.terms["trainability_penalty"]
     if item.status == "ok" and penalty.value is not None and ranked.value is not None:
         expressivity = float(capacity) + ranked.value
@@ -202,7 +212,13 @@ def _with_merit(item: Measurement, keys: Sequence[str], parts: Mapping[str, Part
 
 
 def _over_draws(values: Array) -> Estimate:
-    """Mean and standard error over draws; none where some draw has none."""
-    if not np.isfinite(values).all():
+    """Mean over patterns and draws [S, D] and its standard error over draws, of those that have a value; none of few.
+
+    A draw has none where (nearly) every input's Jacobian is zero. At least half of the draws must have one, and two.
+    """
+    known = np.isfinite(values)
+    draws = known.any(axis=0)
+    if draws.sum() < max(2, values.shape[1] / 2):
         return Estimate(None, None)
-    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
+    by_draw = np.where(known, values, 0.0).sum(axis=0)[draws] / known.sum(axis=0)[draws]
+    return Estimate(float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))

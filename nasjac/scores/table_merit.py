@@ -180,7 +180,8 @@ def _terms(logs: Tensor, angles: Tensor, apart: Tensor) -> Array:
     """[4, P] mean_log, sd_log, log_rank, log_decorrelation from [P, D, B, 2], [P, D, B] and [P, D]; NaN of a dead network.
 
     The variance is the covariance of the logarithms of two probes, which have their noise apart. 1/r is the mean squared
-    cosine of two pullbacks.
+    cosine of two pullbacks. Other than in `nasjac.estimators` the bias of a logarithm of two probes, about −1/(2r), is left
+    in, and log r is that of the mean of 1/r: what ranks cells of one table, which differ by far more, was chosen so.
     """
     flat = logs.flatten(1, 2)
     mean_log = flat.exp().mean(-1).log().mean(-1)
