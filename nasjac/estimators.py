@@ -41,11 +41,9 @@ SD_LOG, PENALTY = NAMES.index("sd_log"), NAMES.index("trainability_penalty")
 MOMENTS = 5
 #: powers of 1/k that cancel, with means over at most so many different numbers k of probes, and the most probes for that
 LEVELS, FEW = 4, 8
-#: The jackknife finds too small an error for a variance: few draws hold no tail. Its errors of `sd_log` and of the penalty
-#: are larger by √(1 + 8/D), a number that was chosen on other architectures than those of `tests/test_coverage.py`.
-TAIL_DRAWS = 8.0
-#: half the width of an interval in standard errors
-HALF_WIDTH = 2.0
+#: How far up the scale of the logarithm the error of a skewed term is taken, in standard errors (`_upwards`): about half
+#: the width of an interval. Chosen on other architectures than those of `tests/test_coverage.py`.
+UPPER = 2.5
 
 
 class Samples(Protocol):
@@ -172,7 +170,8 @@ def terms(patterns: Sequence[Samples], living: NDArray[np.bool_] | None = None) 
 
     counts, sums = alive.sum(axis=1), moments.sum(axis=1)
     fewer = counts - alive.T  # [D, S]
-    left_out = _values((sums - moments.swapaxes(0, 1)) / fewer[..., None], fewer, shift)
+    without_draw = (sums - moments.swapaxes(0, 1)) / fewer[..., None]  # [D, S, M]
+    left_out = _values(without_draw, fewer, shift)
     values = _values(sums / counts[:, None], counts, shift)
     variance = jackknife_variance(left_out)
     if len(held) > 1:
@@ -181,24 +180,30 @@ def terms(patterns: Sequence[Samples], living: NDArray[np.bool_] | None = None) 
         variance = variance + jackknife_variance(without_pattern)
     spread, spread_variance = _pattern_spread(moments[:, alive.all(axis=0), 1])
     fourth = jackknife_variance(left_out[:, SD_LOG] ** 4)
-    errors = _widened(values, np.sqrt(variance), math.sqrt(fourth), draws)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing differs there is no error, nor a larger one
+        relative = np.sqrt(jackknife_variance(np.log(_whole_variance(without_draw, fewer)) / 2))
+    errors = _widened(np.sqrt(variance), math.sqrt(fourth), float(np.nan_to_num(relative)))
     left_out = np.column_stack([left_out, np.full(draws, math.nan)])
     return Terms(np.append(values, spread), np.append(errors, math.sqrt(spread_variance)), left_out)
 
 
-def _widened(values: Array, errors: Array, fourth: float, draws: int) -> Array:
-    """The errors of `sd_log` and of the penalty as large as few draws make them.
+def _widened(errors: Array, fourth: float, relative: float) -> Array:
+    """The errors, those of `sd_log` and of its fourth power in the penalty, `fourth`, taken where their intervals end.
 
-    `fourth` is the error of `sd_log`⁴, which is part of the penalty and skewed to the right: few draws are often far below
-    it, and then find its error small. So it is taken at the upper end of an interval of the logarithm, x (e^(2s) − 1) / 2
-    with s the relative error, at most 1.
+    Few draws are often far below the spread of 𝒥, whose estimate is skewed to the right, and then find its error small.
+    As steps of a logarithm its errors have one size, `relative`: that of the spread with the probes' noise, which is what
+    the draws show.
     """
-    found, more = errors.copy(), math.sqrt(1 + TAIL_DRAWS / draws)
-    found[SD_LOG] *= more
-    if (part := values[SD_LOG] ** 4) > 0:
-        upper = part * math.expm1(HALF_WIDTH * min(1.0, more * fourth / part)) / HALF_WIDTH
-        found[PENALTY] = math.sqrt(max(0.0, errors[PENALTY] ** 2 - fourth**2) + upper**2)
+    found = errors.copy()
+    found[SD_LOG] *= _upwards(relative)
+    found[PENALTY] = math.sqrt(max(0.0, errors[PENALTY] ** 2 - fourth**2) + (fourth * _upwards(4 * relative)) ** 2)
     return found
+
+
+def _upwards(relative: float) -> float:
+    """How much larger a relative error s, at most 1, is by k errors up the scale of the logarithm: (e^(ks) − 1) / ks."""
+    step = UPPER * min(1.0, relative)
+    return math.expm1(step) / step if step > 0 else 1.0
 
 
 def _moments(samples: Samples, rows: NDArray[np.bool_], ends: Array, shift: float) -> Array:
@@ -229,13 +234,18 @@ def _values(means: Array, draws: NDArray[np.int_], shift: float) -> Array:
     """
     average = means.mean(axis=-2)
     mean_log, log_rank = average[..., 1], average[..., 1] - average[..., 3]
-    first, second = np.split(means[..., MOMENTS:], 2, axis=-1)
-    variance = ((second - first**2).mean(axis=-1) * draws / (draws - 1)).mean(axis=-1) - average[..., 2]
+    variance = _whole_variance(means, draws) - average[..., 2]
     sd_log = np.sqrt(np.maximum(variance, 0.0))  # the unbiased estimate of a variance may fall below zero
     with np.errstate(divide="ignore"):  # identical outputs of all inputs: log 0
         log_mean, log_decorrelation = shift + np.log(average[..., 0]), np.log(average[..., 4])
     costs = [of(mean_log, sd_log, log_rank, log_decorrelation) for of in (trainability_cost, trainability_penalty)]
     return np.stack([*costs, log_mean, mean_log, sd_log, log_rank, log_decorrelation], axis=-1)
+
+
+def _whole_variance(means: Array, draws: NDArray[np.int_]) -> Array:
+    """[...] the variance over draws of the estimates of log 𝒥 of an input, noise and all, mean over inputs and patterns."""
+    first, second = np.split(means[..., MOMENTS:], 2, axis=-1)
+    return np.asarray(((second - first**2).mean(axis=-1) * draws / (draws - 1)).mean(axis=-1))
 
 
 def jackknife_variance(left_out: Array) -> Array:
