@@ -174,6 +174,35 @@ def test_validating_on_other_data_is_reported_as_such(run: Run, tmp_path: Path) 
     assert not board
 
 
+# Measurements by other formulas
+
+
+@pytest.mark.parametrize(("score", "formulas"), [("apjn", None), ("apjn", "estimators 0"), ("meanfield", None)])
+def test_a_study_measured_by_other_formulas_is_neither_gone_on_with_nor_validated(
+    run: Run, score: str, formulas: str | None
+) -> None:
+    """What is drawn to be compared would be measured by other formulas than the rest of the study; it is still reported."""
+    words = ["study=k", f"score={score}", *[word for word in SMALL if not word.startswith("score")]]
+    drawn = run("search", *words, "validation.random=0")["recommended"]["key"]
+    with Store("nasjac.db") as store:
+        identity = json.loads(json.dumps(store.study("k").identity))
+        today = identity["score"].pop("formulas")
+        if formulas is not None:
+            identity["score"]["formulas"] = formulas
+        store._connection.execute("UPDATE study SET identity = ?", [json.dumps(identity)])
+    there = formulas or "formulas of a version that did not name them"
+    told = (
+        rf"`study` must have been measured by {score} \({today}\) .*by {score} \({there}\) \(nasjac search on_conflict=new"
+    )
+    with pytest.raises(ValueError, match=told):
+        run("validate", "study=k", *VALIDATION)
+    with pytest.raises(ValueError, match=r"`study` must have the same identity to be resumed, got 'k', where score\.form"):
+        run("search", *words)
+    assert run("report", "study=k", *QUIET)["recommended"]["key"] == drawn
+    with Store("nasjac.db", read_only=True) as store:
+        assert store.validations() == [] == store.picks("k") and len(store.trials("k")) == 4
+
+
 # Rows of unknown data
 
 
