@@ -76,10 +76,9 @@ def stored_search(store: Store, study: str, device: torch.device) -> Search:
     old, new = row.identity["score"], job.identity["score"]
     if old != new:
         asked, there = (f"{score['name']} ({_version(score)})" for score in (new, old))
-        raise ValueError(
-            f"`study` must have been measured by {asked} to be measured further, got {study!r}, which was measured by {there} "
-            "(nasjac search on_conflict=new measures again, in a new study)"
-        )
+        rule = f"have been measured by {asked} to be measured further"
+        again = "nasjac search on_conflict=new measures again, in a new study"
+        raise ValueError(f"`study` must {rule}, got {study!r}, which was measured by {there} ({again})")
     return job
 
 
