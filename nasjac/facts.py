@@ -115,11 +115,12 @@ def branch_energies(spec: Spec) -> NDArray[np.float64]:
 
 
 def facts(specs: Sequence[Spec]) -> list[Facts]:
-    """Facts of each spec, in order."""
+    """Facts of each spec, in order: those of its canonical form, so that two forms of one network have the same."""
+    specs = [spec.canonical for spec in specs]
     chains = [(n, spec) for n, spec in enumerate(specs) if spec.kind == "residual_mlp"]
     found = dict(_chain_facts(chains))
     found |= {n: _decoder_facts(spec) for n, spec in enumerate(specs) if spec.is_transformer}
-    found |= {n: _image_facts(spec.canonical) for n, spec in enumerate(specs) if spec.convolves}
+    found |= {n: _image_facts(spec) for n, spec in enumerate(specs) if spec.convolves}
     return [found[n] for n in range(len(specs))]
 
 

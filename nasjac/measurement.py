@@ -102,3 +102,15 @@ class Measurement:
         or that is of an ensemble's pattern, was up to other architectures.
         """
         return self.status not in OF_THE_MACHINE and not self.raced and self.pattern_of is None
+
+    def replaces(self, earlier: Measurement) -> bool:
+        """Whether it takes the place of an earlier one of the same architecture under the same score.
+
+        A reusable one takes the place of any that is not, and gives it to none. Of two others the newer one counts, but
+        what is `ok` stays, and so does what the architecture decided where the machine decided the newer one.
+        """
+        if self.is_reusable or earlier.is_reusable:
+            return not earlier.is_reusable
+        if earlier.status == "ok":
+            return False
+        return self.status not in OF_THE_MACHINE or earlier.status in OF_THE_MACHINE

@@ -64,7 +64,8 @@ def validation(number: int, rate: float, seed: int, accuracy: float | None, **ch
     status: Literal["ok", "diverged"] = "diverged" if accuracy is None else "ok"
     content: dict[str, Any] = {"accuracy": accuracy, "loss": None if accuracy is None else 1 - accuracy}
     content = {"dataset": "digits", "dataset_digest": "d1", "trainer": "adamw", "trainer_id": "t1", **content, **changes}
-    return ValidationRow(architecture_key=key_of(number), seed=seed, learning_rate=rate, status=status, **content)
+    content = {"architecture_key": key_of(number), "seed": seed, "learning_rate": rate, "status": status, **content}
+    return ValidationRow(**content)
 
 
 def record(store: Store, study: str, batch: int, numbers: range) -> None:

@@ -71,6 +71,8 @@ def test_what_is_recorded_within_a_run_is_that_runs(tmp_path: Path) -> None:
             store.finish_run(number, "finished", {}, {})
         record(store, "k", 4, range(30, 31))
         assert makers(store, "measurement") == [(None, None), (1, "a"), (2, "b")]
+        sql = "SELECT run_id, fingerprint FROM measurement WHERE architecture_key = :key"
+        assert store.select(sql, {"key": key_of(30)}).rows == [(None, None)], "recorded after the runs"
         sql = "SELECT run_id, fingerprint FROM measurement WHERE score_id = 's2' ORDER BY architecture_key"
         assert store.select(sql).rows == [(2, "b"), (1, "a")], "the newest measurement, and the one that was kept"
         found = {(row.architecture_key, row.seed): (row.run_id, row.fingerprint) for row in store.validations()}

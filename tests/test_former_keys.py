@@ -32,6 +32,7 @@ from nasjac.trainers import SGD
 from nasjac.verbs.scored import architecture_rows
 from nasjac.verbs.search import Search, SearchOptions, search
 from nasjac.verbs.train import Task, train
+from tests.store_rows import validation
 from tests.test_every_field import inputs_of, quick, specs
 
 MLP = Spec(8, (Block(scale=0.6), Block(skip=0.0), Block(keep=False), Block(scale=1.4)), activation="gelu", weight_gain=1.2)
@@ -83,7 +84,7 @@ def test_one_network_has_one_key(name: str) -> None:
     spec, plain = SAME[name]
     assert spec.key == plain.key and spec.canonical == plain.canonical == spec.canonical.canonical
     assert spec.canonical.to_json() == plain.canonical.to_json()
-    assert facts([spec.canonical]) == facts([plain.canonical])
+    assert architecture_rows([spec], facts([spec])) == architecture_rows([plain], facts([plain]))
     inputs = inputs_of(plain, dtype=torch.float32)
     features = 7 if plain.takes_tokens else inputs.shape[1]
     for seed in range(3):
@@ -145,7 +146,7 @@ def test_keys_are_equal_exactly_if_canonical_forms_are(kind: str) -> None:
         for one in (spec, other):
             assert one.canonical.canonical == one.canonical and Spec.from_json(one.to_json()).key == one.key
         if spec.key == other.key:
-            assert facts([spec.canonical]) == facts([other.canonical])
+            assert architecture_rows([spec], facts([spec])) == architecture_rows([other], facts([other]))
 
     quick(max_examples=60)(given(specs(kind), st.sampled_from(sorted(changes)), st.data())(check))()
 
@@ -264,6 +265,35 @@ def test_what_is_stored_under_a_former_key_is_found_by_either(
         assert shown["key"] == key and shown["trials"] and shown["validations"] and shown["measurements"]
     with pytest.raises(ValueError, match="no key starts with it"), Store(old) as store:
         store.resolve_key("zz")
+
+
+def test_trainings_under_a_former_key_are_found_by_todays(old: Path) -> None:
+    """By the key asked for, once each; and those on other data or by another trainer are still told apart."""
+    with Store(old) as store:
+        there = store.architectures()
+        key, today = next((key, new) for key, new in former(store).items() if new not in there)
+        made = validation(0, 0.1, 0, 0.5, architecture_key=today, created="t")
+        store.record_validations([made, replace(made, dataset_digest="d2"), replace(made, trainer_id="t2")])
+        assert {row.architecture_key for row in store.validations()} == {key}
+        assert store.validations([today], "d1", "t1") == [made]
+        assert store.validations([key], "d1", "t1") == [replace(made, architecture_key=key)]
+        assert {row.architecture_key for row in store.validations([today, key])} == {key}, "its own, where it is asked for"
+        assert len(store.validations([today])) == len(store.validations([today, key])) == 3
+
+
+def test_of_a_training_under_both_keys_there_is_one(tmp_path: Path) -> None:
+    two = Spec(6, (Block(),), step=0.5), Spec(6, (Block(scale=0.5),))
+    with before_this_version(), Store(tmp_path / "two.db") as store:
+        store.record_scored(architecture_rows(two, facts(two)), [], "apjn", "s1")
+        names = [spec.key for spec in two]
+        rows = [
+            validation(0, 0.1, 0, accuracy, architecture_key=name)
+            for name, accuracy in zip(names, (0.25, 0.5), strict=True)
+        ]
+        store.record_validations([*rows, replace(rows[0], seed=1)])
+    with Store(tmp_path / "two.db") as store:
+        found = {(row.seed, row.accuracy) for row in store.validations([names[1]])}
+        assert len(store.validations([names[1]])) == 2 and found == {(0, 0.5), (1, 0.25)}
 
 
 def test_a_network_stored_under_two_keys_is_one_from_now_on(tmp_path: Path, asked: list[str]) -> None:

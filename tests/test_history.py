@@ -20,7 +20,7 @@ from nasjac.scores.merit import Merit
 from nasjac.spec import Block, Spec
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
-from tests.store_rows import filled, key_of, measurement
+from tests.store_rows import architecture, filled, key_of, measurement, trial
 
 NOTHING = [f"validation.{name}=0" for name in ("top", "random", "matched")]
 #: few architectures, so that studies meet those of one another
@@ -153,6 +153,73 @@ def test_the_newest_measurement_replaces_one_of_the_machine_and_no_other(tmp_pat
         assert store.measurements(None, "s2")[key_of(1)].status == "ok"
         store.record_scored([], [Measurement(key_of(2), "diverged", "inf")], "apjn", "s2")
         assert set(store.reusable([key_of(1), key_of(2)], "s2")) == {key_of(1), key_of(2)}, "to diverge is a property"
+
+
+WHOLE, PATTERN = key_of(7), key_of(1)
+#: measurements of one architecture that are history, and those that are not
+DIRECT = {
+    "good": measurement(1, draws=64),
+    "diverged": Measurement(PATTERN, "diverged", "inf"),
+    "lacking": Measurement(PATTERN, "out_of_memory", "none"),
+    "failed": Measurement(PATTERN, "failed", "lost"),
+    "raced": measurement(1, raced=True),
+    "pattern": measurement(1, pattern_of=WHOLE),
+    "lacking pattern": Measurement(PATTERN, "out_of_memory", "none", pattern_of=WHOLE),
+    "diverged pattern": Measurement(PATTERN, "diverged", "inf", pattern_of=WHOLE),
+    "another's pattern": measurement(1, pattern_of=key_of(6), draws=32),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stays"),
+    [
+        ("pattern", "lacking", "pattern"),
+        ("pattern", "failed", "pattern"),
+        ("pattern", "raced", "pattern"),
+        ("pattern", "lacking pattern", "pattern"),
+        ("pattern", "diverged pattern", "pattern"),
+        ("pattern", "another's pattern", "pattern"),
+        ("raced", "lacking", "raced"),
+        ("raced", "pattern", "raced"),
+        ("diverged pattern", "lacking", "diverged pattern"),
+        ("diverged pattern", "pattern", "pattern"),
+        ("lacking pattern", "lacking", "lacking"),
+        ("lacking", "pattern", "pattern"),
+        ("lacking", "diverged pattern", "diverged pattern"),
+        ("pattern", "good", "good"),
+        ("pattern", "diverged", "diverged"),
+        ("good", "pattern", "good"),
+        ("good", "diverged", "good"),
+        ("diverged", "pattern", "diverged"),
+    ],
+)
+def test_what_replaces_what(tmp_path: Path, first: str, second: str, stays: str) -> None:
+    """A figure that a study has is replaced by a measurement of the architecture itself alone; also within one batch."""
+    one, two = DIRECT[first], DIRECT[second]
+    with filled(tmp_path / "x.db") as store:
+        store.record_scored([], [one], "apjn", "s2")
+        store.record_scored([], [two], "apjn", "s2")
+        store.record_scored([], [one, two], "apjn", "s3")
+        for score_id in ("s2", "s3"):
+            found, wanted = store.measurements(None, score_id)[PATTERN], DIRECT[stays]
+            assert (found.status, found.pattern_of, found.raced, found.draws) == (
+                wanted.status, wanted.pattern_of, wanted.raced, wanted.draws,
+            )  # fmt: skip
+
+
+def test_a_kept_pattern_keeps_its_figures_where_another_study_lacks_memory(tmp_path: Path) -> None:
+    """The leaderboard of the first study said out_of_memory and no cost."""
+    with filled(tmp_path / "x.db") as store:
+        store.open_study("b", {"seed": 1}, "error", "s1")
+        whole, pattern = measurement(9, kept_key=key_of(20)), measurement(20, pattern_of=key_of(9))
+        rows = [architecture(9), architecture(20)]
+        store.record_batch("k", 2, [trial(8, batch=2, architecture_key=key_of(9), kept_key=key_of(20))], rows,
+            [whole, pattern], "apjn", "s1", {})  # fmt: skip
+        failed = trial(0, "b", architecture_key=key_of(20), kept_key=None, state="failed", status="out_of_memory")
+        lacking = Measurement(key_of(20), "out_of_memory", "there is no memory for it")
+        store.record_batch("b", 0, [replace(failed, objectives={})], rows[1:], [lacking], "apjn", "s1", {})
+        sql = "SELECT status, trainability_cost FROM leaderboard WHERE study = 'k' AND key = :key"
+        assert store.select(sql, {"key": key_of(20)}).rows == [("ok", 20.125)]
 
 
 # What depends on other architectures

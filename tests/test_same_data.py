@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from nasjac import checkpoint
+from nasjac import Block, Spec, build, checkpoint
 from nasjac.cli import main
 from nasjac.cli.depth import own_data
 from nasjac.datasets import Data, Digits, Text, standardized
@@ -174,6 +175,35 @@ def test_validating_on_other_data_is_reported_as_such(run: Run, tmp_path: Path) 
     assert not board
 
 
+# Measurements by other formulas
+
+
+@pytest.mark.parametrize(("score", "formulas"), [("apjn", None), ("apjn", "estimators 0"), ("meanfield", None)])
+def test_a_study_measured_by_other_formulas_is_neither_gone_on_with_nor_validated(
+    run: Run, score: str, formulas: str | None
+) -> None:
+    """What is drawn to be compared would be measured by other formulas than the rest of the study; it is still reported."""
+    words = ["study=k", f"score={score}", *[word for word in SMALL if not word.startswith("score")]]
+    drawn = run("search", *words, "validation.random=0")["recommended"]["key"]
+    with Store("nasjac.db") as store:
+        identity = json.loads(json.dumps(store.study("k").identity))
+        today = identity["score"].pop("formulas")
+        if formulas is not None:
+            identity["score"]["formulas"] = formulas
+        store._connection.execute("UPDATE study SET identity = ?", [json.dumps(identity)])
+    there = formulas or "formulas of a version that did not name them"
+    told = (
+        rf"`study` must have been measured by {score} \({today}\) .*by {score} \({there}\) \(nasjac search on_conflict=new"
+    )
+    with pytest.raises(ValueError, match=told):
+        run("validate", "study=k", *VALIDATION)
+    with pytest.raises(ValueError, match=r"`study` must have the same identity to be resumed, got 'k', where score\.form"):
+        run("search", *words)
+    assert run("report", "study=k", *QUIET)["recommended"]["key"] == drawn
+    with Store("nasjac.db", read_only=True) as store:
+        assert store.validations() == [] == store.picks("k") and len(store.trials("k")) == 4
+
+
 # Rows of unknown data
 
 
@@ -214,6 +244,67 @@ def test_a_checkpoint_of_other_data_is_not_taken_for_the_default_ones() -> None:
     assert own_data({"dataset": "digits"}).digest == own_data({"dataset": "digits", "dataset_digest": data.digest}).digest
     with pytest.raises(ValueError, match=r"`dataset` must be given with its options, .* \(digest abc\), got none"):
         own_data({"dataset": "digits", "dataset_digest": "abc"})
+
+
+SURGERY = {
+    "prune": ["checkpoint=source", "ratio=0.5", "points=4", "fine_tune=0"],
+    "grow": ["checkpoint=source", "blocks=1", "points=4"],
+    "search": ["search.warm_start=source", "budget.trials=2", "search.batch=2", "warm.points=16"],
+}
+MINE = """
+from dataclasses import dataclass, replace
+from nasjac.datasets import Digits
+
+@dataclass(frozen=True)
+class Mine:
+    name = "mine"
+    def load(self):
+        data = Digits().load()
+        return replace(data, train_labels=data.train_labels.roll(1))
+"""
+
+
+@pytest.mark.parametrize("verb", SURGERY)
+def test_a_changed_checkpoint_says_which_data_its_figures_are_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """Name and digest of the data that were used, and beside them those of the training, unknown where they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")
+    (tmp_path / "turned_data.py").write_text(MINE)
+    data, spec = Digits().load(), Spec(8, (Block(),) * 2)
+    network = build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(0))
+    trained = {"dataset": "digits", "dataset_digest": data.digest, "trainer": "adamw", "trainer_id": "t1"}
+    old = {name: value for name, value in trained.items() if name != "dataset_digest"}
+    mine = replace(data, train_labels=data.train_labels.roll(1)).digest
+    cases = {
+        "own": (trained, [], ("digits", data.digest), trained, None),
+        "old": (old, [], ("digits", data.digest), {**old, "dataset_digest": "unknown"}, "it is unknown which data the"),
+        "other": (
+            trained,
+            ["dataset=turned_data:Mine"],
+            ("mine", mine),
+            trained,
+            "the checkpoint was trained on other data, ",
+        ),
+    }
+    for case, (info, words, used, before, told) in cases.items():
+        sizes = {"inputs": data.inputs, "outputs": data.outputs}
+        checkpoint.save(tmp_path / "source", spec, network.state_dict(), {**sizes, **info, "steps": 3})
+        for source, out in (("source", case), (case, f"{case}_again")):
+            given = [word.replace("source", source) for word in SURGERY[verb]]
+            if verb == "prune" and source == case:
+                continue  # nothing is left to prune
+            assert main([verb, *given, f"out={out}", "format=json", *words]) == 0
+            printed = capsys.readouterr()
+            for found in (json.loads(printed.out), checkpoint.read_info(out)):
+                assert (found["dataset"], found["dataset_digest"]) == used and found["trained_on"] == before
+            kept = checkpoint.read_info(out)
+            assert kept["steps"] == 3 and "trainer" not in kept and "trainer_id" not in kept
+            assert (told or "") in printed.err and ("which data" in printed.err or "other data" in printed.err) == bool(
+                told
+            )
+        shutil.rmtree(tmp_path / "source")
 
 
 def test_a_search_keeps_checkpoints_of_its_own_data(run: Run, tmp_path: Path) -> None:

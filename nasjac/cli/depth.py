@@ -42,8 +42,8 @@ def run_grow(config: DictConfig, choices: Choices) -> int:
     options = grow.GrowOptions(blocks, beginning, limits, after, config.points)
     folder = folder_of(config.checkpoint)
     out = _out(config, config.checkpoint, "grown")
-    data = _data(config, choices, checkpoint.read_info(folder))
-    done = grow.grow_checkpoint(folder, data, options, out, config.allow_pickle, console.say)
+    name, data = _data(config, choices, checkpoint.read_info(folder))
+    done = grow.grow_checkpoint(folder, data, options, out, config.allow_pickle, console.say, name)
     return _printed(console, config, done, grow.as_text)
 
 
@@ -78,7 +78,7 @@ def run_prune(config: DictConfig, choices: Choices) -> int:
         raise ValueError("`blocks` and `input` belong to `model`; of a checkpoint or spec ratio= says how many branches go")
     if config.spec is not None:
         spec = _spec(config)
-        data = _data(config, choices, {"spec": spec.content})
+        _, data = _data(config, choices, {"spec": spec.content})
         _stands_alone(config, "save_tuned")
         out = _out(config, f"reports/prune/{spec.key}", "pruned")
         return _printed(
@@ -86,8 +86,8 @@ def run_prune(config: DictConfig, choices: Choices) -> int:
         )
     folder = folder_of(config.checkpoint)
     out = _out(config, config.checkpoint, "pruned")
-    data = _data(config, choices, checkpoint.read_info(folder))
-    kept = (out, config.save_tuned, config.allow_pickle, console.say)
+    name, data = _data(config, choices, checkpoint.read_info(folder))
+    kept = (out, config.save_tuned, config.allow_pickle, console.say, name)
     return _printed(console, config, prune.prune_checkpoint(folder, data, options, *kept), prune.as_text)
 
 
@@ -142,12 +142,21 @@ def folder_of(checkpoint_path: str, name: str = "checkpoint") -> Path:
     return path
 
 
-def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> Data:
-    """The dataset asked for; else that of the checkpoint or one of the kind, with its default options and its context."""
+def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> tuple[str, Data]:
+    """Name and data of the dataset asked for; else of that of the checkpoint or one of the kind, with its default options
+    and its context.
+    """
     if config.dataset is not None:
-        loaded: Data = option("dataset", choices, config).load()
-        return loaded
-    return own_data(info)
+        dataset = option("dataset", choices, config)
+        return dataset.name, dataset.load()
+    return own_name(info), own_data(info)
+
+
+def own_name(info: Mapping[str, Any]) -> str:
+    """The name of a checkpoint's dataset, or of the one for networks of its kind where it does not say."""
+    spec = info.get("spec")
+    kind = spec.get("kind") if isinstance(spec, Mapping) else None
+    return str(info.get("dataset") or DATASET_OF.get(str(kind), "digits"))
 
 
 def own_data(info: Mapping[str, Any]) -> Data:
@@ -155,12 +164,10 @@ def own_data(info: Mapping[str, Any]) -> Data:
 
     ValueError: the checkpoint says that it is of other data than these.
     """
-    spec = info.get("spec")
-    kind = spec.get("kind") if isinstance(spec, Mapping) else None
-    name = info.get("dataset") or DATASET_OF.get(str(kind), "digits")
+    spec, name = info.get("spec"), own_name(info)
     check_choice("dataset", name, DATASETS)
     of_context = name == "text" and isinstance(spec, Mapping) and "context" in spec
-    data = Text(context=spec["context"]).load() if of_context else DATASETS[str(name)]().load()  # type: ignore[index]
+    data = Text(context=spec["context"]).load() if of_context else DATASETS[name]().load()  # type: ignore[index]
     if info.get("dataset_digest", data.digest) != data.digest:
         rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
         raise ValueError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")

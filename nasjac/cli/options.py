@@ -58,7 +58,10 @@ def _fitted(space: Any, data: Data) -> Any:
 
 
 def stored_search(store: Store, study: str, device: torch.device) -> Search:
-    """The search that made a study, from the configuration of its last run. ValueError if its dataset has changed."""
+    """The search that made a study, from the configuration of its last run.
+
+    ValueError: its dataset has changed, or the score's formulas are other ones than those it was measured by.
+    """
     row = store.study(study)
     sql = "SELECT config FROM run WHERE study = :study AND verb = 'search' ORDER BY run_id DESC LIMIT 1"
     runs = store.select(sql, {"study": study}).rows
@@ -70,7 +73,17 @@ def stored_search(store: Store, study: str, device: torch.device) -> Search:
     job = search_of(config, stored["choices"], device)
     if job.identity["dataset"] != row.identity["dataset"]:
         raise ValueError(f"`dataset` must hold the inputs that study {study!r} was scored on, got other inputs")
+    old, new = row.identity["score"], job.identity["score"]
+    if old != new:
+        asked, there = (f"{score['name']} ({_version(score)})" for score in (new, old))
+        rule = f"have been measured by {asked} to be measured further"
+        again = "nasjac search on_conflict=new measures again, in a new study"
+        raise ValueError(f"`study` must {rule}, got {study!r}, which was measured by {there} ({again})")
     return job
+
+
+def _version(score: Mapping[str, Any]) -> str:
+    return str(score.get("formulas", "formulas of a version that did not name them"))
 
 
 def option(group: str, choices: Choices, config: DictConfig, verb: str = "search") -> Any:

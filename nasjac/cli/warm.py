@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nasjac import checkpoint
-from nasjac.cli.depth import folder_of, own_data
+from nasjac.cli.depth import folder_of, own_data, own_name
 from nasjac.cli.options import Choices, option, search_options, typed
 from nasjac.console import Console
 from nasjac.growth import Beginning
@@ -44,6 +44,8 @@ def run_warm(config: DictConfig, choices: Choices) -> int:
     _check_given(names, config)
     job, folder = _job(config, choices, names), config.search.warm_start
     out = check_out(config.out if "out" in names else f"{str(folder).rstrip('/')}-searched")
+    if job.space.old.doubt:
+        console.say(job.space.old.doubt)
     console.say(f"at most {job.bounds.max_flops} FLOPs; trials are not stored until the end, and one seed gives them again")
     with interrupts() as stop:
         with console.bar(f"search from {folder}", job.budget.trials) as advance:
@@ -58,11 +60,17 @@ def run_warm(config: DictConfig, choices: Choices) -> int:
 def _job(config: DictConfig, choices: Choices, names: Sequence[str]) -> WarmSearch:
     folder, options = folder_of(config.search.warm_start, "search.warm_start"), typed(WarmOptions, config.warm)
     info = checkpoint.read_info(folder)
-    data = option("dataset", choices, config).load() if _sets(names, "dataset") else own_data(info)
+    if _sets(names, "dataset"):
+        dataset = option("dataset", choices, config)
+        name, data = dataset.name, dataset.load()
+    else:
+        name, data = own_name(info), own_data(info)
     search = search_options(config)
     return WarmSearch(
         space=WarmSpace(
-            trained(folder, data, options.allow_pickle), options.insert, Beginning(options.init, options.gain, config.seed)
+            trained(folder, data, options.allow_pickle, name),
+            options.insert,
+            Beginning(options.init, options.gain, config.seed),
         ),
         sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
         budget=typed(Budget, config.budget),

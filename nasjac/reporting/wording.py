@@ -102,7 +102,8 @@ def _left_out(found: Found) -> list[str]:
     if not count:
         return []
     trainings = f"{count} training{'' if count == 1 else 's'} of these architectures, stored by an earlier version,"
-    return [f"{trainings} count for nothing here, for on which data they were is unknown (nasjac validate trains anew)."]
+    unknown = "it is unknown which data they were trained on (nasjac validate trains anew)"
+    return [f"{trainings} count for nothing here, for {unknown}."]
 
 
 def _mixed(found: Found) -> list[str]:

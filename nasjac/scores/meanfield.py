@@ -55,6 +55,14 @@ class Meanfield:
         """The label of this score's measurements."""
         return "meanfield"
 
+    @property
+    def formulas(self) -> str:
+        """Which closed forms: measurements by others are not compared with.
+
+        2: in an ensemble E g² = s of a gate g that is there with probability s, where s² was taken before.
+        """
+        return "closed forms 2"
+
     def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         """Measure each spec on standardized `inputs` [n, features]: their sizes and correlations enter, nothing else.
 

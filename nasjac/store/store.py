@@ -201,9 +201,8 @@ class Store:
         names += ["profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
         sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
-        names_of = None if keys is None else {key: [key, *self._former.get(key, [])] for key in keys}
-        listed = None if names_of is None else _listed([name for names in names_of.values() for name in names])
-        values = {"score_id": score_id, "keys": listed}
+        names_of = self._names_of(keys)
+        values = {"score_id": score_id, "keys": _listed(_flattened(names_of))}
         rows = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
         found = {row[0]: read_measurement(*row) for row in rows}
         if names_of is None:
@@ -225,7 +224,7 @@ class Store:
     def reusable(self, keys: Collection[str], score_id: str) -> dict[str, Measurement]:
         """The measurements under that score which need not be made again (`Measurement.is_reusable`), without profiles.
 
-        The others are history: they stay until a newer one of the architecture replaces them.
+        The others are history: they stay until another one of the architecture replaces them (`Measurement.replaces`).
         """
         found = self.measurements(keys, score_id, profile=False)
         return {key: item for key, item in found.items() if item.is_reusable}
@@ -261,14 +260,21 @@ class Store:
     ) -> list[ValidationRow]:
         """The brief trainings, of these architectures, data and trainer alone where given; in the order stored.
 
-        Those on unknown data are among them only where no data are given.
+        Those on unknown data are among them only where no data are given. A row has the key that was asked for, which
+        may be that of today where it is stored under a former one; each is there once.
         """
+        names_of = self._names_of(keys)
+        asked = {name: key for key, names in (names_of or {}).items() for name in names}
+        asked |= {key: key for key in names_of or {}}  # its own, where both are asked for
         condition = (
             f"{_AMONG.format('architecture_key')} AND (:dataset_digest IS NULL OR dataset_digest = :dataset_digest)"
             " AND trainer_id = coalesce(:trainer_id, trainer_id) ORDER BY rowid"
         )
-        values = {"keys": _listed(keys), "dataset_digest": dataset_digest, "trainer_id": trainer_id}
-        return self._read(ValidationRow, "validation", condition, **values)
+        values = {"keys": _listed(_flattened(names_of)), "dataset_digest": dataset_digest, "trainer_id": trainer_id}
+        rows = self._read(ValidationRow, "validation", condition, **values)
+        named = [replace(row, architecture_key=asked.get(row.architecture_key, row.architecture_key)) for row in rows]
+        own = {_training(row) for row in rows}
+        return [new for old, new in zip(rows, named, strict=True) if new == old or _training(new) not in own]
 
     def record_picks(self, study: str, picks: Iterable[tuple[str, Role]], dataset_digest: str | None = None) -> None:
         """Store which architectures the study's validation chose (key, role), in place of an earlier choice.
@@ -367,9 +373,12 @@ class Store:
             if stored[key] != spec:
                 raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
         measurements = [self._measured(item) for item in measurements]
-        there = self.reusable([item.key for item in measurements], score_id)
-        in_order = sorted(measurements, key=lambda item: item.is_reusable)  # of one architecture the last counts
-        fresh = {item.key: item for item in in_order if item.key not in there}
+        there = self.measurements([item.key for item in measurements], score_id, profile=False)
+        fresh: dict[str, Measurement] = {}
+        for item in measurements:
+            earlier = fresh.get(item.key, there.get(item.key))
+            if earlier is None or item.replaces(earlier):
+                fresh[item.key] = item
         created = now()
         content = [measurement_columns(item, score, score_id, created) | self._origin for item in fresh.values()]
         self._insert("measurement", content, how="INSERT OR REPLACE")
@@ -381,6 +390,10 @@ class Store:
     @cached_property
     def _today(self) -> Mapping[str, str]:
         return {former: key for key, names in self._former.items() for former in names}
+
+    def _names_of(self, keys: Collection[str] | None) -> dict[str, list[str]] | None:
+        """Each key with all that the network may be stored under, itself first; None for None, which stands for all."""
+        return None if keys is None else {key: [key, *self._former.get(key, [])] for key in keys}
 
     def _tried(self, row: TrialRow) -> TrialRow:
         """With the keys that its architectures are stored under."""
@@ -405,6 +418,15 @@ def now() -> str:
 
 def _listed(keys: Collection[str] | None) -> str | None:
     return None if keys is None else json.dumps(list(keys))
+
+
+def _training(row: ValidationRow) -> tuple[object, ...]:
+    """What tells a training from all others."""
+    return (row.architecture_key, row.dataset, row.dataset_digest, row.trainer_id, row.seed, row.learning_rate)
+
+
+def _flattened(names_of: Mapping[str, Sequence[str]] | None) -> list[str] | None:
+    return None if names_of is None else [name for names in names_of.values() for name in names]
 
 
 def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -73,14 +73,23 @@ class Attempt:
 
 
 def grow_checkpoint(
-    folder: str | Path, data: Data, options: GrowOptions, out: str | Path, allow_pickle: bool = False, say: Say = print
+    folder: str | Path,
+    data: Data,
+    options: GrowOptions,
+    out: str | Path,
+    allow_pickle: bool = False,
+    say: Say = print,
+    dataset: str | None = None,
 ) -> dict[str, Any]:
     """Grow the checkpoint in `folder` into a new one in `out`; what was done and measured, as a summary for JSON.
 
-    ValueError, with nothing written: not a checkpoint, nothing that can grow, more blocks than the rule allows.
+    `dataset` is the name of the data. ValueError, with nothing written: not a checkpoint, nothing that can grow, more
+    blocks than the rule allows.
     """
     target = check_out(out)
-    old = trained(folder, data, allow_pickle)
+    old = trained(folder, data, allow_pickle, dataset)
+    if old.doubt:
+        say(old.doubt)
     check_growable(old.spec)
     fault = identity_fault(old.spec)
     if fault and options.beginning.is_identity and not options.limits.force:
@@ -133,6 +142,7 @@ def _finished(
     summary = {
         "checkpoint": str(folder),
         "out": str(target),
+        **old.on_data,
         "key": {"before": old.spec.key, "after": found.grown.spec.key},
         "kind": old.spec.kind,
         "init": options.beginning.init,
@@ -158,7 +168,7 @@ def _finished(
         "spec": found.grown.spec.content,
     }
     keep = ("checkpoint", "init", "gain", "seed", "blocks", "tau", "rule", "epsilon_spectral", "epsilon_rms", "deviation")
-    info = {**old.info, **accuracy["after"], "dataset_digest": old.data.digest, "key": found.grown.spec.key}
+    info = {**old.changed_info, **accuracy["after"], "key": found.grown.spec.key}
     info["grown"] = {name: summary[name] for name in keep}
     files = beside("growth.json", summary, profiles)
     checkpoint.save(target, found.grown.spec, found.grown.state, info, files)

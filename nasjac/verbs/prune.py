@@ -81,20 +81,23 @@ def prune_checkpoint(
     tuned: str | Path | None = None,
     allow_pickle: bool = False,
     say: Say = print,
+    dataset: str | None = None,
 ) -> dict[str, Any]:
     """Prune the checkpoint in `folder` into a new one in `out`, and its fine-tuned weights into `tuned` if that is given.
 
-    Returns what was done and measured, as a summary for JSON. ValueError, with nothing written: not a checkpoint, nothing
-    that can be pruned, other data.
+    `dataset` is the name of the data. Returns what was done and measured, as a summary for JSON. ValueError, with nothing
+    written: not a checkpoint, nothing that can be pruned, other data.
     """
     target = check_out(out)
     if tuned is not None:
         check_out(tuned)
-    old = trained(folder, data, allow_pickle)
+    old = trained(folder, data, allow_pickle, dataset)
+    if old.doubt:
+        say(old.doubt)
     done = _prune(old, options, say)
-    summary = {"checkpoint": str(folder), "spec_file": None, "out": str(target), **done.summary}
+    summary = {"checkpoint": str(folder), "spec_file": None, "out": str(target), **old.on_data, **done.summary}
     note = {name: summary[name] for name in ("checkpoint", "criterion", "ratio", "seed", "pruned")}
-    info = {**old.info, **done.worth, "dataset_digest": data.digest, "key": done.pruned.spec.key, "pruned": note}
+    info = {**old.changed_info, **done.worth, "key": done.pruned.spec.key, "pruned": note}
     files = beside("pruning.json", summary, done.profiles)
     checkpoint.save(target, done.pruned.spec, done.pruned.state, info, files)
     if tuned is not None and done.run is not None and done.run.state:

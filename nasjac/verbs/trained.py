@@ -23,16 +23,43 @@ from nasjac.verbs.diagnose import summary_of
 
 #: samples on which outputs are compared, and probes a direction of a profile
 COMPARED, PROBES = 1024, 64
+#: what spec.json says of the training whose weights a checkpoint has, and what stands there where that is not known
+OF_TRAINING, UNKNOWN = ("dataset", "dataset_digest", "trainer", "trainer_id"), "unknown"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with weights, what is known of it, and data of its kind."""
+    """A network with weights, what is known of it, and data of its kind; `dataset` is their name, None where not told."""
 
     spec: Spec
     module: nn.Module
     info: Mapping[str, Any]
     data: Data
+    dataset: str | None = None
+
+    @property
+    def on_data(self) -> dict[str, Any]:
+        """Name and digest of the data at hand, and what the weights were trained on and how, where that is known."""
+        is_own = self.info.get("dataset_digest") == self.data.digest
+        name = self.dataset or (self.info.get("dataset", UNKNOWN) if is_own else UNKNOWN)
+        before = self.info.get("trained_on", {name: self.info.get(name, UNKNOWN) for name in OF_TRAINING})
+        return {"dataset": name, "dataset_digest": self.data.digest, "trained_on": before}
+
+    @property
+    def changed_info(self) -> dict[str, Any]:
+        """What is known of it, for a checkpoint made of it: its figures are on the data at hand."""
+        return {**{name: value for name, value in self.info.items() if name not in OF_TRAINING}, **self.on_data}
+
+    @property
+    def doubt(self) -> str | None:
+        """A sentence where the data at hand are not known to be those that it was trained on."""
+        now, before = self.on_data, self.on_data["trained_on"]
+        if before["dataset_digest"] == now["dataset_digest"]:
+            return None
+        here = f"what is told here is on {now['dataset']} (digest {now['dataset_digest']})"
+        if before["dataset_digest"] == UNKNOWN:
+            return f"it is unknown which data the checkpoint was trained on, for it keeps no digest of them; {here}"
+        return f"the checkpoint was trained on other data, {before['dataset']} (digest {before['dataset_digest']}); {here}"
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -46,15 +73,18 @@ class Trained:
         return self.data.valid_inputs[:count]
 
 
-def trained(folder: str | Path, data: Data, allow_pickle: bool) -> Trained:
-    """A checkpoint of canonical form with data of its kind. ValueError: not a whole checkpoint, other data."""
+def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | None = None) -> Trained:
+    """A checkpoint of canonical form with data of its kind, called `dataset`.
+
+    ValueError: not a whole checkpoint, other data.
+    """
     spec, module, info = checkpoint.load(folder, allow_pickle)
     check_kind(data, spec)
     if (data.inputs, data.outputs) != (info["inputs"], info["outputs"]):
         got = f"{data.inputs} and {data.outputs}"
         rule = f"the checkpoint's {info['inputs']} inputs and {info['outputs']} outputs"
         raise ValueError(f"`dataset` must have {rule}, got {got}")
-    return Trained(spec.canonical, module.eval(), info, data)
+    return Trained(spec.canonical, module.eval(), info, data, dataset)
 
 
 def check_out(out: str | Path) -> Path:

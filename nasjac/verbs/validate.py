@@ -18,7 +18,7 @@ from nasjac.trainers import Progress, Run
 from nasjac.verbs.train import Task, Training, fit, keep
 from nasjac.workers import workers
 
-#: what a checkpoint says that is not as a training left it
+#: names in a checkpoint's spec.json which say that its network was changed after the training
 CHANGED = ("grown", "pruned", "searched")
 
 #: (seed, count, params) -> keys of `count` architectures (fewer if the space has no more) drawn from the study's space

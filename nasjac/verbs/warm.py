@@ -98,6 +98,7 @@ def search_from(
     summary = {
         "checkpoint": str(folder),
         "out": str(target),
+        **old.on_data,
         "kind": old.spec.kind,
         "key": {"before": old.spec.key, "after": best["key"]},
         "objectives": list(job.objectives),
@@ -126,8 +127,7 @@ def _write(job: WarmSearch, best: Row, summary: Mapping[str, Any], rows: Sequenc
     found = job.space.network(best["choices"])
     note = {name: summary[name] for name in ("checkpoint", "seed", "options", "reason")}
     old = job.space.old
-    figures = {"accuracy": best["accuracy"], "loss": best["loss"], "dataset_digest": old.data.digest}
-    info = {**old.info, **figures, "key": best["key"]}
+    info = {**old.changed_info, "accuracy": best["accuracy"], "loss": best["loss"], "key": best["key"]}
     searched = {**note, **{name: best[name] for name in ("pruned", "inserted")}}
     files = {
         "search.json": (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode(),
