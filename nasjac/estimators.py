@@ -155,12 +155,12 @@ def _log_means(logs: Array, shares: Array) -> Array:
 def terms(patterns: Sequence[Samples], living: NDArray[np.bool_] | None = None) -> Terms:
     """The terms from the samples of each skip pattern, over the draws that are `living` [S, D] (all unless given).
 
-    Samples of living draws must be finite, and each pattern should have at least two; one that has fewer is left out. The
+    Samples of living draws must be finite, and each pattern should have at least three; one that has fewer is left out. The
     error of an ensemble adds the jackknife over its patterns.
     """
     draws = len(patterns[0].decorrelation)
     alive = np.ones((len(patterns), draws), dtype=bool) if living is None else living
-    held = [(s, rows) for s, rows in zip(patterns, alive, strict=True) if rows.sum() > 1]
+    held = [(s, rows) for s, rows in zip(patterns, alive, strict=True) if rows.sum() > 2]
     alive = np.stack([rows for _, rows in held])
     ends = [np.concatenate([s.forward[rows][..., -1], s.backward[rows][..., 0]], axis=-1) for s, rows in held]
     shift = max(float(end.max()) for end in ends)

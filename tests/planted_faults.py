@@ -104,6 +104,28 @@ FAULTS = (
         'sizes = {"inputs": task.data.outputs, "outputs": task.data.inputs}',
         "tests/test_joints_store.py::test_the_figures_of_a_run_are_in_the_columns_and_in_the_checkpoint",
     ),
+    # estimators
+    Fault(
+        "the probes' noise stays in the spread",
+        "nasjac/estimators.py",
+        "variance = _whole_variance(means, draws) - average[..., 2]",
+        "variance = _whole_variance(means, draws)",
+        "tests/test_estimators.py::test_many_draws_are_right",
+    ),
+    Fault(
+        "one dead draw makes an architecture diverged",
+        "nasjac/scores/apjn.py",
+        "lost > DEAD_DRAWS",
+        "lost > 0",
+        "tests/test_dead_draws.py::test_a_rare_dead_draw_leaves_the_terms_of_the_others",
+    ),
+    Fault(
+        "as many images as asked for, however narrow",
+        "nasjac/networks/common_probe.py",
+        "return min(count, max(2, units // 2))",
+        "return count",
+        "tests/test_dead_draws.py::test_there_are_never_more_images_than_units",
+    ),
     # search and resume
     Fault(
         "a resume forgets failed trials",
