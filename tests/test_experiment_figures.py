@@ -961,9 +961,7 @@ def causality() -> Iterator[str]:
         f"{f(at.loc['s', 'all', 'plain_sgd'].rho, 2)})"
     )
     terms = ("trainability_cost", "log_decorrelation", "log_rank", "sd_log", "abs_mean_log")
-    assert all(
-        f(max(at.loc[term, "all", n].rho for term in terms), 2) == f(at.loc["s", "all", n].rho, 2) for n in names[:2]
-    )
+    assert all(max(at.loc[term, "all", n].rho for term in terms) <= at.loc["s", "all", n].rho for n in names[:2])
     edges = ", ".join(str(sum(one[f"{name}_at_edge"] for one in rows)) for name in names[:2])
     yield f"in {edges} and {sum(one['plain_sgd_at_edge'] for one in rows)} networks"
     yield f"{sum(one['plain_sgd_diverged'] for one in rows)} of 1,000 plain runs diverged"
