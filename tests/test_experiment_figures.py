@@ -1143,6 +1143,7 @@ def which_score() -> Iterator[str]:
         return short(scores.loc[(*key, score)].spearman, 2)
 
     yield f"(FLOPs alone: {', '.join(alone(key, 'capacity alone') for key in keys[:3])})"
+    yield f"nor on MLPs decorrelation ({alone(keys[0], 'decorrelation alone')} alone"
     published = [key for key in names if key[0].startswith("nasbench")]
     yield f"size says much ({', '.join(alone(key, 'capacity alone') for key in published)})"
     yield (
