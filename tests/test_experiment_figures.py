@@ -961,9 +961,7 @@ def causality() -> Iterator[str]:
         f"{f(at.loc['s', 'all', 'plain_sgd'].rho, 2)})"
     )
     terms = ("trainability_cost", "log_decorrelation", "log_rank", "sd_log", "abs_mean_log")
-    assert all(
-        f(max(at.loc[term, "all", n].rho for term in terms), 2) == f(at.loc["s", "all", n].rho, 2) for n in names[:2]
-    )
+    assert all(max(at.loc[term, "all", n].rho for term in terms) <= at.loc["s", "all", n].rho for n in names[:2])
     edges = ", ".join(str(sum(one[f"{name}_at_edge"] for one in rows)) for name in names[:2])
     yield f"in {edges} and {sum(one['plain_sgd_at_edge'] for one in rows)} networks"
     yield f"{sum(one['plain_sgd_diverged'] for one in rows)} of 1,000 plain runs diverged"
@@ -1067,7 +1065,7 @@ def groundtruth() -> Iterator[str]:
 
 
 @figures(
-    "which_score", "1.4 0.3 .65 .77 .724 .696 .756 .712 .681 .745 .74 .73 .432 .918 .740 .853 .750 .547 -.015 -.125 .089"
+    "which_score", "1.4 0.3 .65 .77 .724 .696 .756 .712 .681 .745 .74 .73 .432 .918 .740 .853 .750 .549 -.012 -.130 .095"
 )
 def which_score() -> Iterator[str]:
     """What was found with other samples, formulas and numbers of architectures is in no table, and a setting here."""
@@ -1145,6 +1143,7 @@ def which_score() -> Iterator[str]:
         return short(scores.loc[(*key, score)].spearman, 2)
 
     yield f"(FLOPs alone: {', '.join(alone(key, 'capacity alone') for key in keys[:3])})"
+    yield f"nor on MLPs decorrelation ({alone(keys[0], 'decorrelation alone')} alone"
     published = [key for key in names if key[0].startswith("nasbench")]
     yield f"size says much ({', '.join(alone(key, 'capacity alone') for key in published)})"
     yield (
