@@ -41,8 +41,8 @@ SD_LOG, PENALTY = NAMES.index("sd_log"), NAMES.index("trainability_penalty")
 MOMENTS = 5
 #: powers of 1/k that cancel, with means over at most so many different numbers k of probes, and the most probes for that
 LEVELS, FEW = 4, 8
-#: How far up the scale of the logarithm the error of a skewed term is taken, in standard errors (`_upwards`). Chosen on other
-#: architectures than those of `tests/test_coverage.py`.
+#: How far up the scale of the logarithm the error of a skewed term is taken, in standard errors (`_upwards`). Chosen on
+#: other architectures than those of `tests/test_coverage.py`.
 UPPER = 3.5
 
 

@@ -238,7 +238,7 @@ def test_the_critical_weight_variance_is_printed_by_branch(run: Run) -> None:  #
         found = json.loads(run("theory", f"branch={branch}", "depth=3", "out=null", "format=json")[1])
         assert found["critical_weight_variance"] == pytest.approx(value, rel=1e-12)
     out = run("theory", "depth=3", "activation=gelu", "out=null")[1]
-    assert "2 (each matrix, no skips, small stream)" in out
+    assert "2 (each matrix, no skips, tiny stream)" in out
     out = run("theory", "depth=3", "placement=pre", "out=null")[1]
     assert "no critical_weight_variance: with norms" in out
     out = run("theory", "prune_ratio=1", "out=null")[1]

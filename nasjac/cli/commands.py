@@ -112,6 +112,8 @@ def run_train(config: DictConfig, choices: Choices) -> int:
         "learning_rate": best.learning_rate if best else None,
         "seed": best.seed if best else None,
         "checkpoint": str(training.folder) if training.folder else None,
+        "dataset": task.dataset,
+        "dataset_digest": task.data.digest,
     }
     if config.format == "json":
         console.result(json.dumps(figures))

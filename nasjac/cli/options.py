@@ -71,14 +71,15 @@ def stored_search(store: Store, study: str, device: torch.device) -> Search:
     config = OmegaConf.create(stored)
     assert isinstance(config, DictConfig)
     job = search_of(config, stored["choices"], device)
-    if job.identity["dataset"] != row.identity["dataset"]:
-        raise ValueError(f"`dataset` must hold the inputs that study {study!r} was scored on, got other inputs")
     old, new = row.identity["score"], job.identity["score"]
     if old != new:
         asked, there = (f"{score['name']} ({_version(score)})" for score in (new, old))
         rule = f"have been measured by {asked} to be measured further"
         again = "nasjac search on_conflict=new measures again, in a new study"
         raise ValueError(f"`study` must {rule}, got {study!r}, which was measured by {there} ({again})")
+    if job.identity["dataset"] != row.identity["dataset"]:
+        rule = f"the inputs that study {study!r} was scored on"
+        raise ValueError(f"`dataset` must hold {rule}, got other inputs: its file or options have changed since")
     return job
 
 

@@ -429,6 +429,13 @@ def _flattened(names_of: Mapping[str, Sequence[str]] | None) -> list[str] | None
     return None if names_of is None else [name for names in names_of.values() for name in names]
 
 
+#: what it means that one of these is another one
+MEANINGS = {
+    "dataset.inputs": "that is the digest of the training inputs: the dataset's file or options have changed",
+    "score.formulas": "another version of nasjac measured it",
+}
+
+
 def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     old, new = dict(_flat(stored)), dict(_flat(asked))
     missing = "nothing"
@@ -438,9 +445,10 @@ def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) 
         if old.get(field, missing) != new.get(field, missing)
     ]
     if differing:
+        hints = [text for field, text in MEANINGS.items() if old.get(field, missing) != new.get(field, missing)]
         raise ValueError(
             f"`study` must have the same identity to be resumed, got {name!r}, where {'; '.join(differing)} "
-            "(on_conflict=new starts another)"
+            f"({'; '.join([*hints, 'on_conflict=new starts another'])})"
         )
 
 

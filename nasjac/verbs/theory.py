@@ -224,6 +224,6 @@ def _shown(name: str, summary: Mapping[str, Any]) -> str:
     if name == "model_error" and value:
         return f"{cell(value)} (usual size at this width, no bound)"
     if name == "critical_weight_variance":
-        where = "" if summary["critical_stream_variance"] is None else ", small stream"
+        where = "" if summary["critical_stream_variance"] is None else ", tiny stream"
         return f"{cell(value)} (each matrix, no skips{where})"
     return cell(value)

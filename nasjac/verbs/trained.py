@@ -48,7 +48,8 @@ class Trained:
     @property
     def changed_info(self) -> dict[str, Any]:
         """What is known of it, for a checkpoint made of it: its figures are on the data at hand."""
-        return {**{name: value for name, value in self.info.items() if name not in OF_TRAINING}, **self.on_data}
+        gone = (*OF_TRAINING, "train_loss")  # which is the training's, of other weights
+        return {**{name: value for name, value in self.info.items() if name not in gone}, **self.on_data}
 
     @property
     def doubt(self) -> str | None:
