@@ -138,6 +138,7 @@ class MeritAmong:
         ]
 
     def ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Parts]:
+        """What ranks each of the canonical, concrete specs among the population, on standardized `inputs` [n, features]."""
         capacity, *by_draw = self._reference(inputs, device)
         started = time.perf_counter()
         own = self.options.decorrelations(specs, inputs, device)
