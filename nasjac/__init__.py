@@ -3,7 +3,7 @@
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
     0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    0  workers  whole_files  fingerprint
+    0  errors  reading  workers  whole_files  fingerprint
     1  spec  measurement  estimators  image_energies  decorrelation  strata
     2  networks  facts  ensemble  foreign  dynamics
     3  theory  spaces  samplers  datasets  objectives  store  branches
@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasjac.errors import InputError
     from nasjac.foreign import diagnose
     from nasjac.networks import build
     from nasjac.scores import measure
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
     "Block": "nasjac.spec",
+    "InputError": "nasjac.errors",
     "Spec": "nasjac.spec",
     "build": "nasjac.networks",
     "measure": "nasjac.scores",
@@ -38,7 +40,7 @@ _PUBLIC = {
     "expected_norms": "nasjac.theory",
 }
 
-__all__ = ["Block", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
+__all__ = ["Block", "InputError", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.networks import build
 from nasjac.spec import Spec
 from nasjac.whole_files import write_whole
@@ -62,7 +63,7 @@ def place(folder: str | Path, files: Mapping[str, bytes]) -> None:
         write_whole(draft, files)
         os.rename(draft, target)  # refused by the system if something is there by now
     except OSError as error:
-        raise ValueError(f"`folder` must be one that can be written, got {target}: {error}") from error
+        raise InputError(f"`folder` must be one that can be written, got {target}: {error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -70,7 +71,7 @@ def place(folder: str | Path, files: Mapping[str, bytes]) -> None:
 def check_free(folder: str | Path) -> None:
     """ValueError unless `folder` is absent or an empty folder: a checkpoint is never overwritten."""
     if not is_free(folder):
-        raise ValueError(f"`folder` must be a new or empty folder, got {folder}, which holds something")
+        raise InputError(f"`folder` must be a new or empty folder, got {folder}, which holds something")
 
 
 def is_free(folder: str | Path) -> bool:
@@ -91,7 +92,7 @@ def load(folder: str | Path, allow_pickle: bool = False) -> tuple[Spec, nn.Modul
         module = build(spec, info["inputs"], info["outputs"])
         state = _tensors(Path(folder), allow_pickle)
     except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"`folder` must hold a whole checkpoint, got {folder}: {error}") from error
+        raise InputError(f"`folder` must hold a whole checkpoint, got {folder}: {error}") from error
     _check_state(folder, module.state_dict(), state)
     module.load_state_dict(state)
     return spec, module, info
@@ -102,9 +103,9 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     try:
         content = json.loads((Path(folder) / SPEC).read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"`folder` must hold a checkpoint ({MODEL}, {SPEC}), got {folder}: {error}") from error
+        raise InputError(f"`folder` must hold a checkpoint ({MODEL}, {SPEC}), got {folder}: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"`folder` must hold a checkpoint whose {SPEC} is an object, got {folder}")
+        raise InputError(f"`folder` must hold a checkpoint whose {SPEC} is an object, got {folder}")
     return content
 
 
@@ -117,13 +118,13 @@ def _tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
         return tensors_of(content)
     if not allow_pickle:
         rule = "safetensors, for a pickle may run any program when it is read (allow_pickle=true takes its tensors)"
-        raise ValueError(f"`checkpoint` must hold {rule}, got the pickle {path}")
+        raise InputError(f"`checkpoint` must hold {rule}, got the pickle {path}")
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle raise whatever the bytes make them raise
-        raise ValueError(f"`checkpoint` must hold a pickled state_dict of tensors, got {path}: {error}") from error
+        raise InputError(f"`checkpoint` must hold a pickled state_dict of tensors, got {path}: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise ValueError(f"`checkpoint` must hold a pickled state_dict of tensors, got {type(found).__name__} in {path}")
+        raise InputError(f"`checkpoint` must hold a pickled state_dict of tensors, got {type(found).__name__} in {path}")
     return found
 
 
@@ -136,9 +137,9 @@ def _check_state(folder: str | Path, wanted: Mapping[str, Tensor], found: Mappin
     }
     if any(faults.values()):
         told = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
-        raise ValueError(f"`folder` must hold a whole checkpoint whose {MODEL} and {SPEC} agree, got {folder}: {told}")
+        raise InputError(f"`folder` must hold a whole checkpoint whose {MODEL} and {SPEC} agree, got {folder}: {told}")
     if bad := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"`folder` must hold a checkpoint of finite weights, got NaN or infinity in {_some(bad)}")
+        raise InputError(f"`folder` must hold a checkpoint of finite weights, got NaN or infinity in {_some(bad)}")
 
 
 def _some(names: list[str]) -> str:

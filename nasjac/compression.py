@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasjac.branches.ours import blocks_of, gated
+from nasjac.errors import InputError
 from nasjac.facts import branch_energies
 from nasjac.images import begins_stage
 from nasjac.pruning import CRITERIA as ORDERS
@@ -44,12 +45,12 @@ class Pruned:
 def check_prunable(spec: Spec) -> None:
     """ValueError of a DenseNet, whose later blocks take every branch for an input of theirs."""
     if spec.kind == "densenet":
-        raise ValueError(
+        raise InputError(
             "`checkpoint` must be of residual blocks x + F(x) to prune; what the branches of a densenet make are "
             "channels of all later blocks"
         )
     if spec.canonical.block == "implicit":
-        raise ValueError("`checkpoint` must be of explicit or leaky blocks to prune, got implicit ones")
+        raise InputError("`checkpoint` must be of explicit or leaky blocks to prune, got implicit ones")
 
 
 def branches(spec: Spec) -> list[int]:
@@ -69,7 +70,7 @@ def chosen(spec: Spec, ratio: float, criterion: str, values: Callable[[], Array]
     """
     check_choice("criterion", criterion, CRITERIA)
     if not 0 <= ratio < 1:
-        raise ValueError(f"`ratio` must be a number in [0, 1), got {ratio!r}")
+        raise InputError(f"`ratio` must be a number in [0, 1), got {ratio!r}")
     there = branches(spec)
     keep = keep_set(ratio, "lowest_energy" if criterion in VALUES else criterion, len(there), values, seed)
     return [number for number, kept in zip(there, keep, strict=True) if not kept]
@@ -84,9 +85,9 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
     check_prunable(spec)
     old = spec.canonical
     if unknown := sorted(set(gone) - set(branches(spec))):
-        raise ValueError(f"`gone` must hold numbers of branches that can be pruned, got {unknown[0]}")
+        raise InputError(f"`gone` must hold numbers of branches that can be pruned, got {unknown[0]}")
     if len(gone) and len(gone) == sum(block.keep for block in old.blocks):
-        raise ValueError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
+        raise InputError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
     smaller = pruned_spec(old, gone)
     lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.convolves and begins_stage(old.blocks, n))]
     assert len(lasting) == len(smaller.blocks)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasjac.errors import InputError
+
 Direction = int | str
 SIGNS: dict[Direction, float] = {"minimize": 1.0, -1: 1.0, "maximize": -1.0, 1: -1.0}
 
@@ -45,7 +47,7 @@ def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> ND
     [0, 1] over the front; the reference point is `REFERENCE` in each.
     """
     if count < 0:
-        raise ValueError(f"`count` must be at least 0, got {count}")
+        raise InputError(f"`count` must be at least 0, got {count}")
     front, points = _normalized_front(values, directions)
     chosen: list[int] = []
     while len(chosen) < min(count, len(front)):
@@ -68,7 +70,7 @@ def knee(
     """
     shown = np.asarray(values, dtype=float)
     if not shown.size:
-        raise ValueError("`values` must hold at least one point, got none")
+        raise InputError("`values` must hold at least one point, got none")
     logarithmic = np.array(list(ratios) or [False] * shown.shape[1])
     front = pareto_front(shown, directions)
     nats = np.where(logarithmic, np.log(np.where(logarithmic, shown, 1.0)), shown)
@@ -107,12 +109,12 @@ def _costs(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.flo
     array = np.asarray(values, dtype=float)
     unknown = [direction for direction in directions if direction not in SIGNS]
     if unknown:
-        raise ValueError(f"`directions` must be minimize (-1) or maximize (+1), got {unknown[0]!r}")
+        raise InputError(f"`directions` must be minimize (-1) or maximize (+1), got {unknown[0]!r}")
     if array.ndim != 2 or array.shape[1] != len(directions):
         rule = f"[points, {len(directions)}] for {len(directions)} directions"
-        raise ValueError(f"`values` must be {rule}, got shape {array.shape}")
+        raise InputError(f"`values` must be {rule}, got shape {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"`values` must be finite, got {array[~np.isfinite(array)][0]}")
+        raise InputError(f"`values` must be finite, got {array[~np.isfinite(array)][0]}")
     signs: NDArray[np.float64] = np.array([SIGNS[direction] for direction in directions])
     return array * signs
 

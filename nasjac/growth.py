@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasjac.errors import InputError
 from nasjac.images import begins_stage
 from nasjac.networks import build
 from nasjac.placement import PLACEMENTS
@@ -46,7 +47,7 @@ class Beginning:
     def __post_init__(self) -> None:
         check_choice("init", self.init, INITS)
         if not 0 < self.gain < math.inf:
-            raise ValueError(f"`gain` must be a finite number greater than 0, got {self.gain!r}")
+            raise InputError(f"`gain` must be a finite number greater than 0, got {self.gain!r}")
 
     @property
     def is_identity(self) -> bool:
@@ -72,11 +73,11 @@ class Grown:
 def check_growable(spec: Spec) -> None:
     """ValueError where a block that keeps the shape cannot be put in: the blocks of a DenseNet change it."""
     if spec.kind == "densenet":
-        raise ValueError(
+        raise InputError(
             "`checkpoint` must be of residual blocks x + F(x), which keep the shape, to grow; a densenet's blocks change it"
         )
     if spec.canonical.block != "explicit":
-        raise ValueError(f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {spec.block} ones")
+        raise InputError(f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {spec.block} ones")
 
 
 def identity_fault(spec: Spec) -> str | None:
@@ -136,7 +137,7 @@ def _planned(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[S
     check_growable(spec)
     old = spec.canonical
     if beyond := [place for place in places if not 0 <= place <= len(old.blocks)]:
-        raise ValueError(f"`after` must hold numbers of blocks in 0 ... {len(old.blocks)}, got {beyond[0]}")
+        raise InputError(f"`after` must hold numbers of blocks in 0 ... {len(old.blocks)}, got {beyond[0]}")
     order = list(_order(len(old.blocks), sorted(places)))
     blocks: list[Block] = []
     sources: list[int | None] = []
@@ -200,7 +201,7 @@ def _neighbour(old: Spec, before: Sequence[Block], place: int, beginning: Beginn
     fit = _alike(old, op, _stage(before))
     if not fit and beginning.init == "copy":
         rule = f"where a block {op} that keeps the shape is beside the new one, to be copied"
-        raise ValueError(f"`after` must be a place {rule}, got {place}, where the shape changes or there is none")
+        raise InputError(f"`after` must be a place {rule}, got {place}, where the shape changes or there is none")
     return min(fit, key=lambda number: (abs(number + 0.5 - place), number), default=None)
 
 

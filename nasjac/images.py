@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from nasjac.errors import InputError
+
 IMAGE_NORMS = ("batchnorm", "groupnorm", "none")
 #: where the activation is: after the sum of branch and shortcut (He et al. 2016a), or before each convolution (2016b)
 ORDERS = ("post", "pre")
@@ -121,12 +123,12 @@ def check_images(kind: str, width: int, shape: Sequence[int], blocks: Sequence[I
     for block in blocks:
         if block.stage not in (before, before + 1):
             rule = "that of the block before or the next (0 before the first)"
-            raise ValueError(f"`stage` must be {rule}, got {block.stage} after {before}")
+            raise InputError(f"`stage` must be {rule}, got {block.stage} after {before}")
         before = block.stage
         if kind == "resnet" and block.op == "bottleneck" and width % 4:
-            raise ValueError(f"`width` must be a multiple of 4 with bottleneck blocks, got {width}")
+            raise InputError(f"`width` must be a multiple of 4 with bottleneck blocks, got {width}")
         if kind == "densenet" and block.skip != 1:
-            raise ValueError(f"`skip` must be 1 in a densenet, whose blocks pass on all they see, got {block.skip}")
+            raise InputError(f"`skip` must be 1 in a densenet, whose blocks pass on all they see, got {block.skip}")
     check_pixels("shape", shape, before)
 
 
@@ -134,21 +136,21 @@ def check_patches(shape: Sequence[int], patch: int, context: int) -> None:
     """ValueError unless images of this shape are cut into `context` patches of `patch` rows and columns."""
     check_shape("vit", shape)
     if any(size % patch for size in shape[1:]):
-        raise ValueError(f"`patch` must divide the rows and columns of `shape`, {tuple(shape[1:])}, got {patch}")
+        raise InputError(f"`patch` must divide the rows and columns of `shape`, {tuple(shape[1:])}, got {patch}")
     count = shape[1] // patch * (shape[2] // patch)
     if context != count:
-        raise ValueError(f"`context` must be the number of patches, {count}, got {context}")
+        raise InputError(f"`context` must be the number of patches, {count}, got {context}")
 
 
 def check_shape(kind: str, shape: Sequence[int]) -> None:
     """ValueError unless it is that of images."""
     if len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
         rule = f"(channels, rows, columns) of its images in a {kind}, whole numbers of at least 1"
-        raise ValueError(f"`shape` must be {rule}, got {tuple(shape)}")
+        raise InputError(f"`shape` must be {rule}, got {tuple(shape)}")
 
 
 def check_pixels(name: str, shape: Sequence[int], stage: int) -> None:
     """ValueError that names the field unless rows and columns can be halved `stage` times."""
     if min(shape[1:]) < 2**stage:
         rule = f"images of at least {2**stage} x {2**stage} pixels, halved by each of {stage} stages after the first"
-        raise ValueError(f"`{name}` must be {rule}, got {tuple(shape)}")
+        raise InputError(f"`{name}` must be {rule}, got {tuple(shape)}")

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nasjac.errors import InputError
+
 #: vectors [B, n] to vectors [B, m], or back: row b by map b
 Product = Callable[[Tensor], Tensor]
 #: what is left of a vector, as a share of the largest norm so far, when nothing but rounding is
@@ -39,9 +41,9 @@ def spectral_norms(
     Both bases are orthogonalized in full, twice. Memory: (n + m) k numbers a map.
     """
     if not 0 < rel_error < 1:
-        raise ValueError(f"`rel_error` must be a number in (0, 1), got {rel_error!r}")
+        raise InputError(f"`rel_error` must be a number in (0, 1), got {rel_error!r}")
     if start.ndim != 2 or not start.shape[1]:
-        raise ValueError(f"`start` must be vectors [maps, n], got shape {tuple(start.shape)}")
+        raise InputError(f"`start` must be vectors [maps, n], got shape {tuple(start.shape)}")
     right, _ = _unit(start, start.new_zeros(len(start)))
     image = product(right)
     most = min(start.shape[1], image.shape[1] + 1, most or start.shape[1])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from nasjac.errors import InputError
 from nasjac.facts import Facts
 from nasjac.measurement import Estimate
 from nasjac.spec import check_choice
@@ -54,9 +55,9 @@ class Budget:
         for name in ("trials", "minutes", "params", "params_band", "max_params", "max_flops"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
+                raise InputError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
         if not 0 <= self.min_effective_depth < math.inf:
-            raise ValueError(
+            raise InputError(
                 f"`budget.min_effective_depth` must be at least 0 and finite, got {self.min_effective_depth!r}"
             )
 
@@ -77,7 +78,7 @@ def directions(names: Sequence[str]) -> list[Direction]:
     for name in names:
         check_choice("search.objectives", name, OBJECTIVES)
     if len(set(names)) < len(names):
-        raise ValueError(f"`search.objectives` must be different, got {', '.join(names)}")
+        raise InputError(f"`search.objectives` must be different, got {', '.join(names)}")
     if not names:
-        raise ValueError(f"`search.objectives` must name at least one of {', '.join(OBJECTIVES)}, got an empty list")
+        raise InputError(f"`search.objectives` must name at least one of {', '.join(OBJECTIVES)}, got an empty list")
     return [OBJECTIVES[name].direction for name in names]

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasjac.errors import InputError
+
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 
@@ -51,7 +53,7 @@ def path_lengths(share: ArrayLike) -> PathLengths:
     """
     p = np.asarray(share, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"`share` must hold numbers in [0, 1], one a block, got {p.tolist()}")
+        raise InputError(f"`share` must hold numbers in [0, 1], one a block, got {p.tolist()}")
     probability = np.ones(1)
     for value in p:
         probability = np.convolve(probability, (1 - value, value))
@@ -105,7 +107,7 @@ def log_pruning_damage(chi: ArrayLike, keep: ArrayLike, skip: ArrayLike = 1.0) -
 def count_paths(skip: Sequence[bool], branch: Sequence[bool]) -> int:
     """Number of gradient paths through a chain of blocks, exact: each block offers its identity, its branch, or both."""
     if len(branch) != len(skip):
-        raise ValueError(f"`branch` must have one entry a block, {len(skip)}, got {len(branch)}")
+        raise InputError(f"`branch` must have one entry a block, {len(skip)}, got {len(branch)}")
     return math.prod(int(s) + int(b) for s, b in zip(skip, branch, strict=True))
 
 
@@ -123,16 +125,16 @@ def _blocks(chi: ArrayLike, skip: ArrayLike, keep: ArrayLike) -> tuple[Array, Ar
     """Energies, densities and keep set as [L] each."""
     energy, density, kept = np.asarray(chi, dtype=np.float64), np.asarray(skip, dtype=np.float64), np.asarray(keep)
     if energy.ndim != 1:
-        raise ValueError(f"`chi` must have one number a block, got shape {energy.shape}")
+        raise InputError(f"`chi` must have one number a block, got shape {energy.shape}")
     for name, array in (("skip", density), ("keep", kept)):
         if array.shape not in ((), energy.shape):
-            raise ValueError(f"`{name}` must be one entry or one a block, {len(energy)}, got shape {array.shape}")
+            raise InputError(f"`{name}` must be one entry or one a block, {len(energy)}, got shape {array.shape}")
     if not ((energy >= 0) & np.isfinite(energy)).all():
-        raise ValueError(f"`chi` must hold finite numbers of at least 0, got {energy.tolist()}")
+        raise InputError(f"`chi` must hold finite numbers of at least 0, got {energy.tolist()}")
     if not ((density >= 0) & (density <= 1)).all():
-        raise ValueError(f"`skip` must hold numbers in [0, 1], got {density.tolist()}")
+        raise InputError(f"`skip` must hold numbers in [0, 1], got {density.tolist()}")
     if kept.size and kept.dtype != np.bool_:  # the kept blocks' indices would be misread as True and False
-        raise ValueError(f"`keep` must hold True or False, got {kept.tolist()}")
+        raise InputError(f"`keep` must hold True or False, got {kept.tolist()}")
     return energy, np.broadcast_to(density, energy.shape), np.broadcast_to(kept.astype(np.bool_), energy.shape)
 
 
@@ -143,7 +145,7 @@ def _shares(branch: Array, identity: Array, kept: Kept) -> Array:
 
 def _check_alive(branch: Array, identity: Array) -> None:
     if not (branch + identity > 0).all():
-        raise ValueError(f"`chi` must be above 0 where `skip` is 0, got {branch.tolist()}")
+        raise InputError(f"`chi` must be above 0 where `skip` is 0, got {branch.tolist()}")
 
 
 def _log_one_minus_exp(log: float) -> float:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors import InputError
+
 Order = NDArray[np.intp]
 Energy = Callable[[], NDArray[np.float64]]
 
@@ -61,9 +63,9 @@ def keep_set(ratio: float, criterion: str, depth: int, energy: Energy, seed: int
     [True, False, True, False]
     """
     if not 0 <= ratio <= 1:
-        raise ValueError(f"`prune_ratio` must be a number in [0, 1], got {ratio!r}")
+        raise InputError(f"`prune_ratio` must be a number in [0, 1], got {ratio!r}")
     if criterion not in CRITERIA:
-        raise ValueError(f"`prune_criterion` must be one of {', '.join(CRITERIA)}, got {criterion!r}")
+        raise InputError(f"`prune_criterion` must be one of {', '.join(CRITERIA)}, got {criterion!r}")
     keep = np.ones(depth, dtype=np.bool_)
     pruned = math.floor(ratio * depth + 1e-9)  # the guard: 0.29 * 100 is 28.999999999999996
     if pruned:

@@ -13,6 +13,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasjac.errors import InputError
+
 MINIMUM = 3
 
 Statistic = Callable[[ArrayLike, ArrayLike], float | None]
@@ -77,7 +79,7 @@ def noise_ceiling(values: ArrayLike, statistic: Statistic = kendall_tau) -> floa
     """
     array = np.asarray(values, dtype=float)
     if array.ndim != 2:
-        raise ValueError(f"`values` must be [points, replicates], got {array.shape}")
+        raise InputError(f"`values` must be [points, replicates], got {array.shape}")
     found = [statistic(array[:, i], array[:, j]) for i, j in combinations(range(array.shape[1]), 2)]
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known and len(known) == len(found) else None
@@ -112,10 +114,10 @@ def top_k(score: ArrayLike, target: ArrayLike, k: int) -> TopK | None:
 def _pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"`x` and `y` must be of one length, got shapes {x.shape} and {y.shape}")
+        raise InputError(f"`x` and `y` must be of one length, got shapes {x.shape} and {y.shape}")
     for name, values in (("x", x), ("y", y)):
         if np.isnan(values).any():
-            raise ValueError(f"`{name}` must hold no nan, got nan at index {int(np.argmax(np.isnan(values)))}")
+            raise InputError(f"`{name}` must hold no nan, got nan at index {int(np.argmax(np.isnan(values)))}")
     return x, y
 
 

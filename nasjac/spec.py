@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from nasjac.activations import ACTIVATIONS
+from nasjac.errors import InputError
 from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, check_patches, steps
 from nasjac.placement import PLACEMENTS
 
@@ -62,9 +63,9 @@ class Block:
         check_choice("op", self.op, OPS)
         for name in ("keep", "gate"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
+                raise InputError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
         if isinstance(self.stage, bool) or not isinstance(self.stage, int) or self.stage < 0:
-            raise ValueError(f"`stage` must be a whole number of at least 0, got {self.stage!r}")
+            raise InputError(f"`stage` must be a whole number of at least 0, got {self.stage!r}")
         _check_number("skip", self.skip, low=0.0, high=1.0)
         # a branch that is not pruned counts for something, so that no block ever loses both skip and branch
         _check_number("scale", self.scale, low=0.0, open_low=True)
@@ -137,7 +138,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
-            raise ValueError(f"`width` must be a whole number of at least 2, got {self.width!r}")
+            raise InputError(f"`width` must be a whole number of at least 2, got {self.width!r}")
         object.__setattr__(self, "blocks", tuple(self.blocks))
         object.__setattr__(self, "shape", tuple(self.shape))
         check_choice("kind", self.kind, KINDS)
@@ -150,7 +151,7 @@ class Spec:
         for name in ("ffn_ratio", "heads", "context", "patch", "growth"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}")
+                raise InputError(f"`{name}` must be a whole number of at least 1, got {value!r}")
         check_choice("positions", self.positions, POSITIONS)
         check_choice("logit_scale", self.logit_scale, LOGIT_SCALES)
         _check_number("query_gain", self.query_gain, low=0.0, open_low=True)
@@ -162,36 +163,36 @@ class Spec:
         _check_number("step", self.step, low=0.0, open_low=True)
         _check_number("leak", self.leak, low=0.0)
         if self.block == "leaky" and self.step * self.leak >= 1:
-            raise ValueError(f"`leak` must be below 1 / `step` in leaky blocks, 1 / {self.step:g}, got {self.leak!r}")
+            raise InputError(f"`leak` must be below 1 / `step` in leaky blocks, 1 / {self.step:g}, got {self.leak!r}")
         if self.kind not in STEPPED_KINDS and (self.block, self.step) != ("explicit", 1.0):
             name = "step" if self.block == "explicit" else "block"
             rule = f"{DEFAULTS[name]} in a {self.kind}, whose blocks are no steps in time"
-            raise ValueError(f"`{name}` must be {rule}, got {getattr(self, name)!r}")
+            raise InputError(f"`{name}` must be {rule}, got {getattr(self, name)!r}")
 
     def _check_kind(self) -> None:
         """What the fields must be to each other."""
         others = {block.op for block in self.blocks} - set(KINDS[self.kind])
         if others:
-            raise ValueError(f"`op` must be one of {', '.join(KINDS[self.kind])} in a {self.kind}, got {others.pop()!r}")
+            raise InputError(f"`op` must be one of {', '.join(KINDS[self.kind])} in a {self.kind}, got {others.pop()!r}")
         if self.is_transformer != (self.context > 1):
             rule = "at least 2" if self.is_transformer else "1"
-            raise ValueError(f"`context` must be {rule} in a {self.kind}, got {self.context}")
+            raise InputError(f"`context` must be {rule} in a {self.kind}, got {self.context}")
         even = 2 if self.positions == "rotary" and self.uses_attention else 1
         if self.width % (self.heads * even):
             rule = f"a multiple of `heads`{' and even for each head, with rotary positions' if even == 2 else ''}"
-            raise ValueError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
+            raise InputError(f"`width` must be {rule}, got {self.width} for {self.heads} heads")
         if self.kind == "densenet" and any(block.gate for block in self.blocks):
-            raise ValueError("`gate` must be false in a densenet, whose branches are beside the stream, got true")
+            raise InputError("`gate` must be false in a densenet, whose branches are beside the stream, got true")
         if self.branch == "one_matrix" and (self.ffn_ratio != 1 or self.kind != "residual_mlp"):
-            raise ValueError("`branch` must be two_matrix with an `ffn_ratio` or in other kinds, got 'one_matrix'")
+            raise InputError("`branch` must be two_matrix with an `ffn_ratio` or in other kinds, got 'one_matrix'")
         if self.convolves:
             check_images(self.kind, self.width, self.shape, self.blocks)
         elif self.takes_images:
             check_patches(self.shape, self.patch, self.context)
         elif self.shape:
-            raise ValueError(f"`shape` must be left out but in networks of images, got it in a {self.kind}")
+            raise InputError(f"`shape` must be left out but in networks of images, got it in a {self.kind}")
         if not self.convolves and any(block.stage for block in self.blocks):
-            raise ValueError(f"`stage` must be left out but in convolutional networks, got it in a {self.kind}")
+            raise InputError(f"`stage` must be left out but in convolutional networks, got it in a {self.kind}")
 
     @property
     def units(self) -> int:
@@ -378,7 +379,7 @@ class Spec:
         """The Spec that `to_json` wrote. ValueError names an unknown field."""
         content = json.loads(text)
         if not isinstance(content, Mapping) or not isinstance(content.get("blocks"), list):
-            raise ValueError("a Spec's JSON must be an object with a list `blocks`")
+            raise InputError("a Spec's JSON must be an object with a list `blocks`")
         blocks = tuple(Block(**_known(Block, block)) for block in content["blocks"])
         return Spec(**{**_known(Spec, content), "blocks": blocks})
 
@@ -386,7 +387,7 @@ class Spec:
 def check_choice(name: str, value: object, choices: Any) -> None:
     """ValueError that names the field, the choices and the value, unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {value!r}")
+        raise InputError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {value!r}")
 
 
 def _check_number(name: str, value: object, low: float, high: float = math.inf, open_low: bool = False) -> None:
@@ -394,7 +395,7 @@ def _check_number(name: str, value: object, low: float, high: float = math.inf, 
     if not number or value < low or value > high or (open_low and value == low):  # type: ignore[operator]
         least = f"greater than {low:g}" if open_low else f"at least {low:g}"
         rule = f"a number in [{low:g}, {high:g}]" if high < math.inf else f"a finite number {least}"
-        raise ValueError(f"`{name}` must be {rule}, got {value!r}")
+        raise InputError(f"`{name}` must be {rule}, got {value!r}")
 
 
 SPEC_FIELDS, BLOCK_FIELDS = fields(Spec), fields(Block)
@@ -417,5 +418,5 @@ def _known(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
     names = [entry.name for entry in fields(kind)]
     unknown = [name for name in content if name not in names]
     if unknown:
-        raise ValueError(f"`{unknown[0]}` is not a field of {kind.__name__}; its fields are {', '.join(names)}")
+        raise InputError(f"`{unknown[0]}` is not a field of {kind.__name__}; its fields are {', '.join(names)}")
     return dict(content)

@@ -18,6 +18,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
 from nasjac.ensemble import members
+from nasjac.errors import InputError
 from nasjac.facts import Facts, facts
 from nasjac.objectives import Budget, Direction
 from nasjac.spaces import Space
@@ -111,7 +112,7 @@ class Study:
         specs = [self.space(trial) for trial in trials]
         other = [spec for spec in specs if not isinstance(spec, Spec)]
         if other:
-            raise ValueError(f"`space` must return a Spec for every trial, got {other[0]!r}")
+            raise InputError(f"`space` must return a Spec for every trial, got {other[0]!r}")
         return list(self._judged(trials, specs))
 
     def _judged(self, trials: Sequence[optuna.Trial], specs: Sequence[Spec]) -> Iterator[Proposal]:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasjac.errors import InputError
+
 Rows = Sequence[Sequence[Any]]
 
 WIDEST = 48  # characters of a cell that an aligned table shows
@@ -46,7 +48,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def as_json(columns: Sequence[str], rows: Rows) -> str:
     """A JSON list of objects, one a row; NULL, and what is not finite, as null. ValueError: two columns of one name."""
     if twice := {name for name in columns if list(columns).count(name) > 1}:
-        raise ValueError(f"`columns` must have different names for json, got {', '.join(sorted(twice))} twice; use AS")
+        raise InputError(f"`columns` must have different names for json, got {', '.join(sorted(twice))} twice; use AS")
     objects = ({name: _finite(value) for name, value in zip(columns, row, strict=True)} for row in rows)
     return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in objects) + "]\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from nasjac.errors import InputError
 from nasjac.facts import columns
 from nasjac.meanfield import expected_norms as expected
 from nasjac.meanfield import fluctuations
@@ -40,7 +41,7 @@ def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
     [0.0, 0.4055, 0.8109, 0.8109, 0.4055, 0.0]
     """
     if reason := uncovered(spec):
-        raise ValueError(reason)
+        raise InputError(reason)
     chain = columns([spec])
     means, spread = expected(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
     layers = (

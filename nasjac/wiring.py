@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors import InputError
+
 
 def skip_pattern(density: float, depth: int, seed: int) -> NDArray[np.bool_]:
     """Which of `depth` blocks keep their identity path: each independently with probability `density`.
@@ -21,4 +23,4 @@ def skip_pattern(density: float, depth: int, seed: int) -> NDArray[np.bool_]:
 def check_density(density: float) -> None:
     """ValueError unless `density` is a probability."""
     if not 0 <= density <= 1:
-        raise ValueError(f"`skip_density` must be a number in [0, 1], got {density!r}")
+        raise InputError(f"`skip_density` must be a number in [0, 1], got {density!r}")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from nasjac.cli.wrong import wrong
+from nasjac.errors import InputError
 
 HYDRA_VERBS = ("search", "validate", "train", "report", "theory", "prescribe", "diagnose", "grow", "prune", "correlate")
 PLAIN_VERBS = ("query", "show")
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough, e.g. `nasjac query ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
         return 128 + signal.SIGPIPE
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:  # anything else is a fault, whose traceback helps to mend it
         return wrong(error)
     except KeyboardInterrupt:
         print("nasjac: interrupted", file=sys.stderr)

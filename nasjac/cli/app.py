@@ -23,6 +23,7 @@ from nasjac.cli.commands import COMMANDS
 from nasjac.cli.config import GROUPS, SCHEMAS, ArchitectureConfig, open_node, register
 from nasjac.cli.load import load
 from nasjac.cli.wrong import wrong
+from nasjac.errors import InputError
 
 #: groups that take an option of the user's own as package.module:name, and samplers any class as package.Class
 OPEN_GROUPS = (*GROUPS, "sampler")
@@ -48,7 +49,7 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
             codes.append(COMMANDS[verb](config, choices))
         except OmegaConfBaseException as error:
             codes.append(wrong(_sentence(error)))
-        except (ValueError, OSError) as error:  # here, before Hydra prints it in its own way; a sweep goes on
+        except (InputError, OSError) as error:  # here, before Hydra prints it in its own way; a sweep goes on
             codes.append(wrong(error))
         if codes[-1] >= 128:
             raise SystemExit(codes[-1])  # a signal stops the whole sweep
@@ -61,7 +62,7 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
     except SystemExit as stopped:
         return int(stopped.code or 0)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(_sentence(error)) from error
+        raise InputError(_sentence(error)) from error
     finally:
         sys.argv = before
     return max(codes, default=0)

@@ -21,6 +21,7 @@ from nasjac.cli.options import Choices, device_of, existing, names_of, option, s
 from nasjac.cli.runs import Run, recorded
 from nasjac.cli.warm import check_cold, given, run_warm
 from nasjac.console import Console
+from nasjac.errors import InputError
 from nasjac.foreign.diagnose import FIRST
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
@@ -149,9 +150,9 @@ def run_prescribe(config: DictConfig, choices: Choices) -> int:
 
 def _prescribe_model(config: DictConfig, console: Console, device: torch.device) -> int:
     if config.key is not None or config.choices:
-        raise ValueError("`model` must stand alone, without an architecture's key or choices")
+        raise InputError("`model` must stand alone, without an architecture's key or choices")
     if config.blocks is None:
-        raise ValueError("`blocks` must name the residual blocks of the model, such as transformer.h, got None")
+        raise InputError("`blocks` must name the residual blocks of the model, such as transformer.h, got None")
     name, make = made(config.model)
     with console.bar("prescribe", 20) as advance:
         steps = count(1)
@@ -169,7 +170,7 @@ def _architecture(config: DictConfig, choices: Choices) -> Spec:
     if config.key is None:
         return spec_of(option("space", choices, config), {str(name): value for name, value in given.items()})
     if given:
-        raise ValueError(f"`key` must stand alone, for its architecture is known, got {', '.join(map(str, given))} too")
+        raise InputError(f"`key` must stand alone, for its architecture is known, got {', '.join(map(str, given))} too")
     with Store(existing(config.database), read_only=True) as store:
         key = store.resolve_key(str(config.key))
         return Spec.from_json(json.dumps(store.architectures([key])[key].spec))

@@ -14,6 +14,7 @@ from nasjac.cli.foreign import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, option
 from nasjac.console import Console
 from nasjac.datasets import DATASETS, Data, Text
+from nasjac.errors import InputError
 from nasjac.growth import Beginning
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
@@ -33,7 +34,7 @@ def run_grow(config: DictConfig, choices: Choices) -> int:
     if config.model is not None:
         return _printed(console, config, _grow_model(config, limits, console), grow_model.as_text)
     if config.insert is not None or config.input is not None:
-        raise ValueError("`insert` and `input` belong to `model`; of a checkpoint blocks=N says how many")
+        raise InputError("`insert` and `input` belong to `model`; of a checkpoint blocks=N says how many")
     blocks = plain(config.blocks)
     # blocks that begin as the identity have no size by which the most could be told
     beginning = Beginning(config.init or ("small_gain" if blocks == "max" else "zero_last"), config.gain, config.seed)
@@ -51,7 +52,7 @@ def _grow_model(config: DictConfig, limits: Limits, console: Console) -> Mapping
     _names_blocks(config)
     _stands_alone(config, "dataset", "after")
     if config.insert is None:
-        raise ValueError("`insert` must say how many blocks go into the model's list (insert=2, or insert=max), got None")
+        raise InputError("`insert` must say how many blocks go into the model's list (insert=2, or insert=max), got None")
     name, make = made(config.model)
     options = grow_model.Insertion(
         config.blocks, plain(config.insert), config.init or "zero_last", config.gain, limits, config.seed
@@ -75,7 +76,7 @@ def run_prune(config: DictConfig, choices: Choices) -> int:
         found = prune_model.prune_model(name, make, batch, config.blocks, options, device, out, console.say)
         return _printed(console, config, found, prune_model.as_text)
     if config.blocks is not None or config.input is not None:
-        raise ValueError("`blocks` and `input` belong to `model`; of a checkpoint or spec ratio= says how many branches go")
+        raise InputError("`blocks` and `input` belong to `model`; of a checkpoint or spec ratio= says how many branches go")
     if config.spec is not None:
         spec = _spec(config)
         _, data = _data(config, choices, {"spec": spec.content})
@@ -106,7 +107,7 @@ def _printed(
 def _one_of(config: DictConfig, *names: str) -> None:
     given = [name for name in names if config[name] is not None]
     if len(given) != 1:
-        raise ValueError(
+        raise InputError(
             f"one of {', '.join(f'`{name}`' for name in names)} must be given, got {', '.join(given) or 'none'}"
         )
 
@@ -114,22 +115,22 @@ def _one_of(config: DictConfig, *names: str) -> None:
 def _names_blocks(config: DictConfig) -> None:
     if not isinstance(config.blocks, str) or config.blocks == "max":
         rule = "name the model's list of blocks, such as transformer.h"
-        raise ValueError(f"`blocks` must {rule}, got {config.blocks!r} (insert= says how many new ones)")
+        raise InputError(f"`blocks` must {rule}, got {config.blocks!r} (insert= says how many new ones)")
     if config.input is None:
-        raise ValueError("`input` must be a batch for the model (input=ids:4x128, input=4x3x32x32), got None")
+        raise InputError("`input` must be a batch for the model (input=ids:4x128, input=4x3x32x32), got None")
 
 
 def _stands_alone(config: DictConfig, *names: str) -> None:
     for name in names:
         if config[name] is not None:
-            raise ValueError(f"`{name}` must be left out here, got {plain(config[name])!r}")
+            raise InputError(f"`{name}` must be left out here, got {plain(config[name])!r}")
 
 
 def _out(config: DictConfig, source: str, what: str) -> Path:
     """The folder asked for, or one beside the source."""
     path = Path(config.out) if config.out is not None else Path(f"{str(source).rstrip('/')}-{what}")
     if not checkpoint.is_free(path):
-        raise ValueError(f"`out` must be a new or empty folder, for nothing is overwritten, got {path}")
+        raise InputError(f"`out` must be a new or empty folder, for nothing is overwritten, got {path}")
     return path
 
 
@@ -138,7 +139,7 @@ def folder_of(checkpoint_path: str, name: str = "checkpoint") -> Path:
     path = Path(checkpoint_path)
     if path.is_file():
         rule = f"the folder that holds {checkpoint.MODEL} and {checkpoint.SPEC} (of a pickle with allow_pickle=true)"
-        raise ValueError(f"`{name}` must be {rule}, got the file {path}")
+        raise InputError(f"`{name}` must be {rule}, got the file {path}")
     return path
 
 
@@ -170,7 +171,7 @@ def own_data(info: Mapping[str, Any]) -> Data:
     data = Text(context=spec["context"]).load() if of_context else DATASETS[name]().load()  # type: ignore[index]
     if info.get("dataset_digest", data.digest) != data.digest:
         rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
-        raise ValueError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
+        raise InputError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
     return data
 
 
@@ -180,7 +181,7 @@ def _spec(config: DictConfig) -> Spec:
         path = Path(config.spec)
         return prune.spec_from(path / checkpoint.SPEC if path.is_dir() else path)
     if config.spec.endswith(".json") or "/" in config.spec:
-        raise ValueError(f"`spec` must be a file with a Spec's JSON or the start of a stored key, got {config.spec!r}")
+        raise InputError(f"`spec` must be a file with a Spec's JSON or the start of a stored key, got {config.spec!r}")
     with Store(existing(config.database), read_only=True) as store:
         key = store.resolve_key(str(config.spec))
         return Spec.from_json(json.dumps(store.architectures([key])[key].spec))

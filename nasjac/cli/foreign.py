@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from nasjac.cli.load import import_from_here, load
+from nasjac.errors import InputError
 
 
 def made(node: Any) -> tuple[str, Callable[[], nn.Module]]:
@@ -20,10 +21,10 @@ def made(node: Any) -> tuple[str, Callable[[], nn.Module]]:
     if isinstance(node, DictConfig) and "_target_" in node:
         return str(node._target_), partial(_instantiated, node)
     if not isinstance(node, str) or not re.fullmatch(r"[\w.]+:\w+", node):
-        raise ValueError(f"`model` must be package.module:name or have a _target_, got {plain(node)!r}")
+        raise InputError(f"`model` must be package.module:name or have a _target_, got {plain(node)!r}")
     found = load(node)
     if not callable(found):
-        raise ValueError(f"`model` must be a callable that makes an nn.Module, got {type(found).__name__} in {node}")
+        raise InputError(f"`model` must be a callable that makes an nn.Module, got {type(found).__name__} in {node}")
     return node, (lambda: found) if isinstance(found, nn.Module) else found
 
 
@@ -36,7 +37,7 @@ def batch_of(node: Any) -> str | Callable[[], Any]:
         return found if callable(found) else lambda: found
     if isinstance(node, (str, int)):
         return str(node)
-    raise ValueError(f"`input` must be a batch's shape, a file or package.module:name, got {plain(node)!r}")
+    raise InputError(f"`input` must be a batch's shape, a file or package.module:name, got {plain(node)!r}")
 
 
 def _instantiated(node: DictConfig) -> Any:
@@ -46,7 +47,7 @@ def _instantiated(node: DictConfig) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, InstantiationException):
             raise error.__cause__ from None  # what the target raised, with its own traceback
-        raise ValueError(" ".join(str(error).split())) from error
+        raise InputError(" ".join(str(error).split())) from error
 
 
 def plain(node: Any) -> Any:

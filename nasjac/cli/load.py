@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from nasjac.errors import InputError
+
 
 def load(name: str) -> Any:
     """The object package.module:name, which may lie in the current folder. ValueError if it is not there."""
@@ -15,7 +17,7 @@ def load(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"an option of your own must be package.module:name, got {name!r}: {error}") from error
+        raise InputError(f"an option of your own must be package.module:name, got {name!r}: {error}") from error
 
 
 def import_from_here() -> None:

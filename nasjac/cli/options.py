@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from nasjac.cli.config import groups_of
 from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
+from nasjac.errors import InputError
 from nasjac.objectives import Budget
 from nasjac.spaces import SPACES
 from nasjac.store import Store
@@ -53,7 +54,7 @@ def _fitted(space: Any, data: Data) -> Any:
         return space
     if data.shape is None:
         got = "token ids" if data.is_tokens else f"{data.inputs} features without a shape"
-        raise ValueError(f"`dataset` must hold images for a space of images, got {got}")
+        raise InputError(f"`dataset` must hold images for a space of images, got {got}")
     return space.for_images(data.shape)
 
 
@@ -66,7 +67,7 @@ def stored_search(store: Store, study: str, device: torch.device) -> Search:
     sql = "SELECT config FROM run WHERE study = :study AND verb = 'search' ORDER BY run_id DESC LIMIT 1"
     runs = store.select(sql, {"study": study}).rows
     if not runs:
-        raise ValueError(f"`study` must have been made by nasjac search, got {study!r}, which has no run")
+        raise InputError(f"`study` must have been made by nasjac search, got {study!r}, which has no run")
     stored = json.loads(str(runs[0][0]))
     config = OmegaConf.create(stored)
     assert isinstance(config, DictConfig)
@@ -76,10 +77,10 @@ def stored_search(store: Store, study: str, device: torch.device) -> Search:
         asked, there = (f"{score['name']} ({_version(score)})" for score in (new, old))
         rule = f"have been measured by {asked} to be measured further"
         again = "nasjac search on_conflict=new measures again, in a new study"
-        raise ValueError(f"`study` must {rule}, got {study!r}, which was measured by {there} ({again})")
+        raise InputError(f"`study` must {rule}, got {study!r}, which was measured by {there} ({again})")
     if job.identity["dataset"] != row.identity["dataset"]:
         rule = f"the inputs that study {study!r} was scored on"
-        raise ValueError(f"`dataset` must hold {rule}, got other inputs: its file or options have changed since")
+        raise InputError(f"`dataset` must hold {rule}, got other inputs: its file or options have changed since")
     return job
 
 
@@ -104,7 +105,7 @@ def validation_of(config: DictConfig, choices: Choices) -> tuple[ValidationOptio
 def existing(database: str) -> str:
     """The database, which must be there already."""
     if not path_of(database).exists():
-        raise ValueError(f"`database` must be a file that exists (nasjac search makes one), got {database!r}")
+        raise InputError(f"`database` must be a file that exists (nasjac search makes one), got {database!r}")
     return database
 
 
@@ -114,7 +115,7 @@ def device_of(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         there = "auto, cpu" + (", cuda" if torch.cuda.is_available() else " (no GPU is visible)")
-        raise ValueError(f"`device` must be one of {there}, got {name!r}")
+        raise InputError(f"`device` must be one of {there}, got {name!r}")
     return torch.device(name)
 
 

@@ -13,6 +13,7 @@ from nasjac import checkpoint
 from nasjac.cli.depth import folder_of, own_data, own_name
 from nasjac.cli.options import Choices, option, search_options, typed
 from nasjac.console import Console
+from nasjac.errors import InputError
 from nasjac.growth import Beginning
 from nasjac.interrupts import interrupts
 from nasjac.objectives import Budget
@@ -35,7 +36,7 @@ def given() -> list[str]:
 def check_cold(names: Sequence[str]) -> None:
     """ValueError where options of a search from a checkpoint are given without one."""
     if warm := [name for name in names if name.partition(".")[0] == "warm"]:
-        raise ValueError(f"`{warm[0]}` must come with search.warm_start, the checkpoint to search from, got none")
+        raise InputError(f"`{warm[0]}` must come with search.warm_start, the checkpoint to search from, got none")
 
 
 def run_warm(config: DictConfig, choices: Choices) -> int:
@@ -85,9 +86,9 @@ def _check_given(names: Sequence[str], config: DictConfig) -> None:
     for name in names:
         if name.partition(".")[0] not in TAKEN or name in NOT_TAKEN:
             rule = "for the architectures searched are those around the checkpoint, at its weights"
-            raise ValueError(f"`{name}` must be left out with search.warm_start, {rule}, got it on the command line")
+            raise InputError(f"`{name}` must be left out with search.warm_start, {rule}, got it on the command line")
     if config.device not in ("auto", "cpu"):
-        raise ValueError(f"`device` must be cpu with search.warm_start, got {config.device!r}")
+        raise InputError(f"`device` must be cpu with search.warm_start, got {config.device!r}")
 
 
 def _sets(names: Sequence[str], group: str) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
+from nasjac.errors import InputError
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -51,7 +52,7 @@ class Cifar10:
 
     def __post_init__(self) -> None:
         if self.limit is not None and (self.limit < CLASSES or self.limit % CLASSES):
-            raise ValueError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
+            raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
 
     @property
     def name(self) -> str:
@@ -63,7 +64,7 @@ class Cifar10:
         labels, images = _pack(root) if root.suffix == ".npz" else _batches(root)
         if len(labels) < 5 or labels.min() < 0 or labels.max() >= CLASSES:
             found = f"{len(labels)} of them" + (f", {int(labels.min())} to {int(labels.max())}," if len(labels) else "")
-            raise ValueError(f"`dataset.root` must hold 5 labels or more below {CLASSES}, got {found} in {root}")
+            raise InputError(f"`dataset.root` must hold 5 labels or more below {CLASSES}, got {found} in {root}")
         trained = len(labels) - len(labels) // 5
         kept = torch.ones(len(labels), dtype=torch.bool)
         if self.limit is not None:
@@ -116,7 +117,7 @@ def _batches(root: Path) -> tuple[Tensor, Images]:
     missing = [name for name in BATCHES if not (folder / name).is_file()]
     if missing:
         rule = f"{BATCHES[0]} to {BATCHES[-1]}, or be a JPEG pack (.npz)"
-        raise ValueError(f"`dataset.root` must hold {rule}, got {folder} without {', '.join(missing)}; {SOURCE}")
+        raise InputError(f"`dataset.root` must hold {rule}, got {folder} without {', '.join(missing)}; {SOURCE}")
     arrays, labels = zip(*(_batch(folder / name) for name in BATCHES), strict=True)
     images = torch.from_numpy(np.concatenate(arrays))
     return torch.from_numpy(np.concatenate(labels).astype(np.int64)), lambda chosen: images[chosen]
@@ -129,11 +130,11 @@ def _batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:
         images, labels = content[b"data"].bytes_array(), np.asarray(content[b"labels"])
     except Exception as error:  # a malformed pickle may raise any, says Python's manual
         got = f"{path}: {type(error).__name__}: {error}"
-        raise ValueError(f"`dataset.root` must hold the batches of CIFAR-10, got {got}; {SOURCE}") from error
+        raise InputError(f"`dataset.root` must hold the batches of CIFAR-10, got {got}; {SOURCE}") from error
     if labels.dtype.kind not in "iu" or images.shape != (*labels.shape, FEATURES):
         rule = f"batches of data [n, {FEATURES}] and whole labels [n]"
         got = f"{[*images.shape]} and {[*labels.shape]} {labels.dtype} in {path}"
-        raise ValueError(f"`dataset.root` must hold {rule}, got {got}; {SOURCE}")
+        raise InputError(f"`dataset.root` must hold {rule}, got {got}; {SOURCE}")
     return images, labels
 
 
@@ -144,17 +145,17 @@ def _pack(path: Path) -> tuple[Tensor, Images]:
             arrays = {name: file[name] for name in PACK}
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         rule = f"an .npz file of {', '.join(PACK)}, or the folder {FOLDER}"
-        raise ValueError(f"`dataset.root` must be {rule}, got {path}: {error}; {SOURCE}") from error
+        raise InputError(f"`dataset.root` must be {rule}, got {path}: {error}; {SOURCE}") from error
     header, body, offsets, labels, count = arrays.values()
     typed = header.dtype == body.dtype == np.uint8 and all(array.dtype.kind in "iu" for array in (offsets, labels, count))
     if not typed or count.ndim or labels.ndim != 1 or offsets.shape != (len(labels) + 1,) or not 0 <= count <= len(labels):
         rule = "bytes `header` and `body`, whole `offsets` [n + 1], `labels` [n] and `n_train` up to n"
         got = ", ".join(f"{name} {[*array.shape]} {array.dtype}" for name, array in arrays.items())
-        raise ValueError(f"`dataset.root` must hold {rule}, got {got} in {path}")
+        raise InputError(f"`dataset.root` must hold {rule}, got {got} in {path}")
     start, parts, ends = header.tobytes(), body.tobytes(), offsets.tolist()
     if sorted(ends) != ends or ends[0] < 0 or ends[-1] > len(parts):
         rule = f"`offsets` that ascend within the {len(parts)} bytes of `body`"
-        raise ValueError(f"`dataset.root` must hold {rule}, got {ends[0]} to {ends[-1]} in {path}")
+        raise InputError(f"`dataset.root` must hold {rule}, got {ends[0]} to {ends[-1]} in {path}")
 
     def images(chosen: Tensor) -> Tensor:
         files = ((i, start + parts[ends[i] : ends[i + 1]]) for i in chosen.tolist())
@@ -172,7 +173,7 @@ def _decoded(content: bytes, name: str) -> NDArray[np.uint8]:
             size, mode = image.size, image.mode
             pixels = np.asarray(image)
     except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"`dataset.root` must hold whole JPEG images, got {name}: {error}") from error
+        raise InputError(f"`dataset.root` must hold whole JPEG images, got {name}: {error}") from error
     if (*reversed(size), mode) != (*SHAPE[1:], "RGB"):
-        raise ValueError(f"`dataset.root` must hold images of 32 x 32 RGB, got {size[0]} x {size[1]} {mode}, {name}")
+        raise InputError(f"`dataset.root` must hold images of 32 x 32 RGB, got {size[0]} x {size[1]} {mode}, {name}")
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)).reshape(FEATURES)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.errors import InputError
 from nasjac.spec import Spec
 
 
@@ -44,11 +45,11 @@ class Data:
             choices = (torch.int64,) if name.endswith("labels") else (torch.float32, torch.float64, torch.int64)
             if split.dtype not in choices:
                 rule = " or ".join(str(kind).removeprefix("torch.") for kind in choices)
-                raise ValueError(f"`{name}` must be {rule}, got {str(split.dtype).removeprefix('torch.')}")
+                raise InputError(f"`{name}` must be {rule}, got {str(split.dtype).removeprefix('torch.')}")
         if self.is_tokens:
             self._check_ids()
         elif self.shape is not None and math.prod(self.shape) != self.inputs:
-            raise ValueError(f"`dataset` must have as many features as its shape {self.shape}, got {self.inputs}")
+            raise InputError(f"`dataset` must have as many features as its shape {self.shape}, got {self.inputs}")
 
     @property
     def is_tokens(self) -> bool:
@@ -76,15 +77,15 @@ class Data:
 
     def _check_ids(self) -> None:
         if self.shape is not None:
-            raise ValueError(f"`dataset` must have no shape of images where it has tokens, got {self.shape}")
+            raise InputError(f"`dataset` must have no shape of images where it has tokens, got {self.shape}")
         for inputs, labels in ((self.train_inputs, self.train_labels), (self.valid_inputs, self.valid_labels)):
             if inputs.ndim != 2 or labels.shape != inputs.shape:
                 rule = "token ids [n, T] and as many labels"
-                raise ValueError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
+                raise InputError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
             for ids in (inputs, labels):
                 if ids.numel() and not (ids.min() >= 0 and ids.max() < self.outputs):
                     rule = f"ids below the size of its vocabulary, {self.outputs}"
-                    raise ValueError(f"`dataset` must hold {rule}, got {int(ids.min())} to {int(ids.max())}")
+                    raise InputError(f"`dataset` must hold {rule}, got {int(ids.min())} to {int(ids.max())}")
 
 
 class Dataset(Protocol):
@@ -108,7 +109,7 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, sh
     train_inputs -= mean
     scale = float(np.float32(np.sqrt(np.square(train_inputs.numpy()).mean(dtype=np.float64))))
     if not scale > 0:
-        raise ValueError(f"`inputs` must differ from each other, got {len(train_inputs)} equal training inputs")
+        raise InputError(f"`inputs` must differ from each other, got {len(train_inputs)} equal training inputs")
     train_inputs /= scale
     labels = labels.to(torch.int64)
     return Data(train_inputs, labels[~valid], (valid_inputs - mean) / scale, labels[valid], outputs, shape)
@@ -119,10 +120,10 @@ def check_kind(data: Data, spec: Spec) -> None:
     if data.is_tokens != spec.takes_tokens:
         rule = "tokens (text)" if spec.takes_tokens else "features or images"
         got = f"token ids (a vocabulary of {data.outputs})" if data.is_tokens else f"{data.inputs} features"
-        raise ValueError(f"`dataset` must hold {rule} for a {spec.kind}, got {got}")
+        raise InputError(f"`dataset` must hold {rule} for a {spec.kind}, got {got}")
     if spec.takes_images and data.shape != spec.shape:
         got = f"{data.inputs} features without a shape" if data.shape is None else f"images of shape {data.shape}"
-        raise ValueError(f"`dataset` must hold images of shape {spec.shape}, the network's, got {got}")
+        raise InputError(f"`dataset` must hold images of shape {spec.shape}, the network's, got {got}")
     if data.is_tokens and data.train_inputs.shape[1] != spec.context:
         length = data.train_inputs.shape[1]
-        raise ValueError(f"`dataset` must hold windows of {spec.context} tokens, the network's context, got {length}")
+        raise InputError(f"`dataset` must hold windows of {spec.context} tokens, the network's context, got {length}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
+from nasjac.errors import InputError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 CLASSES = 10
@@ -40,9 +41,9 @@ class FashionMnist:
         images, labels = read_idx(image_file), read_idx(label_file)
         if images.ndim != 3 or labels.shape != images.shape[:1] or len(images) <= VALIDATION:
             rule = f"images [n, rows, columns] and labels [n], n over {VALIDATION}"
-            raise ValueError(f"`dataset.root` must hold {rule}, got {[*images.shape]} and {[*labels.shape]} in {self.root}")
+            raise InputError(f"`dataset.root` must hold {rule}, got {[*images.shape]} and {[*labels.shape]} in {self.root}")
         if labels.max() >= CLASSES:
-            raise ValueError(f"`dataset.root` must hold labels below {CLASSES}, got {int(labels.max())} in {label_file}")
+            raise InputError(f"`dataset.root` must hold labels below {CLASSES}, got {int(labels.max())} in {label_file}")
         valid = torch.arange(len(images)) >= len(images) - VALIDATION
         return standardized(images.flatten(1), labels, valid, CLASSES, shape=(1, *images.shape[1:]))
 
@@ -55,18 +56,18 @@ def read_idx(path: Path) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"`dataset.root` must hold readable IDX files, got {path}: {error}") from error
+        raise InputError(f"`dataset.root` must hold readable IDX files, got {path}: {error}") from error
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         rule = "IDX files of bytes (starting 00 00 08)"
-        raise ValueError(f"`dataset.root` must hold {rule}, got {content[:3].hex(' ')} in {path}")
+        raise InputError(f"`dataset.root` must hold {rule}, got {content[:3].hex(' ')} in {path}")
     start = 4 + 4 * content[3]
     if len(content) < start:
-        raise ValueError(
+        raise InputError(
             f"`dataset.root` must hold files with a whole header ({start} bytes), got {len(content)} in {path}"
         )
     shape = np.frombuffer(content[4:start], dtype=">i4").tolist()
     if len(content) - start != math.prod(shape):
-        raise ValueError(
+        raise InputError(
             f"`dataset.root` must hold whole files, got {len(content) - start} bytes for shape {shape} in {path}"
         )
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].reshape(shape)
@@ -77,7 +78,7 @@ def _find(root: Path) -> list[Path]:
     missing = [name for name, paths in found.items() if not paths]
     if missing:
         lacking = " and ".join(missing)
-        raise ValueError(
+        raise InputError(
             f"`dataset.root` must hold {IMAGES} and {LABELS}, plain or .gz, got {root} without {lacking}; "
             "install Debian's package dataset-fashion-mnist, or take the four IDX files from the authors "
             "(github.com/zalandoresearch/fashion-mnist)"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data
+from nasjac.errors import InputError
 from nasjac.spec import check_choice
 
 LEVELS = ("character", "byte")
@@ -40,9 +41,9 @@ class Text:
     def __post_init__(self) -> None:
         check_choice("dataset.level", self.level, LEVELS)
         if self.context < 2:
-            raise ValueError(f"`dataset.context` must be at least 2, got {self.context}")
+            raise InputError(f"`dataset.context` must be at least 2, got {self.context}")
         if self.limit is not None and self.limit < 1:
-            raise ValueError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
+            raise InputError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
 
     @property
     def name(self) -> str:
@@ -56,9 +57,9 @@ class Text:
         if len(ids) < EVERY * block:
             rule = f"at least {EVERY * block} {self.level}s ({EVERY} blocks of {WINDOWS} contexts of {self.context})"
             cut = "" if self.limit is None else f", `dataset.limit` {self.limit}"
-            raise ValueError(f"`dataset.path` must hold {rule}, got {len(ids)} in {source}{cut}")
+            raise InputError(f"`dataset.path` must hold {rule}, got {len(ids)} in {source}{cut}")
         if (ids == ids[0]).all():
-            raise ValueError(f"`dataset.path` must hold different {self.level}s, got {len(ids)} equal ones in {source}")
+            raise InputError(f"`dataset.path` must hold different {self.level}s, got {len(ids)} equal ones in {source}")
         blocks = ids[: len(ids) // block * block].view(-1, block)
         valid = torch.arange(len(blocks)) % EVERY == EVERY - 1
         return Data(*self._windows(blocks[~valid]), *self._windows(blocks[valid]), vocabulary)
@@ -75,7 +76,7 @@ class Text:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             where = f"byte {content[error.start]:#04x} at offset {error.start} in {source}"
-            raise ValueError(
+            raise InputError(
                 f"`dataset.path` must hold UTF-8 text, got {where}; `dataset.level` byte takes any file"
             ) from error
         points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")  # order of code points is order of characters
@@ -89,7 +90,7 @@ def help_topics() -> bytes:
         from pydoc_data.topics import topics  # some distributions leave it out
     except ImportError as error:
         rule = "the path of a text file where Python comes without pydoc_data.topics, the default text"
-        raise ValueError(f"`dataset.path` must be {rule}, got null") from error
+        raise InputError(f"`dataset.path` must be {rule}, got null") from error
     return "\n".join(topics[name] for name in sorted(topics)).encode()
 
 
@@ -97,4 +98,4 @@ def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"`dataset.path` must be a file that can be read, got {path}: {error.strerror}") from error
+        raise InputError(f"`dataset.path` must be a file that can be read, got {path}: {error.strerror}") from error

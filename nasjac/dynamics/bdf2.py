@@ -17,6 +17,7 @@ from nasjac.dynamics.formula import RATIO_LIMIT, Past, Start, coefficients
 from nasjac.dynamics.newton import Diverged, Newton, NewtonMatrix, examined
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
+from nasjac.errors import InputError
 
 
 def march(
@@ -72,7 +73,7 @@ def newton_matrix(system: System, t: float, y: Tensor, step: float, ratio: float
     2.0
     """
     if not 0 < step < math.inf:
-        raise ValueError(f"`step` must be a finite number above 0, got {step!r}")
+        raise InputError(f"`step` must be a finite number above 0, got {step!r}")
     state = checked_state(system, t, y, "y")
     return examined(system.jacobian(t, state), step * coefficients(ratio).beta)
 
@@ -87,10 +88,10 @@ def checked_state(system: System, t: float, state: Tensor, name: str) -> Tensor:
     """The state as float64 [N]. ValueError: not a finite vector, or one that f does not fit."""
     y = torch.as_tensor(state, dtype=torch.float64)
     if y.ndim != 1 or not y.isfinite().all():
-        raise ValueError(f"`{name}` must be a vector of finite numbers, got {y.tolist()}")
+        raise InputError(f"`{name}` must be a vector of finite numbers, got {y.tolist()}")
     shape, square = system.function(t, y).shape, system.jacobian(t, y).shape
     if shape != y.shape or square != (len(y), len(y)):
-        raise ValueError(
+        raise InputError(
             f"`function` and `jacobian` must give [N] and [N, N], N = {len(y)}, got {[*shape]} and {[*square]}"
         )
     return y
@@ -99,7 +100,7 @@ def checked_state(system: System, t: float, state: Tensor, name: str) -> Tensor:
 def _check_times(times: Sequence[float]) -> None:
     steps = [later - earlier for earlier, later in pairwise(times)]
     if not steps or not all(0 < step < math.inf for step in steps):
-        raise ValueError(f"`times` must hold two or more finite numbers that increase, got {list(times)[:8]}")
+        raise InputError(f"`times` must hold two or more finite numbers that increase, got {list(times)[:8]}")
     for before, step in pairwise(steps):
         if step / before >= RATIO_LIMIT:
-            raise ValueError(f"`times` must have steps below 1 + √2 times the one before, got {before:.6g} then {step:.6g}")
+            raise InputError(f"`times` must have steps below 1 + √2 times the one before, got {before:.6g} then {step:.6g}")

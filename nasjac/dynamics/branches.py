@@ -19,6 +19,7 @@ from torch import Tensor
 from nasjac.dynamics.arc import Curve
 from nasjac.dynamics.reactor import Numbers, Reactor
 from nasjac.dynamics.steady import SAME, Box, roots
+from nasjac.errors import InputError
 from nasjac.meanfield.newton import newton
 
 #: steps along the arc in scaled units: the first, the longest, the shortest; the cosine between tangents that is enough
@@ -65,9 +66,9 @@ def branches(
     """
     low, high = map(float, dilutions)
     if not 0 < low < high < math.inf:
-        raise ValueError(f"`dilutions` must be two finite numbers above 0 that increase, got {dilutions!r}")
+        raise InputError(f"`dilutions` must be two finite numbers above 0 that increase, got {dilutions!r}")
     if seeds < 1:
-        raise ValueError(f"`seeds` must be at least 1, got {seeds}")
+        raise InputError(f"`seeds` must be at least 1, got {seeds}")
     curve, found = Curve(reactor, Box.of(reactor, *box), (low, high)), list[list[Tensor]]()
     done: list[Branch] = []
     for number in range(seeds):
@@ -80,7 +81,7 @@ def branches(
                 done.append(_branch(curve, points, events, closed))
     if not done:
         span = f"between dilutions {low:g} and {high:g}"
-        raise ValueError(f"`box` must hold a steady state {span}, got none from {box[0]} to {box[1]}")
+        raise InputError(f"`box` must hold a steady state {span}, got none from {box[0]} to {box[1]}")
     return done
 
 

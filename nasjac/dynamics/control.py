@@ -14,6 +14,7 @@ from nasjac.dynamics.formula import Past, Start
 from nasjac.dynamics.newton import Diverged, Newton, root_mean_square
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
+from nasjac.errors import InputError
 
 #: how far a step may grow, well below 1 + √2, and shrink; what is aimed at; a growth that is not worth a new LU
 GROWTH, SHRINKAGE, AIM, KEEP = 2.0, 0.2, 0.9, 1.2
@@ -46,7 +47,7 @@ def integrate(
     start = Start(t, y, system.function(t, y))
     h = _first_step(system, start, end, weights.of(y)) if first_step is None else float(first_step)
     if not 0 < h < math.inf:
-        raise ValueError(f"`first_step` must be a finite number above 0, got {h!r}")
+        raise InputError(f"`first_step` must be a finite number above 0, got {h!r}")
     past: Start | Past = start
     times, states, rejected, halved, in_a_row = [t], [y], 0, 0, 0
     while t < end:
@@ -118,14 +119,14 @@ def _first_step(system: System, start: Start, end: float, scale: Tensor) -> floa
 def _checked_interval(interval: tuple[float, float]) -> tuple[float, float]:
     start, end = map(float, interval)
     if not -math.inf < start < end < math.inf:
-        raise ValueError(f"`interval` must be two finite numbers that increase, got {interval!r}")
+        raise InputError(f"`interval` must be two finite numbers that increase, got {interval!r}")
     return start, end
 
 
 def _checked_weights(rtol: float, atol: float | Tensor, size: int) -> _Weights:
     absolute = torch.as_tensor(atol, dtype=torch.float64)
     if not 0 < rtol < 1:
-        raise ValueError(f"`rtol` must be in (0, 1), got {rtol!r}")
+        raise InputError(f"`rtol` must be in (0, 1), got {rtol!r}")
     if absolute.shape not in ((), (size,)) or not ((absolute > 0) & absolute.isfinite()).all():
-        raise ValueError(f"`atol` must be one finite number above 0, or {size} of them, got {absolute.tolist()}")
+        raise InputError(f"`atol` must be one finite number above 0, or {size} of them, got {absolute.tolist()}")
     return _Weights(float(rtol), absolute)

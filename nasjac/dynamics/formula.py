@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from nasjac.errors import InputError
+
 #: constant ratios of successive steps below it are zero-stable
 RATIO_LIMIT = 1 + math.sqrt(2)
 
@@ -36,7 +38,7 @@ def coefficients(ratio: float = 1.0) -> Coefficients:
     [1.3333, 0.3333, 0.6667, -0.2222]
     """
     if not 0 < ratio < math.inf:
-        raise ValueError(f"`ratio` must be a finite number above 0, got {ratio!r}")
+        raise InputError(f"`ratio` must be a finite number above 0, got {ratio!r}")
     w, d = ratio, 1 + 2 * ratio
     return Coefficients((1 + w) ** 2 / d, w**2 / d, (1 + w) / d, -((1 + w) ** 2) / (6 * w * d))
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nasjac.dynamics.system import System
+from nasjac.errors import InputError
 
 KINDS = ("modified", "full")
 #: iterations of one solve; the share of the tolerance that the last displacement may leave (Hairer & Wanner 1996, IV.8)
@@ -54,7 +55,7 @@ class Newton:
 
     def __init__(self, system: System, kind: str) -> None:
         if kind not in KINDS:
-            raise ValueError(f"`newton` must be one of {', '.join(KINDS)}, got {kind!r}")
+            raise InputError(f"`newton` must be one of {', '.join(KINDS)}, got {kind!r}")
         self.system, self.kind = system, kind
         self.work: Counter[str] = Counter()
         self._jacobian: Tensor | None = None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nasjac.dynamics.system import System
+from nasjac.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def prothero_robinson(rate: float = -1e6) -> Problem:
     """y' = λ(y − φ(t)) + φ'(t), φ = sin(t + π/4), y(0) = φ(0), to t = 1: order reduction would show (Prothero & Robinson
     1974). BDF-2 has none: its error there is h² |φ'''| / (3|λ|)."""
     if not -math.inf < rate < 0:
-        raise ValueError(f"`rate` must be a finite number below 0, got {rate!r}")
+        raise InputError(f"`rate` must be a finite number below 0, got {rate!r}")
     shift = math.pi / 4
     system = System(
         lambda t, y: rate * (y - math.sin(t + shift)) + math.cos(t + shift),
@@ -58,7 +59,7 @@ def robertson(end: float = 1e11) -> Problem:
         1e11: _vector(2.083340149701255e-08, 8.333360770334713e-14, 0.9999999791665050),
     }
     if end not in references:
-        raise ValueError(f"`end` must be one of {', '.join(f'{t:g}' for t in references)}, got {end!r}")
+        raise InputError(f"`end` must be one of {', '.join(f'{t:g}' for t in references)}, got {end!r}")
 
     def function(t: float, y: Tensor) -> Tensor:
         a, b, c = y.unbind()

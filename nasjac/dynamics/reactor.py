@@ -23,6 +23,7 @@ from torch import Tensor
 from nasjac.dynamics.control import integrate
 from nasjac.dynamics.solution import Solution
 from nasjac.dynamics.system import System
+from nasjac.errors import InputError
 
 Rates = Callable[[Tensor], Tensor]
 Numbers = Sequence[float] | Tensor
@@ -47,12 +48,12 @@ class Reactions:
     def __post_init__(self) -> None:
         shape, count = tuple(self.stoichiometry.shape), len(self.species)
         if len(shape) != 2 or shape[0] != count or not self.stoichiometry.isfinite().all():
-            raise ValueError(f"`stoichiometry` must have one row of finite numbers a species, {count}, got shape {shape}")
+            raise InputError(f"`stoichiometry` must have one row of finite numbers a species, {count}, got shape {shape}")
         ones = torch.ones(count, dtype=torch.float64)
         found, square = tuple(self.rates(ones).shape), tuple(self.rate_jacobian(ones).shape)
         if found != shape[1:] or square != shape[::-1]:
             wanted = f"{shape[1:]} and {shape[::-1]}, as `stoichiometry` has {shape[1]} reactions"
-            raise ValueError(f"`rates` and `rate_jacobian` must give shapes {wanted}, got {found} and {square}")
+            raise InputError(f"`rates` and `rate_jacobian` must give shapes {wanted}, got {found} and {square}")
 
     def jacobian(self, x: Tensor) -> Tensor:
         """J_closed = N ∂v/∂x [..., S, S], that of the closed vessel, at x [..., S]."""
@@ -72,12 +73,12 @@ def mass_action(
     k_R = torch.as_tensor(constants, dtype=torch.float64)
     if e_SR.shape != n_SR.shape or k_R.shape != n_SR.shape[1:]:
         shapes = f"{tuple(e_SR.shape)} and {tuple(k_R.shape)}"
-        raise ValueError(
+        raise InputError(
             f"`orders` and `constants` must be [S, R] and [R], as `stoichiometry` {[*n_SR.shape]}, got {shapes}"
         )
     for name, values in (("orders", e_SR), ("constants", k_R)):
         if not ((values >= 0) & values.isfinite()).all():
-            raise ValueError(f"`{name}` must hold finite numbers of at least 0, got {values.tolist()}")
+            raise InputError(f"`{name}` must hold finite numbers of at least 0, got {values.tolist()}")
     count = len(e_SR)
     less_SR = torch.where(e_SR > 0, e_SR - 1, 0)  # of e x^(e−1), which is 0 where e is, for x = 0 too
 
@@ -110,9 +111,9 @@ class Reactor:
     def __post_init__(self) -> None:
         count = len(self.reactions.species)
         if self.feed.dtype != torch.float64:
-            raise ValueError(f"`feed` must be float64, got {self.feed.dtype}")
+            raise InputError(f"`feed` must be float64, got {self.feed.dtype}")
         if self.feed.shape != (count,) or not ((self.feed >= 0) & self.feed.isfinite()).all():
-            raise ValueError(f"`feed` must hold {count} finite concentrations of at least 0, got {self.feed.tolist()}")
+            raise InputError(f"`feed` must hold {count} finite concentrations of at least 0, got {self.feed.tolist()}")
 
     def change(self, dilution: float, x: Tensor) -> Tensor:
         """x' [..., S]."""
@@ -153,19 +154,19 @@ def numerical_abscissa(jacobian: Tensor) -> float:
 def checked_dilution(dilution: float) -> None:
     """ValueError: D is not a finite number of at least 0."""
     if not 0 <= dilution < math.inf:
-        raise ValueError(f"`dilution` must be a finite number of at least 0, got {dilution!r}")
+        raise InputError(f"`dilution` must be a finite number of at least 0, got {dilution!r}")
 
 
 def checked_state(reactor: Reactor, x: Tensor, name: str) -> Tensor:
     """x as float64 [S]. ValueError: concentrations below 0, or not one a species."""
     state, count = torch.as_tensor(x, dtype=torch.float64), len(reactor.reactions.species)
     if state.shape != (count,) or not ((state >= 0) & state.isfinite()).all():
-        raise ValueError(f"`{name}` must hold {count} finite concentrations of at least 0, got {state.tolist()}")
+        raise InputError(f"`{name}` must hold {count} finite concentrations of at least 0, got {state.tolist()}")
     return state
 
 
 def _matrix(rows: Sequence[Numbers]) -> Tensor:
     lengths = {len(row) for row in rows}
     if len(lengths) != 1:
-        raise ValueError(f"`stoichiometry` and `orders` must have rows of one length, got {sorted(lengths)}")
+        raise InputError(f"`stoichiometry` and `orders` must have rows of one length, got {sorted(lengths)}")
     return torch.stack([torch.as_tensor(row, dtype=torch.float64) for row in rows])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nasjac.errors import InputError
+
 
 @dataclass(frozen=True)
 class Work:
@@ -43,7 +45,7 @@ class Solution:
         t = torch.as_tensor(times, dtype=torch.float64).reshape(-1)
         first, last = float(self.times[0]), float(self.times[-1])
         if not ((t >= first) & (t <= last)).all():
-            raise ValueError(f"`times` must lie in [{first:g}, {last:g}], got {t.tolist()}")
+            raise InputError(f"`times` must lie in [{first:g}, {last:g}], got {t.tolist()}")
         if len(self.times) == 2:  # one step of backward Euler, or a given point: a straight line
             share = ((t - first) / (last - first))[:, None]
             return (1 - share) * self.states[0] + share * self.states[1]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nasjac.dynamics.reactor import Numbers, Reactor, checked_dilution
+from nasjac.errors import InputError
 
 #: starts in a box, and Newton steps from each; two roots are one where they are as near, in units of the box
 STARTS, MOST_STEPS, SAME = 256, 60, 1e-7
@@ -31,7 +32,7 @@ class Box:
         fits = all(end.shape == (count,) and bool(end.isfinite().all()) for end in ends)
         if not fits or not ((ends[0] >= 0) & (ends[0] < ends[1])).all():
             shown = f"{ends[0].tolist()} and {ends[1].tolist()}"
-            raise ValueError(f"`box` must be {count} concentrations twice, 0 <= low < high, got {shown}")
+            raise InputError(f"`box` must be {count} concentrations twice, 0 <= low < high, got {shown}")
         return cls(*ends)
 
     @property
@@ -53,7 +54,7 @@ def steady_states(reactor: Reactor, dilution: float, box: tuple[Numbers, Numbers
     checked_dilution(dilution)
     found = roots(reactor, dilution, Box.of(reactor, *box))
     if not len(found):
-        raise ValueError(f"`box` must hold a steady state at dilution {dilution:g}, got none from {box[0]} to {box[1]}")
+        raise InputError(f"`box` must hold a steady state at dilution {dilution:g}, got none from {box[0]} to {box[1]}")
     return found
 
 

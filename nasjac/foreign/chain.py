@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.nested import floating, swapped
 from nasjac.foreign.trace import chosen, trace
 
@@ -47,7 +48,7 @@ class ScaledBlocks(nn.Module):
                 self.model(*self.args, **self.kwargs)
             except _Done as done:
                 return done.tensor
-        raise ValueError("`blocks` must be called by the model, the last one too")
+        raise InputError("`blocks` must be called by the model, the last one too")
 
 
 class _Done(Exception):
@@ -68,9 +69,9 @@ class _Watch:
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         given, made = next(iter(floating((args, kwargs)).values()), None), next(iter(floating(output).values()), None)
         if given is None or made is None or given.shape != made.shape or module in self.called:
-            raise ValueError(f"`blocks` must be x + F(x) blocks, called once, which keep their shape, got {self.blocks!r}")
+            raise InputError(f"`blocks` must be x + F(x) blocks, called once, which keep their shape, got {self.blocks!r}")
         if self.last is not None and given is not self.last:
-            raise ValueError(f"`blocks` must follow one another, each on what the one before it made, got {self.blocks!r}")
+            raise InputError(f"`blocks` must follow one another, each on what the one before it made, got {self.blocks!r}")
         self.start = given if self.start is None else self.start
         self.last = made
         self.called.append(module)
@@ -97,7 +98,7 @@ def scaled_blocks(
         for handle in handles:
             handle.remove()
     if watch.start is None:
-        raise ValueError(f"`blocks` must be called by the model, got {blocks!r}")
+        raise InputError(f"`blocks` must be called by the model, got {blocks!r}")
     return ScaledBlocks(model, args, kwargs, names), [f"model.{name}" for name in names], watch.start.detach()
 
 

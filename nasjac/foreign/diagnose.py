@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.fresh import initialized
 from nasjac.foreign.sampling import Network, Precision, Sampled, Series, network_of, sample, stacked
 from nasjac.foreign.setup import arguments, depends_on_batch, fitted, prepared
@@ -155,13 +156,13 @@ class _Progress:
 
 def _check(batchnorm: str, reinitialize: int, rel_error: float, max_probes: int) -> None:
     if batchnorm not in BATCHNORM:
-        raise ValueError(f"`batchnorm` must be one of {', '.join(BATCHNORM)}, got {batchnorm!r}")
+        raise InputError(f"`batchnorm` must be one of {', '.join(BATCHNORM)}, got {batchnorm!r}")
     if reinitialize < 0 or reinitialize == 1:
-        raise ValueError(f"`reinitialize` must be 0 or at least 2 (an error needs two), got {reinitialize!r}")
+        raise InputError(f"`reinitialize` must be 0 or at least 2 (an error needs two), got {reinitialize!r}")
     if not rel_error > 0:
-        raise ValueError(f"`rel_error` must be above 0, got {rel_error!r}")
+        raise InputError(f"`rel_error` must be above 0, got {rel_error!r}")
     if max_probes < FIRST:
-        raise ValueError(f"`max_probes` must be at least {FIRST}, got {max_probes!r}")
+        raise InputError(f"`max_probes` must be at least {FIRST}, got {max_probes!r}")
 
 
 def _precise(layer: Layer, rel_error: float) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from nasjac.errors import InputError
+
 
 def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: int, notes: list[str]) -> Iterator[nn.Module]:
     """`count` networks, each from its own random state; the model itself, or the one that a factory makes, for 0.
@@ -23,7 +25,7 @@ def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: in
             torch.manual_seed(seed + number)
             network = _again(model, notes) if isinstance(model, nn.Module) else model()
         if not isinstance(network, nn.Module):
-            raise ValueError(f"`model` must be an nn.Module or make one, got {type(network).__name__}")
+            raise InputError(f"`model` must be an nn.Module or make one, got {type(network).__name__}")
         yield network
 
 
@@ -37,7 +39,7 @@ def _again(model: nn.Module, notes: list[str]) -> nn.Module:
         for parameter, _ in module.named_parameters(recurse=False)
     ]
     if left:
-        raise ValueError(
+        raise InputError(
             f"`reinitialize` needs a callable that makes the model, for {left[0]} and {len(left) - 1} other parameters "
             "belong to modules without reset_parameters"
         )

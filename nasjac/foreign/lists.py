@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.trace import near
 
 #: per-layer lists of a configuration, which change with the list
@@ -27,7 +28,7 @@ def list_of(model: nn.Module, blocks: str) -> nn.ModuleList | nn.Sequential:
         return found
     names = [name for name, module in modules.items() if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module)]
     there = ", ".join(near(blocks, names)) or "none"
-    raise ValueError(f"`blocks` must name a ModuleList or Sequential of blocks, got {blocks!r}; the model has {there}")
+    raise InputError(f"`blocks` must name a ModuleList or Sequential of blocks, got {blocks!r}; the model has {there}")
 
 
 def names_of(model: nn.Module, blocks: str) -> list[str]:
@@ -68,7 +69,7 @@ def _config(model: nn.Module, blocks: str, count: int) -> Any:
         config = getattr(model.get_submodule(name), "config", None)
         if (found := getattr(config, "num_hidden_layers", None)) is not None:
             if found != count:
-                raise ValueError(
+                raise InputError(
                     f"`blocks` must be the list that the configuration counts ({found}), got {count} in {blocks}"
                 )
             return config
@@ -115,7 +116,7 @@ def last_layers(block: nn.Module, call: Callable[[], tuple[Tensor, Tensor]]) -> 
         for layer in layers:
             set_zero(layer)
         if not _is_identity(call):
-            raise ValueError("`blocks` must be x + F(x) without a norm on the sum for a new one to begin as the identity")
+            raise InputError("`blocks` must be x + F(x) without a norm on the sum for a new one to begin as the identity")
         for layer in layers:
             set_back(layer)
             if not _is_identity(call):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.estimators import Array
 from nasjac.foreign.passes import Prober, Vectors
 from nasjac.foreign.statistics import mean_log
@@ -109,7 +110,7 @@ def network_of(run: Pass, depends_on_batch: bool, tokens: bool | None) -> Networ
     lengths = {tensor.shape[1] if tensor.ndim == 3 else 0 for tensor in tensors[1:-1]}
     length = lengths.pop() if len(lengths) == 1 and tokens is not False else 0
     if tokens and length < 2:
-        raise ValueError("`tokens` must be false or auto where layers are not [batch, tokens, units], got true")
+        raise InputError("`tokens` must be false or auto where layers are not [batch, tokens, units], got true")
     return Network(run, names, tensors, batch if alone else 1, length if length > 1 else None)
 
 
@@ -149,9 +150,9 @@ def _differentiable(prober: Prober) -> Vectors:
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise ValueError(f"`model` must be differentiable, but torch says: {str(error).strip().splitlines()[0]}") from error
+        raise InputError(f"`model` must be differentiable, but torch says: {str(error).strip().splitlines()[0]}") from error
     if not vectors.energies[:, 0].any():
-        raise ValueError(
+        raise InputError(
             "the output must depend on the input, but its derivative is zero: is there a detach, no_grad, argmax or round "
             "in between, or is every unit dead?"
         )

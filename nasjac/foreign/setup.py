@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.nested import floating, mapped, tensors
 from nasjac.foreign.taps import Origin, Pass
 from nasjac.foreign.trace import Call, chosen, near, stream, trace
@@ -25,7 +26,7 @@ def arguments(inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         args, kwargs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
     found = [tensor for _, tensor in tensors((args, kwargs))]
     if not found or any(tensor.numel() == 0 for tensor in found):
-        raise ValueError(
+        raise InputError(
             "`inputs` must hold tensors that are not empty, got " + ("an empty one" if found else repr(inputs))
         )
     return args, kwargs
@@ -37,14 +38,14 @@ def fitted(model: nn.Module, args: Any, kwargs: Any, notes: list[str]) -> tuple[
     low = {name: p.dtype for name, p in weights.items() if p.dtype not in DTYPES}
     if low:
         name, dtype = next(iter(low.items()))
-        raise ValueError(
+        raise InputError(
             f"`model` must have float32 or float64 parameters (call model.float()), got {dtype} in {name} "
             f"and {len(low) - 1} others"
         )
     given = [tensor for _, tensor in tensors((args, kwargs))]
     devices = {str(tensor.device) for tensor in given} | {str(p.device) for p in weights.values()}
     if len(devices) > 1:
-        raise ValueError(f"`inputs` must be on the device of the model, got {' and '.join(sorted(devices))}")
+        raise InputError(f"`inputs` must be on the device of the model, got {' and '.join(sorted(devices))}")
     dtype = next(iter(weights.values())).dtype if weights else torch.float32
     other = sorted({str(t.dtype) for t in given if t.is_floating_point() and t.dtype != dtype})
     if other:
@@ -66,9 +67,9 @@ def prepared(
     names = stream(calls) if layers is None else chosen(calls, layers)
     made = floating(whole)
     if not made:
-        raise ValueError(f"`model` must give a floating-point tensor, got {type(whole).__name__}")
+        raise InputError(f"`model` must give a floating-point tensor, got {type(whole).__name__}")
     if output is not None and output not in made:
-        raise ValueError(f"`output` must be one of {', '.join(made)}, got {output!r}")
+        raise InputError(f"`output` must be one of {', '.join(made)}, got {output!r}")
     return Pass(model, args, kwargs, start, names, next(iter(made)) if output is None else output)
 
 
@@ -83,15 +84,15 @@ def _origin(calls: Sequence[Call], args: Any, kwargs: Any, name: str | None) -> 
         if name in made:
             return Origin(name, made[name], in_module=True)
         choices = ", ".join([*real, *near(name, list(made))])
-        raise ValueError(f"`origin` must be a real input or a called module, got {name!r}; near are {choices}")
+        raise InputError(f"`origin` must be a real input or a called module, got {name!r}; near are {choices}")
     if len(real) > 1:
-        raise ValueError(f"`origin` must say which input is varied, one of {', '.join(real)}, got none")
+        raise InputError(f"`origin` must say which input is varied, one of {', '.join(real)}, got none")
     if real:
         return Origin(*next(iter(real.items())), in_module=False)
     for call in calls:
         if isinstance(call.module, nn.Embedding) and any(_same(t, ids) for t in call.inputs for ids in given.values()):
             return Origin(call.name, made[call.name], in_module=True)
-    raise ValueError(
+    raise InputError(
         "`origin` must name the module whose output is varied, for the inputs are whole numbers and no nn.Embedding takes "
         "them as they are"
     )

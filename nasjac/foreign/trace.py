@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.nested import floating, tensors
 
 #: holders of modules, which are nobody's block
@@ -49,7 +50,7 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
             given = [tensor for _, tensor in tensors((args, kwargs))]
             made = list(floating(output).values())
             if not all(tensor.isfinite().all() for tensor in made) and all(_finite(tensor) for tensor in given):
-                raise ValueError(f"activations must be finite, got NaN or infinity from layer `{name or 'model'}` on")
+                raise InputError(f"activations must be finite, got NaN or infinity from layer `{name or 'model'}` on")
             calls.append(Call(name, module, tuple(given), next(iter(made), None)))
 
         return hook
@@ -95,7 +96,7 @@ def chosen(calls: Sequence[Call], layers: str | Sequence[str], what: str = "laye
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             near = difflib.get_close_matches(pattern, names, LISTED, 0.4) or names[:LISTED]
-            raise ValueError(
+            raise InputError(
                 f"`{what}` must name modules that the model calls, got {pattern!r}; near are {', '.join(near)}"
             )
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from nasjac.errors import InputError
 from nasjac.meanfield.moments import Array
 
 
@@ -26,7 +27,7 @@ def linear_attention_norm(tokens: int, depth: int, gain: float, causal: bool = F
     """
     for name, value, lowest in (("tokens", tokens, 1), ("depth", depth, 0), ("gain", gain, 0)):
         if not lowest <= value < math.inf:
-            raise ValueError(f"`{name}` must be at least {lowest} and finite, got {value}")
+            raise InputError(f"`{name}` must be at least {lowest} and finite, got {value}")
     weights = uniform_attention(tokens, causal)
     power, terms = np.eye(tokens), []
     for k in range(depth + 1 if gain else 1):
@@ -53,7 +54,7 @@ def softmax_branch_energy(tokens: int, gain: float, logit_variance: float, corre
         ("correlation", correlation, -1, 1),
     ):
         if not low <= value <= high or value == math.inf:
-            raise ValueError(f"`{name}` must be finite and in [{low}, {high}], got {value}")
+            raise InputError(f"`{name}` must be finite and in [{low}, {high}], got {value}")
     v = logit_variance * (1 - correlation)
     m = 1 / (1 + (tokens - 1) * math.exp(-v))
     return gain * (m + 2 * v * (m - m**2))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasjac.errors import InputError
 from nasjac.meanfield.moments import MOMENTS, Array
 
 Mask = NDArray[np.bool_]
@@ -56,7 +57,7 @@ class Columns:
         names = sorted({str(name) for name in self.activation})
         for name in names:
             if name not in MOMENTS:
-                raise ValueError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
+                raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
         object.__setattr__(self, "activation", np.asarray(self.activation, dtype=np.str_))
         rows, depth = len(self.activation), np.shape(self.keep)[-1]
         for name in ("two_matrix", "on_input", "on_branch", "on_sum"):
@@ -73,7 +74,7 @@ class Columns:
         self._check("norm_gain", low=0.0, open_low=True)
         cut = (self.keep > 0) & ((self.skip < 1) | (np.asarray(self.strength) == 0))
         if (self.scale[cut] == 0).any():
-            raise ValueError("`scale` must be greater than 0 where the identity path may be cut, got 0")
+            raise InputError("`scale` must be greater than 0 where the identity path may be cut, got 0")
 
     def __len__(self) -> int:
         return len(self.activation)
@@ -124,7 +125,7 @@ class Columns:
         try:
             object.__setattr__(self, name, np.broadcast_to(value, shape))
         except ValueError as error:
-            raise ValueError(f"`{name}` must have a shape that fits {list(shape)}, got {list(value.shape)}") from error
+            raise InputError(f"`{name}` must have a shape that fits {list(shape)}, got {list(value.shape)}") from error
 
     def _check(self, name: str, low: float, high: float = np.inf, open_low: bool = False) -> None:
         value = np.asarray(getattr(self, name))
@@ -132,4 +133,4 @@ class Columns:
         if wrong.any():
             least = f"greater than {low:g}" if open_low else f"at least {low:g}"
             rule = f"numbers in [{low:g}, {high:g}]" if high < np.inf else f"finite numbers {least}"
-            raise ValueError(f"`{name}` must hold {rule}, got {float(value[wrong].flat[0])!r}")
+            raise InputError(f"`{name}` must hold {rule}, got {float(value[wrong].flat[0])!r}")

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nasjac.errors import InputError
 from nasjac.meanfield.chain import trajectory
 from nasjac.meanfield.columns import Columns
 from nasjac.meanfield.kernels import half_distance
@@ -24,7 +25,7 @@ def decorrelation(columns: Columns, correlation: ArrayLike, stream_variance: Arr
     """
     start = np.broadcast_to(np.asarray(correlation, dtype=np.float64), (len(columns),))
     if not (np.abs(start) <= 1).all():
-        raise ValueError(f"`correlation` must hold numbers in [-1, 1], got {float(start[~(np.abs(start) <= 1)][0])!r}")
+        raise InputError(f"`correlation` must hold numbers in [-1, 1], got {float(start[~(np.abs(start) <= 1)][0])!r}")
     along = trajectory(columns, stream_variance)
     rows = {str(name): np.flatnonzero(np.asarray(columns.activation) == name) for name in np.unique(columns.activation)}
     gain, inner = np.asarray(columns.weight_gain) ** 2, np.where(columns.two_matrix, columns.inner_bias, 0.0)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nasjac.errors import InputError
 from nasjac.meanfield.columns import Columns
 from nasjac.meanfield.expected import ExpectedNorms, expected_norms
 from nasjac.meanfield.gated import check_energy
@@ -76,9 +77,9 @@ def critical_gain(
     2.0
     """
     if not 0 <= bias_variance < math.inf:
-        raise ValueError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")
+        raise InputError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")
     if not 0 < scale < math.inf:
-        raise ValueError(f"`scale` must be a finite number greater than 0, got {scale!r}")
+        raise InputError(f"`scale` must be a finite number greater than 0, got {scale!r}")
     _check_activation(activation)
     matrices = 2 if two_matrix else 1
 
@@ -133,7 +134,7 @@ def critical_point(activation: str) -> CriticalGain | None:
 
 def _check_activation(name: str) -> None:
     if name not in MOMENTS:
-        raise ValueError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
+        raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
 
 
 def power_law(ratio: float, size: float, depth: int) -> float:

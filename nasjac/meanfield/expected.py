@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nasjac.errors import InputError
 from nasjac.meanfield.chain import trajectory
 from nasjac.meanfield.columns import Columns, Mask
 from nasjac.meanfield.gates import gate_averages
@@ -60,7 +61,7 @@ def expected_norms(columns: Columns, stream_variance: ArrayLike = 1.0) -> Expect
     start = np.broadcast_to(np.asarray(stream_variance, dtype=np.float64), (len(columns),))
     if not (np.isfinite(start) & (start > 0)).all():
         wrong = start[~(np.isfinite(start) & (start > 0))]
-        raise ValueError(f"`stream_variance` must hold finite numbers greater than 0, got {float(wrong[0])!r}")
+        raise InputError(f"`stream_variance` must hold finite numbers greater than 0, got {float(wrong[0])!r}")
     along = trajectory(columns, start)
     forward, typical = _cumulative(along.log_factor), _cumulative(along.log_typical)
     backward, backward_typical = forward[:, -1:] - forward, typical[:, -1:] - typical

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from nasjac.errors import InputError
 from nasjac.meanfield.chain import Trajectory, trajectory
 from nasjac.meanfield.columns import Columns, Mask
 from nasjac.meanfield.moments import DERIVATIVE_FOURTHS, MOMENTS, Array
@@ -50,7 +51,7 @@ def fluctuations(
         for given in (width, width if hidden is None else hidden)
     )
     if not (units >= 2).all():
-        raise ValueError(f"`width` must hold numbers of at least 2, got {float(units.min())!r}")
+        raise InputError(f"`width` must hold numbers of at least 2, got {float(units.min())!r}")
     maps = _maps(columns, trajectory(columns, stream_variance), units, inner)
     start = np.stack([np.ones_like(units), 1 / units])  # p and q of the identity
     state, log_scale, forward = start, np.zeros(len(columns)), [np.zeros(len(columns))]
@@ -113,7 +114,7 @@ def vector_log_norm(width: int, depth: int, activation: str = "relu", gain: floa
     which has the gates of the vector x = h itself.
     """
     if activation not in ("linear", "relu"):
-        raise ValueError(f"`activation` must be one of linear, relu, got {activation!r}")
+        raise InputError(f"`activation` must be one of linear, relu, got {activation!r}")
     alive = np.arange(1, width + 1) if activation == "relu" else np.array([width])
     weight = np.array([float(math.comb(width, int(count))) for count in alive])
     weight /= weight.sum()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from nasjac.errors import InputError
+
 
 class GatedMoments(NamedTuple):
     """Over the patterns of a chain's random gates, of E_W 𝒥; `mean_log` is None (and `reason` says why) if it is −∞."""
@@ -28,7 +30,7 @@ def gated_chain(chi: float, depth: int, skip: float = 1.0, branch: float = 1.0, 
     check_energy(chi)
     for name, value in (("skip", skip), ("branch", branch)):
         if not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must be a number in [0, 1], got {value!r}")
+            raise InputError(f"`{name}` must be a number in [0, 1], got {value!r}")
     only_identity = skip * (1 - branch) if independent else 1 - branch
     outcomes = [(branch * skip, 1 + chi), (branch * (1 - skip), chi), (only_identity, 1.0)]
     log_mean = depth * math.log(sum(p * x for p, x in outcomes)) if any(p * x for p, x in outcomes) else -math.inf
@@ -45,4 +47,4 @@ def gated_chain(chi: float, depth: int, skip: float = 1.0, branch: float = 1.0, 
 def check_energy(chi: float) -> None:
     """ValueError unless a branch can have the energy `chi`."""
     if not 0 <= chi < math.inf:
-        raise ValueError(f"`chi` must be a finite number of at least 0, got {chi!r}")
+        raise InputError(f"`chi` must be a finite number of at least 0, got {chi!r}")

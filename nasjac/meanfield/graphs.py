@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors import InputError
+
 Array = NDArray[np.float64]
 
 
@@ -34,7 +36,7 @@ def random_dag(skip: float, chi: float, depth: int) -> RandomDag:
     2.0
     """
     if not 0 <= skip <= 1:
-        raise ValueError(f"`skip` must be a number in [0, 1], got {skip}")
+        raise InputError(f"`skip` must be a number in [0, 1], got {skip}")
     _check_least("chi", chi, 0)
     _check_least("depth", depth, 0)
     steps = np.arange(1, depth + 1)
@@ -114,9 +116,9 @@ def zero_padded_conv(height: int, width: int, layers: int, chi: float = 1.0, ker
         _check_least(name, value, 1)
     _check_least("layers", layers, 0)
     if kernel % 2 == 0:
-        raise ValueError(f"`kernel` must be odd, got {kernel}")
+        raise InputError(f"`kernel` must be odd, got {kernel}")
     if not 0 < chi < math.inf:
-        raise ValueError(f"`chi` must be a finite number above 0, got {chi}")
+        raise InputError(f"`chi` must be a finite number above 0, got {chi}")
     # The map m ← chi T m Tᵀ keeps m a product of a profile over rows and one over columns.
     (rows, log_rows), (columns, log_columns) = _border(height, layers, kernel), _border(width, layers, kernel)
     log_gain = np.arange(layers + 1) * math.log(chi)
@@ -147,4 +149,4 @@ def _log(chi: float) -> float:
 
 def _check_least(name: str, value: float, least: int) -> None:
     if not (value >= least and math.isfinite(value)):
-        raise ValueError(f"`{name}` must be a finite number of at least {least}, got {value}")
+        raise InputError(f"`{name}` must be a finite number of at least {least}, got {value}")

@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from nasjac.errors import InputError
+
 #: a count that rounding has put just below a whole number is that number
 ROUNDING = 1e-9
 
@@ -63,7 +65,7 @@ def edge(time: float) -> float:
     2.8299
     """
     if not 0 <= time < math.inf:
-        raise ValueError(f"`time` must be a number of at least 0, got {time!r}")
+        raise InputError(f"`time` must be a number of at least 0, got {time!r}")
     s = 2 * math.asinh(math.sqrt(time / 2))  # cosh s − 1 = 2 sinh²(s/2)
     return math.exp((s + math.sinh(s)) / 2)
 
@@ -104,6 +106,6 @@ def _count(whole: float, each: float) -> int | None:
 
 def _check(name: str, epsilon: float, tau: float) -> None:
     if not 0 <= epsilon < math.inf:
-        raise ValueError(f"`{name}` must be a finite number of at least 0, got {epsilon!r}")
+        raise InputError(f"`{name}` must be a finite number of at least 0, got {epsilon!r}")
     if not 1 < tau < math.inf:
-        raise ValueError(f"`budget.tau` must be a finite number above 1, got {tau!r}")
+        raise InputError(f"`budget.tau` must be a finite number above 1, got {tau!r}")

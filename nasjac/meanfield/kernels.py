@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nasjac.errors import InputError
 from nasjac.meanfield.moments import MOMENTS, Array
 
 
@@ -206,5 +207,5 @@ KERNELS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Kernel]] = {name:
 
 def _law(name: str) -> Callable[[Array, Array, Array], _Split]:
     if name not in _LAWS:
-        raise ValueError(f"`activation` must be one of {', '.join(_LAWS)}, got {name!r}")
+        raise InputError(f"`activation` must be one of {', '.join(_LAWS)}, got {name!r}")
     return _LAWS[name]

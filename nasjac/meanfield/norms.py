@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasjac.errors import InputError
+
 Array = NDArray[np.float64]
 
 
@@ -62,7 +64,7 @@ def layernorm_contracts(x: ArrayLike, eps: float, gain: float = 1.0) -> NDArray[
     """
     vector, square = _moments(x, eps, centred=True)
     if vector.shape[-1] < 3:  # with two units no direction is left at 1/σ
-        raise ValueError(f"`x` must have at least 3 units, got {vector.shape[-1]}")
+        raise InputError(f"`x` must have at least 3 units, got {vector.shape[-1]}")
     return np.asarray(np.sqrt(square[..., 0]) >= abs(gain))
 
 
@@ -79,9 +81,9 @@ def post_norm_factor(a: ArrayLike, c: ArrayLike, alpha: ArrayLike = 1.0) -> Arra
     energy, variance, scale = (np.asarray(value, dtype=np.float64) for value in (a, c, alpha))
     for name, array in (("a", energy), ("c", variance)):
         if not ((array >= 0) & np.isfinite(array)).all():
-            raise ValueError(f"`{name}` must be finite and at least 0, got {array.tolist()}")
+            raise InputError(f"`{name}` must be finite and at least 0, got {array.tolist()}")
     if not ((scale > 0) & np.isfinite(scale)).all():
-        raise ValueError(f"`alpha` must be finite and above 0, got {scale.tolist()}")
+        raise InputError(f"`alpha` must be finite and above 0, got {scale.tolist()}")
     return np.asarray((scale**2 + energy) / (scale**2 + variance))
 
 
@@ -103,12 +105,12 @@ def deepnorm_constants(encoder_layers: int = 0, decoder_layers: int = 0) -> dict
     n, m = encoder_layers, decoder_layers
     for name, layers in (("encoder_layers", n), ("decoder_layers", m)):
         if layers < 0:
-            raise ValueError(f"`{name}` must be at least 0, got {layers}")
+            raise InputError(f"`{name}` must be at least 0, got {layers}")
     if n and m:
         mixed = (n**4 * m) ** (1 / 16)
         return {"encoder": DeepNorm(0.81 * mixed, 0.87 / mixed), "decoder": DeepNorm((3 * m) ** 0.25, (12 * m) ** -0.25)}
     if not n and not m:
-        raise ValueError("`encoder_layers` or `decoder_layers` must be at least 1, got 0 and 0")
+        raise InputError("`encoder_layers` or `decoder_layers` must be at least 1, got 0 and 0")
     return {"encoder" if n else "decoder": DeepNorm((2 * (n + m)) ** 0.25, (8 * (n + m)) ** -0.25)}
 
 
@@ -116,14 +118,14 @@ def _moments(x: ArrayLike, eps: float, centred: bool) -> tuple[Array, Array]:
     """x, less its mean where `centred`, and the mean of its squares + eps as [..., 1]."""
     vector = np.asarray(x, dtype=np.float64)
     if vector.ndim == 0 or vector.shape[-1] < 2:
-        raise ValueError(f"`x` must be [..., N] with at least 2 units, got shape {vector.shape}")
+        raise InputError(f"`x` must be [..., N] with at least 2 units, got shape {vector.shape}")
     if not eps >= 0:
-        raise ValueError(f"`eps` must be at least 0, got {eps}")
+        raise InputError(f"`eps` must be at least 0, got {eps}")
     if centred:
         vector = vector - vector.mean(axis=-1, keepdims=True)
     square = np.mean(vector**2, axis=-1, keepdims=True) + eps
     if not ((square > 0) & np.isfinite(square)).all():
-        raise ValueError(f"`x` must be finite, and vary where `eps` is 0, got mean squares {square[..., 0].tolist()}")
+        raise InputError(f"`x` must be finite, and vary where `eps` is 0, got mean squares {square[..., 0].tolist()}")
     return vector, square
 
 
@@ -135,7 +137,7 @@ def _energy(vector: Array, square: Array, eps: float, gain: ArrayLike, killed: i
     """
     n, e, squared = vector.shape[-1], eps / square[..., 0], np.asarray(gain, dtype=np.float64) ** 2
     if squared.shape not in ((), (n,)):
-        raise ValueError(f"`gain` must be one number or one a unit, {n}, got shape {squared.shape}")
+        raise InputError(f"`gain` must be one number or one a unit, {n}, got shape {squared.shape}")
     uneven = (1 + e) * ((vector**2 / square) @ (np.broadcast_to(squared, n) - squared.mean())) / n
     return np.asarray((squared.mean() * (n - killed + e**2) - uneven) / square[..., 0])
 

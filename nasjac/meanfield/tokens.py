@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nasjac.errors import InputError
 from nasjac.meanfield.attention import uniform_attention
 from nasjac.meanfield.grams import (
     Factor,
@@ -107,7 +108,7 @@ class TokenStack:
 
     def _check(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
-            raise ValueError(f"`{name}` must be {rule}, got {getattr(self, name)!r}")
+            raise InputError(f"`{name}` must be {rule}, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from nasjac.errors import InputError
 from nasjac.networks.convolutions import ImageNetwork, initialize
 from nasjac.networks.densenet import DenseNet
 from nasjac.networks.mlp import ResidualMLP
@@ -26,10 +27,10 @@ def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | No
     ValueError: an ensemble, which stands for many networks; another number of inputs than the images have.
     """
     if spec.is_ensemble:
-        raise ValueError("`skip` must be 0 or 1 in every block of a network to build, got a probability (an ensemble)")
+        raise InputError("`skip` must be 0 or 1 in every block of a network to build, got a probability (an ensemble)")
     if spec.takes_images and inputs != math.prod(spec.shape):
         rule = f"the numbers of an image of `shape` {spec.shape}, {math.prod(spec.shape)}"
-        raise ValueError(f"`inputs` must be {rule}, got {inputs}")
+        raise InputError(f"`inputs` must be {rule}, got {inputs}")
     spec = spec.canonical
     if spec.kind == "residual_mlp":
         return ResidualMLP(spec, inputs, outputs, generator)

@@ -16,6 +16,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
+
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 #: source and target node of each edge, in the order of the string; node 0 is the cell's input, node 3 its output
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -37,10 +39,10 @@ class Cell201:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ops", tuple(self.ops))
         if len(self.ops) != len(EDGES):
-            raise ValueError(f"`ops` must be one operation for each of {len(EDGES)} edges, got {len(self.ops)}")
+            raise InputError(f"`ops` must be one operation for each of {len(EDGES)} edges, got {len(self.ops)}")
         for op in self.ops:
             if op not in OPS:
-                raise ValueError(f"`arch` must have operations among {', '.join(OPS)}, got {op!r}")
+                raise InputError(f"`arch` must have operations among {', '.join(OPS)}, got {op!r}")
 
     @staticmethod
     def from_arch(text: str) -> Cell201:
@@ -49,7 +51,7 @@ class Cell201:
         ops = tuple(op for node in nodes for op, _ in node)
         cell = Cell201(ops) if len(ops) == len(EDGES) else None
         if cell is None or cell.arch != text:
-            raise ValueError(f"`arch` must be of the form {FORM}, got {text!r}")
+            raise InputError(f"`arch` must be of the form {FORM}, got {text!r}")
         return cell
 
     @property

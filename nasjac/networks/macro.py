@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
+
 STAGES = (2, 3, 3)
 BLOCKS = sum(STAGES)
 CHANNELS, HEAD, PIXELS = 32, 40, 32
@@ -31,7 +33,7 @@ class Macro:
 
     def __post_init__(self) -> None:
         if len(self.arch) != BLOCKS or not set(self.arch) <= set(DIGITS):
-            raise ValueError(f"`arch` must be {BLOCKS} digits among {', '.join(DIGITS)}, got {self.arch!r}")
+            raise InputError(f"`arch` must be {BLOCKS} digits among {', '.join(DIGITS)}, got {self.arch!r}")
 
     @cached_property
     def key(self) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasjac.errors import InputError
 from nasjac.networks.draws import Draws
 from nasjac.networks.image_population import most_rows, resnet_samples, row_bytes
 from nasjac.networks.image_tile import style
@@ -122,25 +123,25 @@ def sampled(
 def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan, products: str | None) -> None:
     most = plan.inputs * max((spec.batch for spec in specs), default=1)
     if inputs.ndim != 2 or len(inputs) < most:
-        raise ValueError(f"`inputs` must be [n, features] with n at least {most}, got shape {[*inputs.shape]}")
+        raise InputError(f"`inputs` must be [n, features] with n at least {most}, got shape {[*inputs.shape]}")
     other = next((spec for spec in specs if spec.takes_tokens == inputs.is_floating_point()), None)
     if other is not None:
         wanted = "token ids (whole numbers) [n, T]" if other.takes_tokens else "real features [n, features]"
-        raise ValueError(f"`inputs` must be {wanted} for a {other.kind}, got {inputs.dtype}")
+        raise InputError(f"`inputs` must be {wanted} for a {other.kind}, got {inputs.dtype}")
     short = next((spec for spec in specs if spec.takes_tokens and spec.context != inputs.shape[1]), None)
     if short is not None:
-        raise ValueError(f"`context` must be that of the inputs, {inputs.shape[1]} tokens, got {short.context}")
+        raise InputError(f"`context` must be that of the inputs, {inputs.shape[1]} tokens, got {short.context}")
     other = next((spec for spec in specs if spec.takes_images and math.prod(spec.shape) != inputs.shape[1]), None)
     if other is not None:
         rule = f"the numbers of an image of `shape` {other.shape}, {math.prod(other.shape)}, [n, features]"
-        raise ValueError(f"`inputs` must be {rule}, got {inputs.shape[1]} features")
+        raise InputError(f"`inputs` must be {rule}, got {inputs.shape[1]} features")
     if not inputs.is_floating_point() and int(inputs.min()) < 0:
-        raise ValueError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
+        raise InputError(f"`inputs` must be ids from 0 on, got {int(inputs.min())}")
     if products == "bf16" and any(spec.convolves for spec in specs):
-        raise ValueError("`products` (`score.dtype`) must not be bf16 for convolutional networks, got 'bf16'")
+        raise InputError("`products` (`score.dtype`) must not be bf16 for convolutional networks, got 'bf16'")
     if products in ("bf16", "tf32") and any(spec.block == "implicit" for spec in specs):
         rule = "float32 or float64 for implicit blocks, whose equations are solved to more digits"
-        raise ValueError(f"`products` (`score.dtype`) must be {rule}, got {products!r}")
+        raise InputError(f"`products` (`score.dtype`) must be {rule}, got {products!r}")
 
 
 def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from nasjac.errors import InputError
 from nasjac.prescription.band import Band, Prescription, log_norms
 from nasjac.prescription.dials import branch_scale, skip_probability, turned, weight_gain
 from nasjac.prescription.switches import placements, skip_pattern
@@ -38,7 +39,7 @@ def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_va
     spec, band = spec.canonical, Band(float(target), float(tolerance))
     before = float(log_norms([spec], stream_variance)[0])
     if not math.isfinite(before):
-        raise ValueError(f"`spec` must have a finite log 𝒥 in closed form, got {before}")
+        raise InputError(f"`spec` must have a finite log 𝒥 in closed form, got {before}")
     if band.contains(before):
         return []
     found = [p for knob in KNOBS.values() for p in knob(spec, band, before, stream_variance)]
@@ -47,11 +48,11 @@ def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_va
 
 def _check(spec: Spec, target: float, tolerance: float) -> None:
     if reason := uncovered(spec):
-        raise ValueError(reason)
+        raise InputError(reason)
     if not math.isfinite(target):
-        raise ValueError(f"`target` must be a finite number, got {target!r}")
+        raise InputError(f"`target` must be a finite number, got {target!r}")
     if not 0 <= tolerance < math.inf:
-        raise ValueError(f"`tolerance` must be a finite number of at least 0, got {tolerance!r}")
+        raise InputError(f"`tolerance` must be a finite number of at least 0, got {tolerance!r}")
 
 
 def _skip_density(spec: Spec, band: Band, before: float, stream_variance: float) -> list[Prescription]:

@@ -12,6 +12,7 @@ from typing import Any
 from scipy.optimize import brentq
 from torch import nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.chain import scaled_blocks
 from nasjac.foreign.diagnose import Diagnosis, diagnose
 from nasjac.foreign.setup import arguments, fitted
@@ -91,7 +92,7 @@ def _norm(found: Diagnosis) -> float:
     """E log 𝒥 from h_0 to h_L, by its forward estimate."""
     value = found.layers[len(found.points) - 1].mean_log
     if value is None:
-        raise ValueError("`blocks` must have a Jacobian that is not zero, got a zero one")
+        raise InputError("`blocks` must have a Jacobian that is not zero, got a zero one")
     return value
 
 

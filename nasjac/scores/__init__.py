@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from nasjac.errors import InputError
 from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.az_nas import AzNas
@@ -65,10 +66,10 @@ def measure(
     unless another is given. ValueError: inputs of another shape or not finite, anything but Specs.
     """
     if inputs.ndim != 2 or len(inputs) < 2:
-        raise ValueError(f"`inputs` must be [n, features] with n at least 2, got shape {list(inputs.shape)}")
+        raise InputError(f"`inputs` must be [n, features] with n at least 2, got shape {list(inputs.shape)}")
     if not inputs.isfinite().all():
-        raise ValueError(f"`inputs` must be finite, got {int((~inputs.isfinite()).sum())} numbers that are not")
+        raise InputError(f"`inputs` must be finite, got {int((~inputs.isfinite()).sum())} numbers that are not")
     strangers = [spec for spec in specs if not isinstance(spec, Spec)]
     if strangers:
-        raise ValueError(f"`specs` must be a sequence of Spec, got {strangers[0]!r} in it")
+        raise InputError(f"`specs` must be a sequence of Spec, got {strangers[0]!r} in it")
     return (score or Apjn())(specs, inputs, torch.device(device))

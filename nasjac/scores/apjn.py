@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.ensemble import members, with_members
+from nasjac.errors import InputError
 from nasjac.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
@@ -66,13 +67,13 @@ class Apjn:
 
     def __post_init__(self) -> None:
         if self.draws < 16:
-            raise ValueError(f"`score.draws` must be at least 16, got {self.draws!r}")
+            raise InputError(f"`score.draws` must be at least 16, got {self.draws!r}")
         for name in ("rel_error", "max_memory"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"`score.{name}` must be greater than 0 and finite, or null, got {value!r}")
+                raise InputError(f"`score.{name}` must be greater than 0 and finite, or null, got {value!r}")
         if self.patterns < 3:
-            raise ValueError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
+            raise InputError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
         check_choice("score.dtype", self.dtype, DTYPES)
         check_choice("score.plan", self.plan, PLANS)
 
@@ -110,7 +111,7 @@ class Apjn:
         difference (the same draws), and is then `raced`. Without rivals a measurement depends on nothing but its own spec.
         """
         if self.dtype == "tf32" and device.type != "cuda":
-            raise ValueError(f"`score.dtype` tf32 must be computed on a GPU, got device {device}")
+            raise InputError(f"`score.dtype` tf32 must be computed on a GPU, got device {device}")
         started = time.perf_counter()
         bank = self._bank_of(inputs, device)
         groups = [members(spec, self.patterns, self.seed) for spec in specs]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors import InputError
+
 LEAST = 8
 
 
@@ -25,7 +27,7 @@ class LogRank:
         self.values, self.logs = values[finite], np.log(shares[finite])
         if counts.sum() < LEAST or not len(self.values):
             rule = f"at least {LEAST} values, of which some are finite"
-            raise ValueError(f"`reference` must hold {rule}, got {counts.sum()}, {counts[finite].sum()} of them finite")
+            raise InputError(f"`reference` must hold {rule}, got {counts.sum()}, {counts[finite].sum()} of them finite")
 
     def __call__(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """[n] log-ranks of `values` [n]."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nasjac.cost import trainability_cost, trainability_penalty
 from nasjac.ensemble import members, with_members
+from nasjac.errors import InputError
 from nasjac.facts import columns
 from nasjac.meanfield import Columns, expected_norms, fluctuations
 from nasjac.meanfield.columns import Mask
@@ -48,7 +49,7 @@ class Meanfield:
 
     def __post_init__(self) -> None:
         if self.patterns < 3:
-            raise ValueError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
+            raise InputError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
 
     @property
     def name(self) -> str:
@@ -109,7 +110,7 @@ class _Inputs(NamedTuple):
         size = picked.square().mean(dim=1)
         picked, size = picked[size > 0], size[size > 0]
         if len(picked) < 2:
-            raise ValueError(f"`inputs` must hold at least 2 rows that are not zero, got {len(picked)}")
+            raise InputError(f"`inputs` must hold at least 2 rows that are not zero, got {len(picked)}")
         order = torch.randperm(len(picked), generator=torch.Generator().manual_seed(0))
         unit = torch.nn.functional.normalize(picked[order], dim=1)
         cosines = (unit * unit.roll(1, dims=0)).sum(dim=1).clamp(-1, 1)

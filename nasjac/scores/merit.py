@@ -18,6 +18,7 @@ from torch import Tensor
 from nasjac.cost import merit
 from nasjac.decorrelation import of_correlations
 from nasjac.ensemble import members
+from nasjac.errors import InputError
 from nasjac.facts import facts
 from nasjac.measurement import Estimate, Measurement
 from nasjac.networks.common_probe import independent_inputs, input_correlations
@@ -60,9 +61,9 @@ class Merit(Apjn):
         super().__post_init__()
         for name, least in (("decorrelation_draws", 2), ("images", 2), ("reference", 256)):
             if getattr(self, name) < least:
-                raise ValueError(f"`score.{name}` must be at least {least}, got {getattr(self, name)!r}")
+                raise InputError(f"`score.{name}` must be at least {least}, got {getattr(self, name)!r}")
         if self.plan != "independent":
-            raise ValueError(f"`score.plan` must be independent for merit, got {self.plan!r}")
+            raise InputError(f"`score.plan` must be independent for merit, got {self.plan!r}")
 
     @property
     def name(self) -> str:
@@ -154,7 +155,7 @@ class MeritAmong:
             values = self.options.decorrelations(self.population, inputs, device)
             if lacking := int(np.isnan(values).any(axis=1).sum()):  # without them every merit would be another
                 rule = f"architectures that there is memory for, all {len(self.population)} of them"
-                raise ValueError(f"`score.reference` must be {rule}, got {lacking} that there is none for on {device}")
+                raise InputError(f"`score.reference` must be {rule}, got {lacking} that there is none for on {device}")
             flops = [float(fact.flops) for fact in facts(self.population)]
             ranks = [LogRank(flops), *map(LogRank, values.T)]
             self._measured[device] = inputs, ranks

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from nasjac.cost import merit, penalties
 from nasjac.decorrelation import decorrelation
+from nasjac.errors import InputError
 from nasjac.networks.draws import Draws
 from nasjac.scores.log_rank import LogRank
 from nasjac.scores.merit import Merit
@@ -69,7 +70,7 @@ class TableMerit:
         for name, least in leasts.items():
             check_at_least(name, getattr(self, name), least)
         if self.norm_draws > self.draws:
-            raise ValueError(f"`score.norm_draws` must be at most `score.draws`, {self.draws}, got {self.norm_draws}")
+            raise InputError(f"`score.norm_draws` must be at most `score.draws`, {self.draws}, got {self.norm_draws}")
 
     needs_images: ClassVar[bool] = True
 
@@ -194,5 +195,5 @@ def _averaged(images: Tensor, pixels: int) -> Tensor:
     size = images.shape[-1]
     if images.shape[-2] != size or size % pixels:
         got = f"{pixels} for images of {images.shape[-2]} x {size}"
-        raise ValueError(f"`score.pixels` must divide rows and columns of the dataset's images, got {got}")
+        raise InputError(f"`score.pixels` must divide rows and columns of the dataset's images, got {got}")
     return F.avg_pool2d(images, size // pixels)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from nasjac.errors import InputError
 from nasjac.networks.draws import Draws
 
 #: how many architectures are done
@@ -74,4 +75,4 @@ def reference_population(space: Any, count: int) -> list[Any]:
 def check_at_least(name: str, value: int, least: int) -> None:
     """ValueError that names a score's option, unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
+        raise InputError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nasjac.errors import InputError
 from nasjac.spaces.checks import check_names, check_range
 from nasjac.spaces.wired import WiredOptions
 from nasjac.spec import BLOCK_TYPES
@@ -42,7 +43,7 @@ class SteppedOptions(WiredOptions):
         check_range(self, "leak", low=0.0, high=1e6)
         if "leaky" in self.block_types and self.step_max * self.leak_max >= 1:
             rule = f"below 1 / `space.step_max` with leaky blocks, 1 / {self.step_max:g}"
-            raise ValueError(f"`space.leak_max` must be {rule}, got {self.leak_max!r}")
+            raise InputError(f"`space.leak_max` must be {rule}, got {self.leak_max!r}")
 
 
 def suggest_block_type(space: SteppedOptions, trial: Trial) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nasjac.errors import InputError
 from nasjac.images import check_pixels
 from nasjac.spec import check_choice
 
@@ -18,7 +19,7 @@ def check_range(space: Any, name: str, low: float, high: float = math.inf) -> No
     start, end = getattr(space, f"{name}_min"), getattr(space, f"{name}_max")
     if not low <= start <= end <= high:
         within = f"in [{low:g}, {high:g}]" if high < math.inf else f"at least {low:g}"
-        raise ValueError(
+        raise InputError(
             f"`space.{name}_min` and `space.{name}_max` must be {within} and in order, got {start!r} and {end!r}"
         )
 
@@ -28,7 +29,7 @@ def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
     for name, allowed in choices.items():
         values = getattr(space, name)
         if not values:
-            raise ValueError(f"`space.{name}` must name at least one of {', '.join(map(str, allowed))}, got an empty list")
+            raise InputError(f"`space.{name}` must name at least one of {', '.join(map(str, allowed))}, got an empty list")
         for value in values:
             check_choice(f"space.{name}", value, list(allowed))
 
@@ -36,13 +37,13 @@ def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
 def check_widths(widths: tuple[int, ...]) -> None:
     """ValueError unless there are one to three widths of at least 2."""
     if not 1 <= len(widths) <= 3 or min(widths) < 2:
-        raise ValueError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
+        raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
 
 
 def check_stages(space: Any) -> None:
     """ValueError unless a space of images has 1 to 8 stages of at least one block, and the images are large enough."""
     if not 1 <= space.stages <= 8:
-        raise ValueError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
+        raise InputError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
     check_range(space, "depth", low=1)
     if space.shape is not None:
         check_pixels("space.shape", image_shape(space.shape), space.stages - 1)
@@ -52,12 +53,12 @@ def image_shape(option: tuple[int, ...] | None) -> tuple[int, ...]:
     """The option `shape`, that of a small image where it says nothing. ValueError: it is not that of images."""
     if option is not None and (len(option) != 3 or min(option) < 1):
         rule = "(channels, rows, columns), whole numbers of at least 1, or null"
-        raise ValueError(f"`space.shape` must be {rule}, got {option}")
+        raise InputError(f"`space.shape` must be {rule}, got {option}")
     return option or SMALL_IMAGE
 
 
 def same_images(option: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a dataset's images. ValueError unless the option says the same or nothing."""
     if option is not None and tuple(option) != shape:
-        raise ValueError(f"`space.shape` must be that of the dataset's images, {shape}, or null, got {tuple(option)}")
+        raise InputError(f"`space.shape` must be that of the dataset's images, {shape}, or null, got {tuple(option)}")
     return shape

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.activations import ACTIVATIONS
+from nasjac.errors import InputError
 from nasjac.facts import branch_energies
 from nasjac.images import IMAGE_NORMS, ORDERS
 from nasjac.scales import BRANCH_SCALES
@@ -64,7 +65,7 @@ class ResNetSpace(SteppedOptions):
         names = {"ops": KINDS["resnet"], "norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled}
         check_names(self, names)
         if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
-            raise ValueError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
+            raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
 
     def for_images(self, shape: tuple[int, ...]) -> ResNetSpace:
         """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from nasjac.errors import InputError
 from nasjac.facts import facts
 from nasjac.spaces.tabular import Elsewhere, Entry
 from nasjac.spec import KINDS, Spec, check_choice
@@ -39,7 +40,7 @@ class SpecTable:
         try:
             spec = Spec.from_json(text)
         except (TypeError, ValueError) as error:  # of JSON, or of fields
-            raise ValueError(f"`spec` must be the JSON of a Spec, got {text!r}: {error}") from error
+            raise InputError(f"`spec` must be the JSON of a Spec, got {text!r}: {error}") from error
         if spec.kind != self.kind:
             raise Elsewhere(f"`spec` must be of kind {self.kind}, got {spec.kind}")
         return spec
@@ -56,7 +57,7 @@ class SpecTable:
 
     def random(self, count: int, seed: int) -> list[Spec]:
         """`count` different architectures of the table, all if it has no more. ValueError: not bound to one."""
-        raise ValueError(f"`space` must be bound to a table to draw from it, got {self.kind} of no table")
+        raise InputError(f"`space` must be bound to a table to draw from it, got {self.kind} of no table")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasjac.errors import InputError
 from nasjac.spaces.tabular import Elsewhere, Entry, Problem, Table, TableSpace
 from nasjac.spec import KINDS, check_choice
 
@@ -32,7 +33,7 @@ def read_table(path: str | Path, space: TableSpace, target: str | None = None) -
         with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as lines:
             rows = list(csv.reader(lines))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"`table` must be a CSV file, got {path}: {error}") from error
+        raise InputError(f"`table` must be a CSV file, got {path}: {error}") from error
     header = rows[0] if rows else []
     targets = _targets(header, space, target, path)
     known = {space.column, *space.targets, *space.others, *targets}
@@ -55,14 +56,14 @@ def of_seeds(target: str) -> tuple[str, ...]:
 def _targets(header: Sequence[str], space: TableSpace, target: str | None, path: Path) -> tuple[str, ...]:
     """The targets that the table has, the one asked for first."""
     if twice := {name for name in header if header.count(name) > 1}:
-        raise ValueError(f"`table` must have different names of columns, got {min(twice)} twice in {path}")
+        raise InputError(f"`table` must have different names of columns, got {min(twice)} twice in {path}")
     if space.column not in header:
-        raise ValueError(f"`table` must have a column {space.column} for {space.name}, got {', '.join(header)} in {path}")
+        raise InputError(f"`table` must have a column {space.column} for {space.name}, got {', '.join(header)} in {path}")
     there = [name for name in space.targets if name in header]
     if target is not None and target not in header:
-        raise ValueError(f"`target` must be a column of the table, one of {', '.join(header)}, got {target!r}")
+        raise InputError(f"`target` must be a column of the table, one of {', '.join(header)}, got {target!r}")
     if target is None and not there:
-        raise ValueError(f"`table` must have one of {', '.join(space.targets)}, or `target` name a column, in {path}")
+        raise InputError(f"`table` must have one of {', '.join(space.targets)}, or `target` name a column, in {path}")
     return tuple(dict.fromkeys([*([target] if target else []), *there]))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.activations import ACTIVATIONS
+from nasjac.errors import InputError
 from nasjac.facts import branch_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.scales import BRANCH_SCALES, deepnorm
@@ -71,13 +72,13 @@ class TransformerOptions(WiredOptions):
         check_widths(self.widths)
         for name in ("ffn_ratios", "heads"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise ValueError(f"`space.{name}` must be whole numbers of at least 1, got {list(getattr(self, name))}")
+                raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(getattr(self, name))}")
         even = 2 if "rotary" in self.positions else 1
         for width in self.widths:
             uneven = [heads for heads in self.heads if width % (even * heads)]
             if uneven:
                 rule = f"multiples of {even} × heads" if even == 2 else "multiples of `space.heads`"
-                raise ValueError(f"`space.widths` must be {rule}, got {width} for {uneven[0]} heads")
+                raise InputError(f"`space.widths` must be {rule}, got {width} for {uneven[0]} heads")
         sampled = [name for name in ACTIVATIONS if name != "linear"]
         names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "positions": POSITIONS}
         check_names(self, {**names, "logit_scales": LOGIT_SCALES})

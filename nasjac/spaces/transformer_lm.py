@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nasjac.errors import InputError
 from nasjac.spaces.transformer import TransformerOptions, transformer
 from nasjac.spec import Spec
 
@@ -21,7 +22,7 @@ class TransformerLmSpace(TransformerOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.context < 2:
-            raise ValueError(f"`space.context` must be at least 2, got {self.context}")
+            raise InputError(f"`space.context` must be at least 2, got {self.context}")
 
     def __call__(self, trial: Trial) -> Spec:
         """One architecture from one trial."""

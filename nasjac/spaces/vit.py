@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nasjac.errors import InputError
 from nasjac.spaces.checks import image_shape, same_images
 from nasjac.spaces.transformer import TransformerOptions, transformer
 from nasjac.spec import Spec
@@ -30,12 +31,12 @@ class VitSpace(TransformerOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.patches or min(self.patches) < 1:
-            raise ValueError(f"`space.patches` must be whole numbers of at least 1, got {list(self.patches)}")
+            raise InputError(f"`space.patches` must be whole numbers of at least 1, got {list(self.patches)}")
         _, rows, columns = image_shape(self.shape)
         for patch in self.patches if self.shape is not None else ():
             if rows % patch or columns % patch or rows * columns < 2 * patch**2:
                 rule = f"divide the {rows} x {columns} pixels of the images into at least two patches"
-                raise ValueError(f"`space.patches` must {rule}, got {patch}")
+                raise InputError(f"`space.patches` must {rule}, got {patch}")
 
     def for_images(self, shape: tuple[int, ...]) -> VitSpace:
         """The space for a dataset's images of this shape. ValueError: `shape` says another, or patches do not fit."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors import InputError
 from nasjac.pruning import CRITERIA, keep_set
 from nasjac.scales import BRANCH_SCALES
 from nasjac.spaces.checks import check_names, check_range
@@ -42,7 +43,7 @@ class WiredOptions:
         check_range(self, "skip_density", low=0.0, high=1.0)
         check_range(self, "prune_ratio", low=0.0, high=1.0)
         if self.wiring_seeds < 1:
-            raise ValueError(f"`space.wiring_seeds` must be at least 1, got {self.wiring_seeds}")
+            raise InputError(f"`space.wiring_seeds` must be at least 1, got {self.wiring_seeds}")
         check_names(self, {"prune_criteria": CRITERIA, "branch_scales": self.laws})
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nasjac.errors import InputError
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, column_names, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
@@ -33,7 +34,7 @@ def path_of(url: str | Path) -> Path:
     """The absolute path of a database given as a path, or as sqlite:///path (sqlite:////path if absolute)."""
     text = str(url).removeprefix("sqlite:///")
     if not text or text.startswith(":") or "://" in text:
-        raise ValueError(f"`database` must be the path of a file, or sqlite:///path, got {str(url)!r}")
+        raise InputError(f"`database` must be the path of a file, or sqlite:///path, got {str(url)!r}")
     return Path(text).expanduser().resolve()
 
 
@@ -63,14 +64,14 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
     ValueError: on a network file system; another program's file; of a newer schema; it cannot be opened or written.
     """
     if kind := network_file_system(path, mounts):
-        raise ValueError(
+        raise InputError(
             f"`database` must be on a local disk, got {str(path)!r} on {kind}: its write-ahead log needs memory shared "
             "between the processes of one host"
         )
     if read_only and not path.exists():
-        raise ValueError(f"`database` must be a file that exists, got {str(path)!r}; `nasjac search` makes one")
+        raise InputError(f"`database` must be a file that exists, got {str(path)!r}; `nasjac search` makes one")
     if not path.parent.is_dir():
-        raise ValueError(f"`database` must be in a folder that exists, got {str(path)!r}")
+        raise InputError(f"`database` must be in a folder that exists, got {str(path)!r}")
     uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
@@ -83,7 +84,7 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
             raise
     except sqlite3.Error as error:
         wanted = "read" if read_only else "written"
-        raise ValueError(
+        raise InputError(
             f"`database` must be a nasjac database that can be {wanted}, got {str(path)!r}: {error}"
         ) from error
     return connection
@@ -103,10 +104,10 @@ def select(
     try:
         cursor = connection.execute(sql, values)
         if cursor.description is None:
-            raise ValueError(f"`{name}` must be one SELECT that only reads, got {(text or sql)!r}")
+            raise InputError(f"`{name}` must be one SELECT that only reads, got {(text or sql)!r}")
         return Table(tuple(entry[0] for entry in cursor.description), cursor.fetchall())
     except (sqlite3.Error, sqlite3.Warning) as error:
-        raise ValueError(_explain(sql, str(error), name, text or sql)) from error
+        raise InputError(_explain(sql, str(error), name, text or sql)) from error
     finally:
         connection.set_authorizer(None)
 
@@ -115,7 +116,7 @@ def check_known(name: str, value: str, choices: Iterable[str]) -> None:
     """ValueError with the choices and the nearest of them, unless `value` is one of them."""
     choices = list(choices)
     if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{_nearest(value, choices)}")
+        raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{_nearest(value, choices)}")
 
 
 def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
@@ -128,14 +129,14 @@ def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) ->
     fresh = application_id == 0 and version == 0 and tables == 0
     if application_id != APPLICATION_ID and (read_only or not fresh):
         holds = "an empty file" if fresh else "another program's database"
-        raise ValueError(f"`database` must be a nasjac database, got {str(path)!r}, {holds}")
+        raise InputError(f"`database` must be a nasjac database, got {str(path)!r}, {holds}")
     if version > SCHEMA_VERSION:
-        raise ValueError(
+        raise InputError(
             f"`database` must have schema version {SCHEMA_VERSION} at most, got {str(path)!r} of version {version}, "
             "which a newer nasjac wrote"
         )
     if read_only and version < SCHEMA_VERSION:
-        raise ValueError(
+        raise InputError(
             f"`database` must have schema version {SCHEMA_VERSION} to be read, got {str(path)!r} of version {version}; "
             "opening it for writing (nasjac.Store) migrates it"
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasjac.errors import InputError
 from nasjac.store.database import connect
 
 
@@ -26,11 +27,11 @@ def opened(files: Mapping[str, str | Path], database: Path) -> Iterator[sqlite3.
             connection.execute("ATTACH ? AS results", [f"{database.resolve().as_uri()}?mode=ro"])
         for name, path in files.items():
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                raise ValueError(f"`table` must have a name of letters, digits and _, NAME=FILE, got {name!r}")
+                raise InputError(f"`table` must have a name of letters, digits and _, NAME=FILE, got {name!r}")
             try:
                 frame = pd.read_csv(path)
             except (OSError, EOFError, ValueError) as error:  # pandas' own errors are ValueErrors
-                raise ValueError(f"`table` must be a CSV file with a header, got {path}: {error}") from error
+                raise InputError(f"`table` must be a CSV file with a header, got {path}: {error}") from error
             frame.to_sql(name, connection, index=False)
         yield connection
     finally:

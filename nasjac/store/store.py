@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Measurement
 from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
 from nasjac.store.database import Table, check_known, connect, path_of, select
@@ -103,7 +104,7 @@ class Store:
         with self._transaction():
             taken = self.studies()
             if name in taken and on_conflict == "error":
-                raise ValueError(f"`study` must be a new name under on_conflict=error, got {name!r}, which exists")
+                raise InputError(f"`study` must be a new name under on_conflict=error, got {name!r}, which exists")
             if name in taken and on_conflict == "resume":
                 _check_same(name, self.study(name).identity, json.loads(to_json(identity)))
                 if dataset_digest is not None:
@@ -241,7 +242,7 @@ class Store:
         if len(found) != 1:
             listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
             several = f"{len(found)} keys start with it: {listed}" if found else "no key starts with it"
-            raise ValueError(f"`key` must be the start of one architecture's key, got {prefix!r}: {several}")
+            raise InputError(f"`key` must be the start of one architecture's key, got {prefix!r}: {several}")
         return found[0]
 
     # Validations
@@ -328,7 +329,7 @@ class Store:
             yield
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise ValueError(f"`database` must take writes, got {str(self.path)!r}: {error}") from error
+            raise InputError(f"`database` must take writes, got {str(self.path)!r}: {error}") from error
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -346,7 +347,7 @@ class Store:
             for table in ("trial", "batch"):
                 self._connection.execute(f"DELETE FROM {table} WHERE study = ? AND batch = ?", (study, batch))
         elif batch != last + 1:
-            raise ValueError(
+            raise InputError(
                 f"`study` must be written by one process at a time, got {study!r}, whose batch {batch} another one has "
                 "stored meanwhile; wait for it and repeat the command, or name another study"
             )
@@ -356,7 +357,7 @@ class Store:
         if known is None:
             self._connection.execute("UPDATE study SET dataset_digest = ? WHERE name = ?", (dataset_digest, study))
         elif known != dataset_digest:
-            raise ValueError(
+            raise InputError(
                 f"`dataset` must hold the data of study {study!r}, labels and validation split too (digest {known}), "
                 f"got other data (digest {dataset_digest}); on_conflict=new of nasjac search starts another study"
             )
@@ -371,7 +372,7 @@ class Store:
         for row in asked:
             key, spec = row["key"], row["spec"]
             if stored[key] != spec:
-                raise ValueError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
+                raise InputError(f"`spec` must be the one stored under its key {key}, {stored[key]}, got {spec}")
         measurements = [self._measured(item) for item in measurements]
         there = self.measurements([item.key for item in measurements], score_id, profile=False)
         fresh: dict[str, Measurement] = {}
@@ -446,7 +447,7 @@ def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) 
     ]
     if differing:
         hints = [text for field, text in MEANINGS.items() if old.get(field, missing) != new.get(field, missing)]
-        raise ValueError(
+        raise InputError(
             f"`study` must have the same identity to be resumed, got {name!r}, where {'; '.join(differing)} "
             f"({'; '.join([*hints, 'on_conflict=new starts another'])})"
         )

@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nasjac.errors import InputError
 from nasjac.trainers.run import Trainer
 
 
@@ -79,7 +80,7 @@ def settle(options: Brief) -> None:
 def check(name: str, value: object, holds: bool, rule: str) -> None:
     """ValueError unless the option `name` holds."""
     if not holds:
-        raise ValueError(f"`trainer.{name}` must be {rule}, got {value}")
+        raise InputError(f"`trainer.{name}` must be {rule}, got {value}")
 
 
 def _distinct(values: Sequence[float]) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from nasjac.datasets.data import Data, check_kind
+from nasjac.errors import InputError
 from nasjac.networks import build
 from nasjac.spec import Spec
 from nasjac.trainers.brief import Brief, pairs
@@ -34,7 +35,7 @@ def fit_population(
     for name in ("kind", "width"):
         values = sorted({getattr(spec, name) for spec in specs})
         if len(values) > 1:
-            raise ValueError(f"`{name}` must be the same for all of a population, got {', '.join(map(str, values))}")
+            raise InputError(f"`{name}` must be the same for all of a population, got {', '.join(map(str, values))}")
     if not specs:
         return []
     check_kind(data, specs[0])

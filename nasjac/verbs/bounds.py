@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from nasjac.errors import InputError
 from nasjac.meanfield.growth import Rules, measured_sum, rules
 from nasjac.spec import check_choice
 
@@ -102,11 +103,11 @@ class Allowed:
             "measured_sum": self.measured_sum,
         }
 
-    def refusal(self, wanted: object) -> ValueError:
+    def refusal(self, wanted: object) -> InputError:
         """Why so many are too many: the three numbers."""
         told = ", ".join(f"{name} {'any number' if m is None else m}" for name, m in self.rules._asdict().items())
         measured = f"the measured Σ ln(1 + ‖J_F‖) is {self.measured_sum:.4g} of ln τ = {math.log(self.limits.tau):.4g}"
-        return ValueError(
+        return InputError(
             f"`blocks` must be at most {self.count} by the rule {self.limits.chosen} (tau {self.limits.tau:g}), got "
             f"{wanted}: at epsilon_spectral {self.epsilon_spectral:.4g} and epsilon_rms {self.epsilon_rms:.4g} the rules "
             f"allow {told}; {measured}; force=true grows all the same, gain= makes new blocks smaller"
@@ -122,14 +123,14 @@ def as_many(found: A, attempt: Callable[[int], A], name: str, say: Callable[[str
     while count:
         if count > MOST:
             told = f"more than {MOST}, got max: it allows {count}"
-            raise ValueError(f"`{name}` must be a number where the rule allows {told}")
+            raise InputError(f"`{name}` must be a number where the rule allows {told}")
         say(f"trying {count} new blocks")
         found = attempt(count)
         if found.allowed.holds:
             return found
         count = min(count - 1, found.allowed.count or 0)
     if count is None:
-        raise ValueError(f"`{name}` must be a number where any number is allowed (new blocks are the identity), got max")
+        raise InputError(f"`{name}` must be a number where any number is allowed (new blocks are the identity), got max")
     raise found.allowed.refusal("max, of which not even one is allowed")
 
 

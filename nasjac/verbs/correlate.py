@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nasjac import tables
 from nasjac.datasets import Data, check_kind
+from nasjac.errors import InputError
 from nasjac.ranking import noise_ceiling, spearman
 from nasjac.reporting.correlated import agreement, strata, warnings
 from nasjac.scores.fact import FACTS
@@ -46,7 +47,7 @@ class Options:
         check_choice("half", self.half, HALVES)
         for name, value, least in (("n", self.n, 1), ("resamples", self.resamples, 0), ("seed", self.seed, 0)):
             if value is not None and value < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {value}")
+                raise InputError(f"`{name}` must be at least {least}, got {value}")
 
 
 def correlate(
@@ -118,7 +119,7 @@ def inputs_for(space: TableSpace, data: Data) -> Tensor:
     shape = getattr(space, "shape", None)
     if data.shape is None or data.shape != shape:
         got = "token ids" if data.is_tokens else f"inputs of shape {data.shape}"
-        raise ValueError(f"`dataset` must hold images of shape {shape} for {space.name}, got {got}")
+        raise InputError(f"`dataset` must hold images of shape {shape} for {space.name}, got {got}")
     return data.train_inputs.reshape(-1, *data.shape)
 
 
@@ -132,7 +133,7 @@ def _check_score(score: TableScore, space: TableSpace) -> None:
     method = getattr(score, "space_method", None)
     if method is not None and not hasattr(space, method):
         there = ", ".join(name for name, one in TABLE_SPACES.items() if hasattr(one, method))
-        raise ValueError(f"`space` must be one of {there} for score {score.name}, got {space.name}")
+        raise InputError(f"`space` must be one of {there} for score {score.name}, got {space.name}")
 
 
 def _is_in_half(entry: Entry, half: str) -> bool:

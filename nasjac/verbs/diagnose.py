@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.diagnose import Diagnosis
 from nasjac.foreign.diagnose import diagnose as diagnosed
 from nasjac.foreign.example import example
@@ -43,7 +44,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.tokens not in ("auto", "true", "false"):
-            raise ValueError(f"`tokens` must be one of auto, true, false, got {self.tokens!r}")
+            raise InputError(f"`tokens` must be one of auto, true, false, got {self.tokens!r}")
 
     @property
     def given(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def built(
     with own_traceback(name):
         module = make()
     if not isinstance(module, nn.Module):
-        raise ValueError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
+        raise InputError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
     batch = example(inputs, module, seed) if isinstance(inputs, str) else inputs()
     return module.to(device), mapped(batch, lambda tensor: tensor.to(device))
 
@@ -121,7 +122,7 @@ def own_traceback(name: str) -> Iterator[None]:
         for _ in range(ours[-1] + 1 if ours else 0):
             theirs = theirs.tb_next if theirs else None
         traceback.print_exception(type(error), error.with_traceback(theirs), theirs, chain=False, file=sys.stderr)
-        raise ValueError(f"`model` {name} raised {type(error).__name__} (its traceback is above): {error}") from error
+        raise InputError(f"`model` {name} raised {type(error).__name__} (its traceback is above): {error}") from error
 
 
 def summary_of(name: str, found: Diagnosis) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _written(out: Path, found: Mapping[str, Diagnosis], summary: Mapping[str, An
         profiles.draw(found, figures)
         (out / "profile.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
     return [out / "profile.json", *figures]
 
 

@@ -14,6 +14,7 @@ from nasjac import checkpoint
 from nasjac.branches import Norms
 from nasjac.branches.ours import branch_norms, measurable, stream
 from nasjac.datasets import Data
+from nasjac.errors import InputError
 from nasjac.growth import Beginning, Grown, calibrated, check_growable, grow, identity_fault, spread
 from nasjac.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.spec import Spec
@@ -43,9 +44,9 @@ class GrowOptions:
 
     def __post_init__(self) -> None:
         if self.blocks != "max" and (not isinstance(self.blocks, int) or isinstance(self.blocks, bool) or self.blocks < 1):
-            raise ValueError(f"`blocks` must be a whole number of at least 1, or max, got {self.blocks!r}")
+            raise InputError(f"`blocks` must be a whole number of at least 1, or max, got {self.blocks!r}")
         if self.after is not None and not self.after:
-            raise ValueError("`after` must hold numbers of blocks, got none")
+            raise InputError("`after` must hold numbers of blocks, got none")
 
     def places(self, spec: Spec, count: int) -> list[int]:
         """Where `count` new blocks go."""
@@ -94,7 +95,7 @@ def grow_checkpoint(
     fault = identity_fault(old.spec)
     if fault and options.beginning.is_identity and not options.limits.force:
         rule = f"small_gain or copy where {fault}, for no new block is the identity there"
-        raise ValueError(f"`init` must be {rule}, got {options.beginning.init!r}; force=true grows all the same")
+        raise InputError(f"`init` must be {rule}, got {options.beginning.init!r}; force=true grows all the same")
     nominal = _nominal(old, options) if options.beginning.is_identity else None
     found = _most(old, options, nominal, say) if options.blocks == "max" else _attempt(old, options, int(options.blocks))
     if not found.allowed.holds and not options.limits.force:

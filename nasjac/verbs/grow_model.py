@@ -13,6 +13,7 @@ from torch import Generator, nn
 
 from nasjac.branches import Norms
 from nasjac.branches.theirs import branch_norms
+from nasjac.errors import InputError
 from nasjac.foreign.lists import last_layers, list_of, rearranged, scaled
 from nasjac.spec import check_choice
 from nasjac.verbs.bounds import Allowed, Limits, allowed, as_many
@@ -40,9 +41,9 @@ class Insertion:
         check_choice("init", self.init, INITS)
         whole = isinstance(self.insert, int) and not isinstance(self.insert, bool)
         if self.insert != "max" and (not whole or int(self.insert) < 1):
-            raise ValueError(f"`insert` must be a whole number of at least 1, or max, got {self.insert!r}")
+            raise InputError(f"`insert` must be a whole number of at least 1, or max, got {self.insert!r}")
         if not self.gain > 0:
-            raise ValueError(f"`gain` must be a number greater than 0, got {self.gain!r}")
+            raise InputError(f"`gain` must be a number greater than 0, got {self.gain!r}")
 
     @property
     def factor(self) -> float:
@@ -115,7 +116,7 @@ def _longer(old: nn.Module, batch: Any, options: Insertion, say: Say) -> Longer:
             raise found.allowed.refusal(options.insert)
         return found
     if options.init == "zero_last":
-        raise ValueError("`init` must be copy with insert=max: blocks that begin as the identity may be any number")
+        raise InputError("`init` must be copy with insert=max: blocks that begin as the identity may be any number")
     return as_many(_grown(old, batch, options, 1), lambda count: _grown(old, batch, options, count), "insert", say)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nasjac import checkpoint
 from nasjac.branches.theirs import Called, calls
+from nasjac.errors import InputError
 from nasjac.foreign.chain import ScaledBlocks, scaled_blocks
 from nasjac.foreign.diagnose import Diagnosis, diagnose
 from nasjac.foreign.lists import list_of, names_of, uncached
@@ -57,7 +58,7 @@ class Watched:
         """Its first floating-point output. ValueError: not finite."""
         found = next(iter(floating(self._run()).values()))
         if not found.isfinite().all():
-            raise ValueError("outputs must be finite, got NaN or infinity on the batch")
+            raise InputError("outputs must be finite, got NaN or infinity on the batch")
         return found
 
     def loss(self) -> Tensor:
@@ -65,7 +66,7 @@ class Watched:
         found = getattr(self._run(), "loss", None)
         if not isinstance(found, Tensor):
             rule = "another one where the model gives no `loss` (a batch with labels makes it: input=my_module:make_batch)"
-            raise ValueError(f"`criterion` must be {rule}, got 'taylor'")
+            raise InputError(f"`criterion` must be {rule}, got 'taylor'")
         return found
 
     def _run(self) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from nasjac.errors import InputError
 from nasjac.facts import columns
 from nasjac.jacobian import on_sphere
 from nasjac.meanfield import expected_norms, fluctuations
@@ -64,7 +65,7 @@ def prescription(
     all if none is. ValueError: the closed forms do not cover the spec, a bad number.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"`seed` must be a whole number of at least 0, got {seed!r}")
+        raise InputError(f"`seed` must be a whole number of at least 0, got {seed!r}")
     found, whole = prescribe(spec, target, tolerance, stream_variance), spec.canonical
     specs = {item.key: item for item in (whole, *(p.spec for p in found if p.spec is not None))}
     # directions alone are drawn: the closed form starts from a stream of one size
@@ -157,7 +158,7 @@ def _drawn(folder: Path, summary: Mapping[str, Any]) -> Mapping[str, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         return prescribed.draw(folder, summary)
     except OSError as error:
-        raise ValueError(f"`out` must be a folder that can be written, got {str(folder.parent)!r}: {error}") from error
+        raise InputError(f"`out` must be a folder that can be written, got {str(folder.parent)!r}: {error}") from error
 
 
 def as_text(found: Prescribed) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from nasjac.errors import InputError
 from nasjac.foreign import Diagnosis
 from nasjac.prescription.models import Scaling, branch_scale
 from nasjac.reporting import profiles
@@ -36,7 +37,7 @@ def prescribe_model(
     ValueError: whatever it or the user's own code refuses.
     """
     if not tolerance > 0:
-        raise ValueError(f"`tolerance` must be above 0 for a model, whose norms are sampled, got {tolerance!r}")
+        raise InputError(f"`tolerance` must be above 0 for a model, whose norms are sampled, got {tolerance!r}")
     model, batch = built(name, make, inputs, seed, device)
     with own_traceback(name):
         found = branch_scale(model, batch, blocks, target, tolerance, seed=seed, advance=advance)
@@ -85,7 +86,7 @@ def _drawn(out: Path, found: Scaling, summary: dict[str, Any]) -> list[str]:
         profiles.draw(lines, files)
         (out / "prescription.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
     return [str(path) for path in (out / "prescription.json", *files)]
 
 

@@ -27,6 +27,7 @@ from nasjac.compression import (
     taylor_values,
 )
 from nasjac.datasets import Data, check_kind
+from nasjac.errors import InputError
 from nasjac.facts import facts
 from nasjac.networks import build
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
@@ -67,10 +68,10 @@ class PruneOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.ratio < 1:
-            raise ValueError(f"`ratio` must be a number in [0, 1), got {self.ratio!r}")
+            raise InputError(f"`ratio` must be a number in [0, 1), got {self.ratio!r}")
         check_choice("criterion", self.criterion, CRITERIA)
         if self.fine_tune < 0:
-            raise ValueError(f"`fine_tune` must be at least 0, got {self.fine_tune!r}")
+            raise InputError(f"`fine_tune` must be at least 0, got {self.fine_tune!r}")
 
 
 def prune_checkpoint(
@@ -239,7 +240,7 @@ def spec_from(path: Path) -> Spec:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"`spec` must be a file with a Spec's JSON, got {str(path)!r}: {error}") from error
+        raise InputError(f"`spec` must be a file with a Spec's JSON, got {str(path)!r}: {error}") from error
     return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))
 
 

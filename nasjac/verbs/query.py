@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasjac import tables
+from nasjac.errors import InputError
 from nasjac.store import Store
 from nasjac.store.database import Table, check_known, path_of, select
 from nasjac.store.files import opened
@@ -44,7 +45,7 @@ def answer(asked: argparse.Namespace) -> Table:
     options = {name: getattr(asked, name) for name in ("study", "where", "sort", "descending", "limit", "columns")}
     options = {name: value for name, value in options.items() if value is not None and value is not False}
     if asked.sql is not None and options:
-        raise ValueError(f"`{next(iter(options))}` must be part of the SELECT if there is one, got both")
+        raise InputError(f"`{next(iter(options))}` must be part of the SELECT if there is one, got both")
     if "columns" in options:
         options["columns"] = [name.strip() for name in asked.columns.split(",")]
     elif asked.format == "table":
@@ -84,7 +85,7 @@ def leaderboard_sql(
         check_known("columns", column, there)
     check_known("sort", sort, there)
     if limit is not None and limit < 1:
-        raise ValueError(f"`limit` must be at least 1, got {limit}")
+        raise InputError(f"`limit` must be at least 1, got {limit}")
     conditions = ["study = :study"] if study is not None else []
     conditions += [f"(\n{where}\n)"] if where is not None else []  # on its own line: it may end in a comment
     order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, study, number"

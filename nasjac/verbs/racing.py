@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from nasjac.errors import InputError
 from nasjac.facts import Facts
 from nasjac.measurement import TERMS
 from nasjac.objectives import OBJECTIVES, directions
@@ -24,11 +25,11 @@ COST = "trainability_cost"
 def check(score: Score, objectives: Sequence[str]) -> None:
     """ValueError unless the score can race and its objective is among those of the search."""
     if "rivals" not in inspect.signature(score.__call__).parameters:
-        raise ValueError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
+        raise InputError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
     if COST not in objectives or getattr(score, "objective", COST) != COST:
-        raise ValueError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
+        raise InputError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
     if other := next((name for name in objectives if name != COST and name in TERMS), None):
-        raise ValueError(f"`search.racing` must be false unless {COST} is the only term among the objectives, got {other}")
+        raise InputError(f"`search.racing` must be false unless {COST} is the only term among the objectives, got {other}")
 
 
 def score_id(plain: str, study: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from nasjac.errors import InputError
 from nasjac.reporting import figures
 from nasjac.reporting.findings import Evidence, findings, front_rows
 from nasjac.reporting.page import page
@@ -63,7 +64,7 @@ def report(
         files["summary.json"].write_text(content, encoding="utf-8")
         write_csv(files["leaderboard.csv"], evidence.rows)
     except OSError as error:
-        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
     text = "\n".join([*sentences(found), f"Report: {files['report.html']}"])
     return Report(folder, {**files, **{path.name: path for path in drawn.values()}}, found, text)
 
@@ -206,5 +207,5 @@ def folder_name(study: str) -> str:
     """The study's name as the name of one folder: what no file name may hold is percent-encoded."""
     name = quote(study, safe=" =,+@")
     if not name.strip("."):
-        raise ValueError(f"`study` must be a name that a folder can have, got {study!r}")
+        raise InputError(f"`study` must be a name that a folder can have, got {study!r}")
     return name

@@ -16,6 +16,7 @@ import torch
 
 from nasjac.console import Advance
 from nasjac.datasets import Data
+from nasjac.errors import InputError
 from nasjac.facts import Facts
 from nasjac.front import knee
 from nasjac.interrupts import Interrupted
@@ -49,7 +50,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ValueError(f"`search.batch` must be at least 1, got {self.batch!r}")
+            raise InputError(f"`search.batch` must be at least 1, got {self.batch!r}")
         if self.objectives is not None:
             directions(self.objectives)
 
@@ -70,15 +71,15 @@ class Search:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
-            raise ValueError(f"`seed` must be a whole number in [0, 2^32), got {self.seed!r}")
+            raise InputError(f"`seed` must be a whole number in [0, 2^32), got {self.seed!r}")
         if not callable(self.space):
-            raise ValueError(f"`space` must be a callable trial -> Spec, got {self.space!r}")
+            raise InputError(f"`space` must be a callable trial -> Spec, got {self.space!r}")
         try:
             sampler = self.sampler(seed=self.seed)
         except TypeError as error:
-            raise ValueError(f"`sampler` must take the options given and a seed: {error}") from error
+            raise InputError(f"`sampler` must take the options given and a seed: {error}") from error
         if not isinstance(sampler, optuna.samplers.BaseSampler):
-            raise ValueError(f"`sampler` must make an Optuna sampler, got {sampler!r}")
+            raise InputError(f"`sampler` must make an Optuna sampler, got {sampler!r}")
         if self.options.racing:
             racing.check(self.score, self.objectives)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nasjac.errors import InputError
 from nasjac.facts import columns, facts
 from nasjac.meanfield import Columns, block_energies, fluctuations
 from nasjac.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
@@ -52,7 +53,7 @@ class Given:
         """A number; the range is the search's and does not bind."""
         value = self._value(name, low)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise ValueError(f"`{name}` must be a number, got {value!r}")
+            raise InputError(f"`{name}` must be a number, got {value!r}")
         return float(value)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
@@ -70,7 +71,7 @@ class Given:
 
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"`{name}` must be a whole number of at least 0, got {value!r}")
+        raise InputError(f"`{name}` must be a whole number of at least 0, got {value!r}")
     return value
 
 
@@ -89,7 +90,7 @@ def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = No
     `stream_variance` is the second moment per unit of the stream h_0. ValueError: the closed forms do not cover the spec.
     """
     if reason := uncovered(spec):
-        raise ValueError(reason)
+        raise InputError(reason)
     whole = spec.canonical
     summary = {**_norms(whole, stream_variance), **_paths(whole, stream_variance), **_critical(whole, stream_variance)}
     if out is None:
@@ -103,7 +104,7 @@ def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = No
         curves = norms_over_density(chain, densities, stream_variance) if shallow else None
         return Theory(summary, closed_forms.draw(folder, summary, densities, curves))
     except OSError as error:
-        raise ValueError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
 
 
 def _norms(spec: Spec, stream_variance: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nasjac import checkpoint
 from nasjac.branches.ours import blocks_of, measurable, stream
 from nasjac.datasets import Data, check_kind
+from nasjac.errors import InputError
 from nasjac.foreign.diagnose import Diagnosis, diagnose
 from nasjac.reporting import profiles
 from nasjac.spec import Spec
@@ -70,7 +71,7 @@ class Trained:
     def points(self, count: int) -> Tensor:
         """The first `count` validation inputs."""
         if count < 2:
-            raise ValueError(f"`points` must be at least 2, got {count}")
+            raise InputError(f"`points` must be at least 2, got {count}")
         return self.data.valid_inputs[:count]
 
 
@@ -84,14 +85,14 @@ def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | N
     if (data.inputs, data.outputs) != (info["inputs"], info["outputs"]):
         got = f"{data.inputs} and {data.outputs}"
         rule = f"the checkpoint's {info['inputs']} inputs and {info['outputs']} outputs"
-        raise ValueError(f"`dataset` must have {rule}, got {got}")
+        raise InputError(f"`dataset` must have {rule}, got {got}")
     return Trained(spec.canonical, module.eval(), info, data, dataset)
 
 
 def check_out(out: str | Path) -> Path:
     """The folder to be made. ValueError: there is something already."""
     if not checkpoint.is_free(out):
-        raise ValueError(f"`out` must be a new or empty folder, for nothing is overwritten, got {out}")
+        raise InputError(f"`out` must be a new or empty folder, for nothing is overwritten, got {out}")
     return Path(out)
 
 
@@ -112,7 +113,7 @@ def outputs(module: nn.Module, data: Data) -> Tensor:
     """Of the first validation inputs. ValueError: not finite."""
     found: Tensor = module.eval()(data.valid_inputs[:COMPARED])
     if not found.isfinite().all():
-        raise ValueError("outputs must be finite, got NaN or infinity on the data")
+        raise InputError("outputs must be finite, got NaN or infinity on the data")
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from nasjac import checkpoint
+from nasjac.errors import InputError
 from nasjac.front import spread
 from nasjac.objectives import directions
 from nasjac.store import Store
@@ -44,7 +45,7 @@ class ValidationOptions:
     def __post_init__(self) -> None:
         for name in ("top", "random", "matched", "seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"`validation.{name}` must be at least 0, got {getattr(self, name)}")
+                raise InputError(f"`validation.{name}` must be at least 0, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ def _is_saved(folder: Path, task: Task) -> bool:
     info = checkpoint.read_info(folder)
     rule = f"a folder without checkpoints of other trainings, got {folder}"
     if changed := [name for name in CHANGED if name in info]:
-        raise ValueError(f"`save` must be {rule} ({changed[0]} after its training)")
+        raise InputError(f"`save` must be {rule} ({changed[0]} after its training)")
     other = [name for name, value in task.identity.items() if info.get(name) != value]
     if other:
         said = {name: repr(info[name]) if name in info else "unknown" for name in other}
         values = ", ".join(f"{name} {said[name]} instead of {task.identity[name]!r}" for name in other)
-        raise ValueError(f"`save` must be {rule} ({values})")
+        raise InputError(f"`save` must be {rule} ({values})")
     return True

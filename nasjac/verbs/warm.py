@@ -17,6 +17,7 @@ from typing import Any
 
 from nasjac import checkpoint
 from nasjac.console import Advance
+from nasjac.errors import InputError
 from nasjac.front import knee, pareto_front
 from nasjac.interrupts import Interrupted
 from nasjac.objectives import OBJECTIVES, directions
@@ -89,7 +90,7 @@ def search_from(
     if not complete:
         reasons = [row["reason"] for row in loop.rows]
         most = max(set(reasons), key=reasons.count) if reasons else "stopped before the first"
-        raise ValueError(f"`budget` must leave a network to recommend, got none in {len(reasons)} trials: {most}")
+        raise InputError(f"`budget` must leave a network to recommend, got none in {len(reasons)} trials: {most}")
     values, ways = [list(row["objectives"].values()) for row in complete], directions(job.objectives)
     index, reason = knee(values, ways, job.objectives, [OBJECTIVES[name].is_ratio for name in job.objectives])
     front = [_judged(job, complete[n]) for n in pareto_front(values, ways)]

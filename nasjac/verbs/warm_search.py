@@ -12,6 +12,7 @@ from torch import Generator, nn
 
 from nasjac.branches.ours import branch_norms, measurable
 from nasjac.branches.samples import samples_at
+from nasjac.errors import InputError
 from nasjac.facts import Facts, facts
 from nasjac.growth import Beginning
 from nasjac.meanfield.growth import edge_time, measured_sum
@@ -50,7 +51,7 @@ class WarmOptions:
 
     def __post_init__(self) -> None:
         if self.points < 16 or self.points % 2:
-            raise ValueError(f"`warm.points` must be an even number of at least 16, got {self.points!r}")
+            raise InputError(f"`warm.points` must be an even number of at least 16, got {self.points!r}")
         edge_time(self.tau)  # its own check
         Beginning(self.init, self.gain)
 
@@ -72,12 +73,12 @@ class WarmSearch:
         if "nonlinear_effective_depth" in self.objectives:
             others = ", ".join(name for name in OBJECTIVES if name != "nonlinear_effective_depth")
             rule = f"of {others} with a checkpoint, for the nonlinearity is known at initialization alone"
-            raise ValueError(f"`search.objectives` must be {rule}, got nonlinear_effective_depth")
+            raise InputError(f"`search.objectives` must be {rule}, got nonlinear_effective_depth")
         if (there := len(self.space.old.data.valid_inputs)) < self.options.points:
-            raise ValueError(f"`warm.points` must be at most the {there} validation inputs, got {self.options.points}")
+            raise InputError(f"`warm.points` must be at most the {there} validation inputs, got {self.options.points}")
         least, most = self.space.least_flops, self.bounds.max_flops
         if most is not None and most < least:
-            raise ValueError(f"`budget.max_flops` must be at least {least}, those of the smallest network, got {most}")
+            raise InputError(f"`budget.max_flops` must be at least {least}, those of the smallest network, got {most}")
 
     @property
     def bounds(self) -> Budget:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from nasjac.compression import branches, check_prunable, prune, pruned_spec
+from nasjac.errors import InputError
 from nasjac.facts import facts
 from nasjac.growth import (
     LAYER,
@@ -44,12 +45,12 @@ class WarmSpace:
         check_growable(self.old.spec)
         check_prunable(self.old.spec)
         if self.insert < 0:
-            raise ValueError(f"`warm.insert` must be at least 0, got {self.insert!r}")
+            raise InputError(f"`warm.insert` must be at least 0, got {self.insert!r}")
         if self.beginning.is_identity:
             rule = "small_gain or copy, for a block that is the identity changes nothing that is measured"
-            raise ValueError(f"`warm.init` must be {rule}, got {self.beginning.init!r}")
+            raise InputError(f"`warm.init` must be {rule}, got {self.beginning.init!r}")
         if not branches(self.old.spec):
-            raise ValueError("`search.warm_start` must have a residual branch that can go, got a network without one")
+            raise InputError("`search.warm_start` must have a residual branch that can go, got a network without one")
 
     def __call__(self, trial: Trial) -> Spec:
         """The grown and pruned Spec of a trial's choices."""
