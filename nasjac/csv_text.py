@@ -47,7 +47,8 @@ def csv_rows(path: str | Path, name: str) -> Iterator[list[str]]:
             for start, kind in STARTS.items():
                 if file.peek(len(start)).startswith(start):
                     raise InputError(f"`{name}` must be CSV text in UTF-8, got {path}, which is {kind}")
-            yield from _rows(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), path, name)
+            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+                yield from _rows(text, path, name)
     except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut or damaged
         raise InputError(f"`{name}` must be a CSV file that can be read, got {path}: {error}") from error
 

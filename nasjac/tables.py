@@ -17,6 +17,9 @@ Rows = Sequence[Sequence[Any]]
 
 WIDEST = 48  # characters of a cell that an aligned table shows
 
+#: text that begins so is a formula, or is cut down to one, in some spreadsheet program; the last four are full-width
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 
 def as_text(columns: Sequence[str], rows: Rows) -> str:
     """Plain aligned text: numbers right and with six digits, NULL as -, long text cut."""
@@ -29,10 +32,19 @@ def as_text(columns: Sequence[str], rows: Rows) -> str:
 
 
 def as_csv(columns: Sequence[str], rows: Rows) -> str:
-    """CSV after RFC 4180, every digit of a number; NULL is an empty field."""
+    """CSV after RFC 4180, every digit of a number; NULL is an empty field, text is `spreadsheet_safe`."""
     stream = io.StringIO(newline="")
-    csv.writer(stream).writerows([columns, *rows])
+    csv.writer(stream).writerows([spreadsheet_safe(value) for value in row] for row in [columns, *rows])
     return stream.getvalue()
+
+
+def spreadsheet_safe(value: Any) -> Any:
+    """Return a cell of a CSV file that no spreadsheet program runs: text that begins like a formula gets an apostrophe.
+
+    Numbers stay as they are, negative ones too; text that begins with one of FORMULAS has an apostrophe put before it, which
+    spreadsheet programs take for the mark of text.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

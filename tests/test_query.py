@@ -94,6 +94,17 @@ def test_csv_is_rfc_4180() -> None:
     assert text == 'a,b\r\n"say ""x"", y","two\nlines"\r\n,0.1\r\n'
 
 
+def test_no_cell_of_csv_is_a_formula() -> None:
+    """Text that a spreadsheet program would run has an apostrophe before it; numbers are numbers."""
+    for text in ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "=", "-3.5"):
+        assert tables.spreadsheet_safe(text) == "'" + text
+        [[written]] = csv.reader(io.StringIO(tables.as_csv([text], []), newline=""))
+        assert written == "'" + text
+    for value in (-3.5, -1, None, "", "a=1", "'=1", "{}", b"=1", True):
+        assert tables.spreadsheet_safe(value) is value
+    assert tables.as_csv(["a", "b"], [[-3.5, "-3.5"]]) == "a,b\r\n-3.5,'-3.5\r\n"
+
+
 def test_on_a_terminal_rich_prints_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
