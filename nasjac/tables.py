@@ -41,7 +41,7 @@ def as_csv(columns: Sequence[str], rows: Rows) -> str:
 def spreadsheet_safe(value: Any) -> Any:
     """Return a cell of a CSV file that no spreadsheet program runs: text that begins like a formula gets an apostrophe.
 
-    Numbers stay as they are, negative ones too; text that begins with one of FORMULAS has an apostrophe put before it, which
+    Numbers stay as they are, negative ones too; text that begins with one of FORMULAS has an apostrophe before it, which
     spreadsheet programs take for the mark of text.
     """
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
