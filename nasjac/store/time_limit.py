@@ -1,0 +1,41 @@
+"""The seconds that SQLite may work on an answer."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+
+class TimeLimit:
+    """A stopwatch with a limit, which runs while SQLite works.
+
+    It stands still between the rows, so that whoever reads them slowly (a pager) is not cut off.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        """Take the limit; None is without end."""
+        self.seconds = seconds
+        self._spent = 0.0
+        self._began: float | None = None
+
+    def start(self) -> None:
+        """Let it run."""
+        self._began = monotonic()
+
+    def stop(self) -> None:
+        """Let it stand still."""
+        self._spent, self._began = self.spent(), None
+
+    def spent(self) -> float:
+        """Return the seconds that it has run."""
+        return self._spent + (0.0 if self._began is None else monotonic() - self._began)
+
+    def is_over(self) -> bool:
+        """Return whether that is more than the limit."""
+        return self.seconds is not None and self.spent() > self.seconds
+
+    def sentence(self) -> str:
+        """Return what to say when it is over."""
+        return (
+            f"`timeout` must be as many seconds as the question takes, got {self.seconds:g}, after which it was stopped; "
+            "a larger one, or none for no limit, lets it go on"
+        )
