@@ -114,9 +114,11 @@ def print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def cell(value: Any) -> str:
-    """One value for people."""
+    """One value for people. Characters that a terminal obeys instead of showing them are escaped."""
     value = _plain(value)
     text = "-" if value is None else f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: WIDEST + 1])
     return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 

@@ -28,6 +28,14 @@ _REASONS = {
 }
 
 
+SHOWN = 500  # characters of a question that an error quotes
+
+
+def quoted(text: str) -> str:
+    """Return the text as an error quotes it: its start, if it is long."""
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r} ..."
+
+
 def check_expression(name: str, text: str) -> None:
     """Refuse a text that could end, or go on beyond, the parentheses that it is put into.
 
@@ -47,7 +55,7 @@ def check_expression(name: str, text: str) -> None:
         depth += (token["open"] is not None) - (token["close"] is not None)
         if token["wrong"] or depth < 0:
             reason = _REASONS[token["wrong"][0]] if token["wrong"] else "it closes a parenthesis that it does not open"
-            raise InputError(f"`{name}` must be one SQL expression, got {text!r}: {reason}")
+            raise InputError(f"`{name}` must be one SQL expression, got {quoted(text)}: {reason}")
     if depth:
         raise InputError(
             f"`{name}` must be one SQL expression, got {text!r}: it opens a parenthesis that it does not close"

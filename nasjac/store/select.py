@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from nasjac.errors import InputError
 from nasjac.store.database import Table, nearest
+from nasjac.store.expression import quoted
 from nasjac.store.schema import column_names
 from nasjac.store.time_limit import TimeLimit
 
@@ -18,7 +19,6 @@ T = TypeVar("T")
 
 LARGEST = 2**28  # bytes of a text or blob that a SELECT may make: SQLite's own limit is a gigabyte for each cell
 STEPS = 10_000  # of SQLite's virtual machine between two looks at the clock: well under a millisecond
-SHOWN = 500  # characters of a question that an error quotes
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 #: what SQLite answers when the file, not the question, is at fault
@@ -50,7 +50,7 @@ def stream(
     values: Mapping[str, Any],
     name: str = "sql",
     text: str | None = None,
-    seconds: float | None = None,
+    limit: TimeLimit | None = None,
 ) -> Iterator[Stream]:
     """Give what one SELECT gives, row by row, for as long as the block lasts.
 
@@ -62,13 +62,13 @@ def stream(
         values: Its named parameters :x.
         name: What an error calls it, where it is made from something that the user gave.
         text: What an error quotes in that case.
-        seconds: How long SQLite may work on it; None is without end.
+        limit: How long SQLite may work on it; None is without end.
 
     Raises:
         InputError: It is malformed, more than one statement, or not only reading; a name in it is not there (with the
             nearest that is); it takes too long; SQLite cannot evaluate it. Also while the rows are read.
     """
-    question = _Question(connection, sql, name, sql if text is None else text, TimeLimit(seconds))
+    question = _Question(connection, sql, name, sql if text is None else text, limit or TimeLimit(None))
     question.check(values)
     length = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
     connection.set_authorizer(_authorize)
@@ -96,7 +96,7 @@ class _Question:
 
     @property
     def shown(self) -> str:
-        return repr(self.text) if len(self.text) <= SHOWN else f"{self.text[:SHOWN]!r} ..."
+        return quoted(self.text)
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Refuse what SQLite takes for no text."""

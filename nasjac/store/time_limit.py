@@ -27,11 +27,16 @@ class TimeLimit:
 
     def spent(self) -> float:
         """Return the seconds that it has run."""
-        return self._spent + (0.0 if self._began is None else monotonic() - self._began)
+        began = self._began  # once: another thread may ask
+        return self._spent + (0.0 if began is None else monotonic() - began)
 
-    def is_over(self) -> bool:
-        """Return whether that is more than the limit."""
-        return self.seconds is not None and self.spent() > self.seconds
+    def is_running(self) -> bool:
+        """Return whether SQLite is at work."""
+        return self._began is not None
+
+    def is_over(self, grace: float = 0.0) -> bool:
+        """Return whether it has run longer than the limit, and as many seconds more."""
+        return self.seconds is not None and self.spent() > self.seconds + grace
 
     def sentence(self) -> str:
         """Return what to say when it is over."""

@@ -13,7 +13,9 @@ from nasjac.store.expression import check_expression
 from nasjac.store.files import opened
 from nasjac.store.schema import column_names, relations
 from nasjac.store.select import Stream, select, stream
+from nasjac.store.time_limit import TimeLimit
 from nasjac.verbs.answers import put_text, write, written_out
+from nasjac.verbs.last_resort import last_resort
 from nasjac.verbs.query_options import read_options
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
@@ -59,7 +61,8 @@ def answer(asked: argparse.Namespace) -> Iterator[Stream]:
         if asked.study is not None:
             studies = select(connection, "SELECT name FROM study ORDER BY rowid", {}, "study").rows
             check_known("study", asked.study, [study for (study,) in studies])
-        with stream(connection, sql, values, name, asked.where, asked.seconds) as found:
+        limit = TimeLimit(asked.seconds)
+        with last_resort(limit), stream(connection, sql, values, name, asked.where, limit) as found:
             yield found
 
 
