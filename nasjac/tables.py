@@ -35,7 +35,8 @@ def text_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterato
 
 
 def _aligned(columns: Sequence[str], measured: Rows, rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    cells = (list(columns), *([cell(value) for value in row] for row in measured))
+    columns = [visible(name) for name in columns]
+    cells = (columns, *([cell(value) for value in row] for row in measured))
     widths = [max(map(len, entries)) for entries in zip(*cells, strict=True)]
     pads = [str.rjust if numeric else str.ljust for numeric in _sides(columns, measured)]
     for texts in chain([columns], (map(cell, row) for row in rows)):
@@ -105,7 +106,7 @@ def print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     while True:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name, numeric in zip(columns, _sides(columns, block), strict=True):
-            table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+            table.add_column(Text(visible(name)), justify="right" if numeric else "left", overflow="fold")
         for row in block:
             table.add_row(*(Text(cell(value)) for value in row))
         Console().print(table)
@@ -114,12 +115,16 @@ def print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def cell(value: Any) -> str:
-    """One value for people. Characters that a terminal obeys instead of showing them are escaped."""
+    """One value for people: `visible`, and cut if it is long."""
     value = _plain(value)
     text = "-" if value is None else f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: WIDEST + 1])
+    text = visible(text[: WIDEST + 1])
     return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
+
+
+def visible(text: str) -> str:
+    """Return the text with characters that a terminal obeys, and does not show, escaped."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _sides(columns: Sequence[str], rows: Rows) -> list[bool]:

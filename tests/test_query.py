@@ -145,7 +145,17 @@ def test_a_wrong_question(ask: Ask, argv: list[str], sentence: str) -> None:
     assert Path("nasjac.db").read_bytes() == before and not Path("no.db").exists()
 
 
-@pytest.mark.parametrize("argv", [["--format", "xml"], ["--limit", "many"], ["--wher", "1", "2", "3"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--format", "xml"],
+        ["--limit", "many"],
+        ["--where=--"],
+        ["SELECT 1", "--table=--"],
+        ["SELECT", "1"],
+        ["--wher", "1", "2", "3"],
+    ],
+)
 def test_wrong_options_exit_with_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(argv)

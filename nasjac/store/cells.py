@@ -66,4 +66,7 @@ def value(cell: str, kind: Kind) -> int | float | str | None:
         return int(cell)
     if kind is Kind.TRUTH:
         return int(cell in TRUE)
-    return float(cell[:-1]) / 100 if cell.endswith("%") else float(cell)
+    if not cell.endswith("%"):
+        return float(cell)
+    number = cell[:-1].rstrip()
+    return float(number) / 100 if re.search("[eEiI]", number) else float(f"{number}e-2")  # 93.1 / 100 is not 0.931

@@ -38,6 +38,9 @@ def read_options(argv: Sequence[str]) -> argparse.Namespace:
         SystemExit: With code 2, for what argparse refuses.
     """
     parser = _parser()
+    for word in argv:
+        if word.startswith("--") and word.endswith("=--"):  # argparse takes the value for the end of the options
+            parser.error(f"argument {word[:-3]}: expected one argument")
     asked = parser.parse_intermixed_args(list(argv))
     databases = [asked.database] * (asked.database is not None)
     databases += [word.removeprefix("database=") for word in asked.words if word.startswith("database=")]
