@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nasjac.errors import InputError
+from nasjac.store.genuine import check_schema
+from nasjac.store.place import opened
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
@@ -31,9 +33,12 @@ class Table(NamedTuple):
 def path_of(url: str | Path) -> Path:
     """The absolute path of a database given as a path, or as sqlite:///path (sqlite:////path if absolute)."""
     text = str(url).removeprefix("sqlite:///")
-    if not text or text.startswith(":") or "://" in text:
+    if not text or text.startswith(":") or "://" in text or "\0" in text:
         raise InputError(f"`database` must be the path of a file, or sqlite:///path, got {str(url)!r}")
-    return Path(text).expanduser().resolve()
+    try:
+        return Path(text).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # no such user's home; links that point to one another
+        raise InputError(f"`database` must be a path that leads somewhere, got {str(url)!r}: {error}") from error
 
 
 def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str | None:
@@ -61,9 +66,13 @@ def connect(
 ) -> sqlite3.Connection:
     """A connection in autocommit mode to the database at `path`; unless read_only, made or migrated if need be.
 
+    Closing it leaves the database as one file, where nobody else has it open and it may be written. Reading writes nothing,
+    and works where nothing can be written.
+
     `trust` takes a database whose tables, views or triggers are not those that nasjac makes.
 
-    ValueError: on a network file system; another program's file; of a newer schema; it cannot be opened or written.
+    ValueError: on a network file system; another program's file; of a newer schema; tables, views or triggers that nasjac
+    does not make; it cannot be opened or written.
     """
     if kind := network_file_system(path, mounts):
         raise InputError(
@@ -74,11 +83,12 @@ def connect(
         raise InputError(f"`database` must be a file that exists, got {str(path)!r}; `nasjac search` makes one")
     if not path.parent.is_dir():
         raise InputError(f"`database` must be in a folder that exists, got {str(path)!r}")
-    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = opened(path, read_only, BUSY_SECONDS)
         try:
             _check_whose(connection, path, read_only)
+            check_schema(connection, path, read_only, trust)
+            connection.is_ours = True
             if not read_only:
                 _prepare(connection)
         except BaseException:
