@@ -264,3 +264,15 @@ def test_database_as_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["database=other.db", "--limit", "1", "--columns", "number"]) == 0
     with pytest.raises(InputError, match=r"`database` must be given once, got other\.db and x\.db"):
         main(["--database", "other.db", "database=x.db", "SELECT 1"])
+
+
+def test_a_damaged_file_is_called_so(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "d.db") as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [("x" * 500,) for _ in range(500)])
+    connection.close()
+    content = bytearray((tmp_path / "d.db").read_bytes())
+    content[40 * 4096 : 60 * 4096] = b"\xff" * (20 * 4096)
+    (tmp_path / "d.db").write_bytes(content)
+    with pytest.raises(InputError, match=r"^`database` must be a file that SQLite can read to its end, got an error for "):
+        select(sqlite3.connect(tmp_path / "d.db"), "SELECT sum(length(a)) FROM t", {})
