@@ -4,10 +4,10 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
     0  errors
     1  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    1  reading  workers  whole_files  fingerprint
-    2  spec  measurement  estimators  image_energies  decorrelation  strata
+    1  reading  origin  ranges  places  workers  file_system  fingerprint
+    2  spec  measurement  estimators  image_energies  decorrelation  strata  csv_text  atomic_files
     3  networks  facts  ensemble  foreign  dynamics
-    4  theory  spaces  samplers  datasets  objectives  store  branches
+    4  theory  checkpoint_info  weights  spaces  samplers  datasets  objectives  store  branches
     5  scores  trainers  checkpoint  growth  compression  study  prescription  reporting  console  tables  interrupts
     6  verbs
     7  cli

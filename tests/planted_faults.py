@@ -356,6 +356,27 @@ FAULTS = (
         "tests/test_joints_reports.py::test_csv_and_json_have_every_column_of_the_leaderboard",
     ),
     Fault(
+        "an OR in a condition leaves the study",
+        "nasjac/verbs/query.py",
+        'f"(false OR\\n{where}\\n)"',
+        'f"false OR\\n{where}\\n"',
+        "tests/test_where.py::test_an_or_stays_within_the_study_and_the_limit",
+    ),
+    Fault(
+        "a parenthesis that is closed before it is opened",
+        "nasjac/store/expression.py",
+        'if token["wrong"] or depth < 0:',
+        'if token["wrong"]:',
+        "tests/test_where.py::test_no_attack_leaves_its_place",
+    ),
+    Fault(
+        "text of a cell is run as a formula",
+        "nasjac/tables.py",
+        "and value.startswith(FORMULAS)",
+        'and value.startswith("=")',
+        "tests/test_query.py::test_no_cell_of_csv_is_a_formula",
+    ),
+    Fault(
         "the report's front runs in the wrong directions",
         "nasjac/reporting/findings.py",
         "pareto_front(values, tuple(objectives.values()))",

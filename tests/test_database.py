@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from nasjac.cost import trainability_penalty
+from nasjac.errors import InputError
 from nasjac.measurement import TERMS
 from nasjac.store import Store, database
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
@@ -81,10 +82,9 @@ def test_a_missing_file_is_not_made_for_reading(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("place", ["/proc/x.db", "."])
-def test_a_place_that_cannot_be_written(place: str) -> None:
-    with pytest.raises(ValueError, match=r"that can be written, got .*: unable to open"):
-        Store(place)
+def test_a_place_that_cannot_be_written() -> None:
+    with pytest.raises(InputError, match=r"that can be written, got .*: unable to open"):
+        Store("/proc/x.db")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -331,13 +331,14 @@ def test_the_schema_has_every_term_and_a_meaning_for_every_column() -> None:
 def test_asking_never_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str, read_only: bool) -> None:
     monkeypatch.chdir(tmp_path)
     filled(Path("x.db")).close()
-    before = Path("x.db").read_bytes()
+    header = 0 if read_only else 100  # a writer's header says that there is a log while it is open
+    before = Path("x.db").read_bytes()[header:]
     with Store("x.db", read_only) as store:
         with pytest.raises(ValueError, match="`sql` must be one SELECT that only reads, got"):
             store.select(sql)
         assert store.select("SELECT count(*), max(batch) FROM trial").rows == [(8, 1)]
-    assert Path("x.db").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} <= {"x.db", "x.db-wal", "x.db-shm"}
+    assert Path("x.db").read_bytes()[header:] == before
+    assert {path.name for path in tmp_path.iterdir()} == {"x.db"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Estimate, Layer
 from nasjac.spec import Block, Spec
 from nasjac.store import Store, database
@@ -56,7 +57,8 @@ def test_what_is_not_finite_or_not_there_is_null(tmp_path: Path) -> None:
                     state="failed",
                     kept_key=None,
                     architecture_key=None,
-                    objectives={"a": math.inf, "b": [math.nan, 1]},
+                    objectives={"a": math.inf},
+                    system_attrs={"b": [math.nan, 1]},
                 )
             ],
             [],
@@ -65,7 +67,8 @@ def test_what_is_not_finite_or_not_there_is_null(tmp_path: Path) -> None:
             "s1",
             {},
         )
-        assert store.trials("k")[-1].objectives == {"a": None, "b": [None, 1]}
+        assert store.trials("k")[-1].objectives == {"a": None}
+        assert store.trials("k")[-1].system_attrs == {"b": [None, 1]}
         assert json.loads(store.select("SELECT objectives FROM trial WHERE number = 8").rows[0][0])
 
 
@@ -112,7 +115,7 @@ def test_a_batch_that_is_not_the_next_one_is_refused_whole(tmp_path: Path) -> No
 def test_a_batch_that_fails_midway_leaves_nothing(tmp_path: Path) -> None:
     with filled(tmp_path / "x.db") as store:
         trials = [trial(20, batch=2), trial(21, batch=2, architecture_key="0" * 11 + "x")]
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(InputError, match=r"that SQLite can use, got .*x\.db': FOREIGN KEY constraint failed"):
             store.record_batch("k", 2, trials, [architecture(20)], [measurement(20)], "apjn", "s1", {})
         assert len(store.trials("k")) == len(store.architectures()) == len(store.measurements(None, "s1")) == 8
 

@@ -27,6 +27,7 @@ from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
+from nasjac.store.former import stored_spec
 from nasjac.verbs.correlate import Options as CorrelateOptions
 from nasjac.verbs.correlate import correlate, inputs_for
 from nasjac.verbs.correlate_text import as_text as correlate_text
@@ -173,7 +174,7 @@ def _architecture(config: DictConfig, choices: Choices) -> Spec:
         raise InputError(f"`key` must stand alone, for its architecture is known, got {', '.join(map(str, given))} too")
     with Store(existing(config.database), read_only=True) as store:
         key = store.resolve_key(str(config.key))
-        return Spec.from_json(json.dumps(store.architectures([key])[key].spec))
+        return stored_spec(store.architectures([key])[key])
 
 
 def run_diagnose(config: DictConfig, choices: Choices) -> int:

@@ -18,6 +18,7 @@ from nasjac.errors import InputError
 from nasjac.growth import Beginning
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
+from nasjac.store.former import stored_spec
 from nasjac.verbs import grow, grow_model, prune, prune_model
 from nasjac.verbs.bounds import Limits
 
@@ -184,4 +185,4 @@ def _spec(config: DictConfig) -> Spec:
         raise InputError(f"`spec` must be a file with a Spec's JSON or the start of a stored key, got {config.spec!r}")
     with Store(existing(config.database), read_only=True) as store:
         key = store.resolve_key(str(config.spec))
-        return Spec.from_json(json.dumps(store.architectures([key])[key].spec))
+        return stored_spec(store.architectures([key])[key])

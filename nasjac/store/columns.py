@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement
 from nasjac.store.rows import ArchitectureRow, RunRow, StudyRow, TrialRow, ValidationRow
 
@@ -48,12 +49,6 @@ def column(name: str, value: Any) -> Any:
 def of_row(row: Row) -> dict[str, Any]:
     """Column name -> value as the database holds it."""
     return {item.name: column(item.name, getattr(row, item.name)) for item in fields(row)}
-
-
-def read_row(kind: type[R], names: Iterable[str], values: Iterable[Any]) -> R:
-    """The row of that `kind` that `of_row` made these column values of."""
-    content = dict(zip(names, values, strict=True))
-    return kind(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in content.items()})
 
 
 def measurement_columns(item: Measurement, score: str, score_id: str, created: str) -> dict[str, Any]:
@@ -117,12 +112,22 @@ def read_measurement(
     pattern_of: str | None,
     draws: int,
     seconds: float,
-    profile: str,
-    *estimates: float | None,
+    *rest: Any,
 ) -> Measurement:
-    """The measurement that `measurement_columns` took apart; `estimates` are value, standard error of each term."""
+    """The measurement that `measurement_columns` took apart.
+
+    `rest` are value and standard error of each term, and the profile by columns, as `nasjac.store.typed` reads them.
+    InputError: columns of the profile that are not of one length.
+    """
+    *estimates, profile = rest
     terms = {term: Estimate(*pair) for *pair, term in zip(estimates[::2], estimates[1::2], TERMS, strict=True)}
-    layers = tuple(Layer(*values) for values in zip(*json.loads(profile, parse_int=float).values(), strict=True))
+    columns = [profile.get(item.name, ()) for item in fields(Layer)]
+    if len({len(values) for values in columns}) > 1:
+        lengths = ", ".join(f"{item.name} {len(values)}" for item, values in zip(fields(Layer), columns, strict=True))
+        raise InputError(
+            f"`database` must hold lists of one length in measurement.profile, got {lengths} (architecture_key {key!r})"
+        )
+    layers = tuple(Layer(*values) for values in zip(*columns, strict=True))
     precise = None if precision_reached is None else bool(precision_reached)
     return Measurement(
         key, status, reason, terms, layers, draws, seconds, kept_key, model_error, precise, bool(raced), pattern_of

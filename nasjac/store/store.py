@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -14,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Measurement
-from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
-from nasjac.store.database import Table, check_known, connect, path_of, select
-from nasjac.store.former import former_keys
+from nasjac.store.boundary import bounded
+from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, to_json
+from nasjac.store.database import Table, check_known, connect, path_of
+from nasjac.store.former import MAY_DIFFER, former_keys
 from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
 from nasjac.store.schema import column_names
+from nasjac.store.select import select
+from nasjac.store.typed import checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,7 @@ ON CONFLICT (key) DO UPDATE SET effective_depth = coalesce(effective_depth, excl
 """
 
 
+@bounded
 class Store:
     """A results database, opened: `with Store("nasjac.db") as store: store.frame("leaderboard")`.
 
@@ -42,12 +45,20 @@ class Store:
     A network that an earlier version stored under another key than it has today keeps that key (`stored_key`): what is
     recorded under today's goes there, and both are found.
     Measurements and validations recorded between `begin_run` and `finish_run` are marked as made by that run.
-    ValueError: see `nasjac.store.database.connect`.
+    `trust` takes a database whose tables, views or triggers are not those that nasjac makes.
+    ValueError: see `nasjac.store.database.connect`; any method: what SQLite refuses, and rows that hold in a column what is
+    not of its type.
     """
 
-    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
+    def __init__(
+        self,
+        url: str | Path = "nasjac.db",
+        read_only: bool = False,
+        mounts: str | Path = "/proc/mounts",
+        trust: bool = False,
+    ):
         self.path = path_of(url)
-        self._connection = connect(self.path, read_only, mounts)
+        self._connection = connect(self.path, read_only, mounts, trust)
         self._origin: dict[str, Any] = {"run_id": None, "fingerprint": None}
 
     def __enter__(self) -> Store:
@@ -57,7 +68,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file. The last to close it folds the write-ahead log in."""
+        """Close the file. The last to close it folds the write-ahead log in, so that it is one file."""
         self._connection.close()
 
     # Reading in general
@@ -65,8 +76,18 @@ class Store:
     def select(
         self, sql: str, values: Mapping[str, Any] | None = None, name: str = "sql", text: str | None = None
     ) -> Table:
-        """Column names and rows of one SELECT. See `nasjac.store.database.select`, also for the errors."""
+        """Column names and rows of one SELECT. See `nasjac.store.select.select`, also for the errors."""
         return select(self._connection, sql, values or {}, name, text)
+
+    def rows(self, relation: str, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """What one SELECT gives of the columns of one table or view, by their names there: JSON as what it says.
+
+        ValueError: as `select`; a value that is not of its column's type.
+        """
+        table = self.select(sql, values)
+        return [
+            dict(zip(table.columns, row, strict=True)) for row in checked(self.path, relation, table.columns, table.rows)
+        ]
 
     def query(self, sql: str, /, **values: Any) -> pd.DataFrame:
         """What one SELECT gives; :x in it takes the value x. ValueError: malformed, or anything but reading."""
@@ -126,7 +147,7 @@ class Store:
 
     def studies(self) -> list[str]:
         """Names of the studies, oldest first."""
-        return [name for (name,) in self._connection.execute("SELECT name FROM study ORDER BY rowid")]
+        return [name for (name,) in self._checked("study", ["name"], "true ORDER BY rowid")]
 
     def study(self, name: str) -> StudyRow:
         """The study of that name. ValueError lists those there are."""
@@ -172,9 +193,9 @@ class Store:
 
     def notes(self, study: str, before: int) -> dict[str, Any]:
         """What the sampler had noted on the study when batch `before` began."""
-        sql = "SELECT notes FROM batch WHERE study = ? AND batch < ? ORDER BY batch"
-        found = self._connection.execute(sql, (study, before))
-        return {name: value for (text,) in found for name, value in json.loads(text).items()}
+        condition = "study = :study AND batch < :before ORDER BY batch"
+        found = self._checked("batch", ["study", "batch", "notes"], condition, study=study, before=before)
+        return {name: value for *_, notes in found for name, value in notes.items()}
 
     # Architectures and what was measured of them
 
@@ -199,13 +220,13 @@ class Store:
         """
         names = ["architecture_key", "status", "reason", "kept_key", "model_error", "precision_reached", "raced"]
         names += ["pattern_of", "draws", "seconds"]
-        names += ["profile" if profile else "'{}'"]
         names += [name for term in TERMS for name in (term, f"{term}_se")]
-        sql = f"SELECT {', '.join(names)} FROM measurement WHERE score_id = :score_id AND "
+        names += ["profile"] if profile else []
         names_of = self._names_of(keys)
+        condition = f"score_id = :score_id AND {_AMONG.format('architecture_key')}"
         values = {"score_id": score_id, "keys": _listed(_flattened(names_of))}
-        rows = self._connection.execute(sql + _AMONG.format("architecture_key"), values)
-        found = {row[0]: read_measurement(*row) for row in rows}
+        rows = self._checked("measurement", names, condition, **values)
+        found = {row[0]: read_measurement(*(row if profile else (*row, {}))) for row in rows}
         if names_of is None:
             return found
         there = {key: found[name] for key, names in names_of.items() for name in reversed(names) if name in found}
@@ -235,8 +256,8 @@ class Store:
 
         ValueError: none, or several, which it lists.
         """
-        sql = "SELECT key FROM architecture WHERE substr(key, 1, length(:prefix)) = :prefix ORDER BY key"
-        stored = [key for (key,) in self._connection.execute(sql, {"prefix": prefix.lower()})]
+        condition = "substr(key, 1, length(:prefix)) = :prefix ORDER BY key"
+        stored = [key for (key,) in self._checked("architecture", ["key"], condition, prefix=prefix.lower())]
         stored += [self.stored_key(key) for key in self._former if key.startswith(prefix.lower())]
         found: list[str] = sorted(set(stored))
         if len(found) != 1:
@@ -290,17 +311,26 @@ class Store:
 
     def picks(self, study: str) -> list[tuple[str, Role]]:
         """(key, role) of what the study's validation chose, in the order stored."""
-        sql = "SELECT architecture_key, role FROM validation_pick WHERE study = ? ORDER BY rowid"
-        return list(self._connection.execute(sql, (self.study(study).name,)))
+        condition, name = "study = :study ORDER BY rowid", self.study(study).name
+        return [
+            (key, role)
+            for key, role in self._checked("validation_pick", ["architecture_key", "role"], condition, study=name)
+        ]
 
     def validated_on(self, study: str) -> str | None:
         """Digest of the data that the study's picks were to be trained on, else of its own; None: unknown."""
-        sql = "SELECT dataset_digest FROM validation_pick WHERE study = ? AND dataset_digest IS NOT NULL LIMIT 1"
+        condition = "study = :study AND dataset_digest IS NOT NULL LIMIT 1"
         row = self.study(study)
-        (found,) = self._connection.execute(sql, (study,)).fetchone() or (row.dataset_digest,)
-        return found
+        found: list[tuple[str | None]] = self._checked("validation_pick", ["dataset_digest"], condition, study=study)
+        return found[0][0] if found else row.dataset_digest
 
     # Runs
+
+    def last_config(self, study: str, verb: str) -> Mapping[str, Any] | None:
+        """The whole configuration of the last run of that verb on the study; None: there is none."""
+        condition = "study = :study AND verb = :verb ORDER BY run_id DESC LIMIT 1"
+        found = self._checked("run", ["run_id", "config"], condition, study=study, verb=verb)
+        return found[0][1] if found else None
 
     def begin_run(self, run: RunRow) -> int:
         """Store that a command begins; returns its number. What is recorded from now on is this run's."""
@@ -323,13 +353,11 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Everything inside is stored, or nothing. ValueError: the file takes no writes (locked, disk full)."""
+        """Everything inside is stored, or nothing."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")  # at once: a reader that becomes a writer is not made to wait
             yield
             self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise InputError(f"`database` must take writes, got {str(self.path)!r}: {error}") from error
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -386,7 +414,7 @@ class Store:
 
     @cached_property
     def _former(self) -> Mapping[str, list[str]]:
-        return former_keys(self._connection)
+        return former_keys(self._checked("architecture", ["key", "spec"], f"({MAY_DIFFER}) ORDER BY rowid"))
 
     @cached_property
     def _today(self) -> Mapping[str, str]:
@@ -407,9 +435,12 @@ class Store:
         return replace(item, key=self.stored_key(item.key), kept_key=kept, pattern_of=of)
 
     def _read(self, kind: type[R], table: str, condition: str, **values: Any) -> list[R]:
-        names = [item.name for item in fields(kind)]
+        return [kind(*row) for row in self._checked(table, [item.name for item in fields(kind)], condition, **values)]
+
+    def _checked(self, table: str, names: Sequence[str], condition: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Those columns of the rows that meet the condition, each value of its column's type."""
         found = self._connection.execute(f"SELECT {', '.join(names)} FROM {table} WHERE {condition}", values)
-        return [read_row(kind, names, row) for row in found]
+        return checked(self.path, table, names, found.fetchall())
 
 
 def now() -> str:

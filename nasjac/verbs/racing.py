@@ -16,6 +16,7 @@ from nasjac.objectives import OBJECTIVES, directions
 from nasjac.scores import Score
 from nasjac.spec import Spec
 from nasjac.store import Store
+from nasjac.store.former import stored_spec
 from nasjac.store.rows import TrialRow
 from nasjac.study import Proposal
 
@@ -57,7 +58,7 @@ def rivals(
         better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
         keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)
     stored = store.architectures([key for key in keys if key is not None])
-    return [None if key is None else Spec.from_json(json.dumps(stored[key].spec)) for key in keys]
+    return [None if key is None else stored_spec(stored[key]) for key in keys]
 
 
 def _known(name: str, facts: Facts) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from nasjac import checkpoint
 from nasjac.datasets import Data
 from nasjac.spec import Spec
 from nasjac.store import Store
+from nasjac.store.former import stored_spec
 from nasjac.store.rows import ArchitectureRow, ValidationRow
 from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
 from nasjac.workers import workers
@@ -77,7 +77,7 @@ def keep(store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder
 
 
 def _spec(row: ArchitectureRow) -> Spec:
-    return Spec.from_json(json.dumps(row.spec))
+    return stored_spec(row)
 
 
 def _info(key: str, task: Task, run: Run) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""The error boundary around the database: whatever SQLite refuses is one sentence that names the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from nasjac.errors import InputError
+
+#: what keeps SQLite from writing a sound database
+_OF_WRITING = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM),
+}
+
+
+class _HasPath(Protocol):
+    path: Path
+
+
+C = TypeVar("C", bound=type[_HasPath])
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def bounded(kind: C) -> C:
+    """The class with every public method raising InputError, naming `path`, where SQLite raises an error of its own."""
+    for name, method in list(vars(kind).items()):
+        if callable(method) and not name.startswith("_"):
+            setattr(kind, name, _bounded(method))
+    return kind
+
+
+def refusal(path: Path, error: sqlite3.Error) -> InputError:
+    """The sentence for what SQLite said of the database at `path`."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_WRITING:
+        return InputError(f"`database` must take writes, got {str(path)!r}: {error}")
+    return InputError(f"`database` must be a nasjac database that SQLite can use, got {str(path)!r}: {error}")
+
+
+def _bounded(method: F) -> F:
+    @wraps(method)
+    def call(self: _HasPath, *given: Any, **named: Any) -> Any:
+        try:
+            return method(self, *given, **named)
+        except sqlite3.Error as error:
+            raise refusal(self.path, error) from error
+
+    return cast(F, call)

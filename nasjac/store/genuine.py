@@ -1,0 +1,108 @@
+"""Whether a database's tables, views and triggers are those that nasjac makes.
+
+A stranger's database may have a view in the place of one of ours, which runs for ever or shows what was not measured, and
+triggers, which run when we write. Tables, views and indices of a user's own are nobody's business.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from nasjac.errors import InputError
+from nasjac.store.schema import MIGRATIONS, migrate
+
+#: SQL in pieces: what is skipped (white space, comments), then strings and names in quotes, words, and single signs
+_PIECES = re.compile(
+    r"""(?P<skipped>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^]]*\]|\w+|.""",
+    re.DOTALL,
+)
+
+
+class _Relation(NamedTuple):
+    """A table's columns (name, type, not null, primary key, hidden), or a view's text in pieces."""
+
+    kind: str
+    columns: tuple[tuple[object, ...], ...]
+    text: tuple[str, ...]
+
+
+def check_schema(connection: sqlite3.Connection, path: Path, read_only: bool, trust: bool) -> None:
+    """InputError: a table or view of nasjac's is missing or another one; a trigger on one of them, unless `read_only`.
+
+    A database of an earlier version is held against that version. With `trust` nothing is checked.
+    """
+    if trust:
+        return
+    connection.execute("BEGIN")  # one snapshot: another process may be migrating the file
+    try:
+        expected = _expected(connection.execute("PRAGMA user_version").fetchone()[0])
+        found = _relations(connection, expected)
+        sql = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
+        triggers = [(name, table) for name, table in connection.execute(sql) if str(table).lower() in expected]
+    finally:
+        connection.execute("ROLLBACK")
+    for name, relation in expected.items():
+        if found.get(name) != relation:
+            raise InputError(f"{_RULE}, got {str(path)!r}, {_difference(name, relation, found.get(name))}{_ADVICE}")
+    if triggers and not read_only:
+        name, table = triggers[0]
+        raise InputError(f"{_RULE} to be written, got {str(path)!r}, which has the trigger {name!r} on {table}{_ADVICE}")
+
+
+_RULE = "`database` must have the tables and views that nasjac makes"
+_ADVICE = "; whoever trusts it may read it all the same (--trust of query and show, trust=True in Python)"
+
+
+@cache
+def _expected(version: int) -> Mapping[str, _Relation]:
+    """The tables and views of that version of the schema."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection, MIGRATIONS[:version])
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
+        return _relations(connection, [name for (name,) in names])
+    finally:
+        connection.close()
+
+
+def _relations(connection: sqlite3.Connection, names: Mapping[str, object] | list[str]) -> dict[str, _Relation]:
+    """Those of the tables and views of these names that are there. Of a virtual table no column is asked for."""
+    found = {}
+    sql = "SELECT name, type, rootpage, sql FROM sqlite_master WHERE type IN ('table', 'view')"
+    for name, kind, page, text in connection.execute(sql).fetchall():
+        if name not in names:
+            continue
+        if kind == "view":
+            found[name] = _Relation("view", (), tuple(_pieces(str(text))))
+        elif page:
+            found[name] = _Relation("table", tuple(_columns(connection, name)), ())
+        else:
+            found[name] = _Relation("virtual table", (), ())
+    return found
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...]]:
+    for _, name, kind, not_null, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({table})"):
+        yield name, kind, not_null, primary, hidden
+
+
+def _pieces(sql: str) -> Iterator[str]:
+    """The words and signs of an SQL text, without white space and comments: these differ between versions of nasjac."""
+    return (piece[0] for piece in _PIECES.finditer(sql) if piece["skipped"] is None)
+
+
+def _difference(name: str, wanted: _Relation, found: _Relation | None) -> str:
+    if found is None:
+        return f"which has no {wanted.kind} {name}"
+    if found.kind != wanted.kind:
+        return f"where {name} is a {found.kind}"
+    if wanted.kind == "view":
+        return f"whose view {name} is another one"
+    there, asked = ({str(column[0]): column for column in relation.columns} for relation in (found, wanted))
+    names = [column for column in {**asked, **there} if there.get(column) != asked.get(column)]
+    return f"whose table {name} has other columns ({', '.join(names) or 'in another order'})"
