@@ -10,7 +10,6 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement
 from nasjac.store.rows import ArchitectureRow, RunRow, StudyRow, TrialRow, ValidationRow
 
@@ -116,17 +115,10 @@ def read_measurement(
 ) -> Measurement:
     """The measurement that `measurement_columns` took apart.
 
-    `rest` are value and standard error of each term, and the profile by columns, as `nasjac.store.typed` reads them.
-    InputError: columns of the profile that are not of one length.
-    """
+    `rest` are value and standard error of each term, and the profile by columns, as `nasjac.store.typed` reads them."""
     *estimates, profile = rest
     terms = {term: Estimate(*pair) for *pair, term in zip(estimates[::2], estimates[1::2], TERMS, strict=True)}
-    columns = [profile.get(item.name, ()) for item in fields(Layer)]
-    if len({len(values) for values in columns}) > 1:
-        lengths = ", ".join(f"{item.name} {len(values)}" for item, values in zip(fields(Layer), columns, strict=True))
-        raise InputError(
-            f"`database` must hold lists of one length in measurement.profile, got {lengths} (architecture_key {key!r})"
-        )
+    columns = (profile[item.name] for item in fields(Layer)) if profile else ()
     layers = tuple(Layer(*values) for values in zip(*columns, strict=True))
     precise = None if precision_reached is None else bool(precision_reached)
     return Measurement(

@@ -54,6 +54,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, read_only: bool, tr
         raise InputError(f"{_RULE} to be written, got {str(path)!r}, which has the trigger {name!r} on {table}{_ADVICE}")
 
 
+_NAMED = 5  # columns that an error lists
 _RULE = "`database` must have the tables and views that nasjac makes"
 _ADVICE = "; whoever trusts it may read it all the same (--trust of query and show, trust=True in Python)"
 
@@ -105,4 +106,5 @@ def _difference(name: str, wanted: _Relation, found: _Relation | None) -> str:
         return f"whose view {name} is another one"
     there, asked = ({str(column[0]): column for column in relation.columns} for relation in (found, wanted))
     names = [column for column in {**asked, **there} if there.get(column) != asked.get(column)]
-    return f"whose table {name} has other columns ({', '.join(names) or 'in another order'})"
+    listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"whose table {name} has other columns ({listed or 'in another order'})"

@@ -80,14 +80,13 @@ class Store:
         return select(self._connection, sql, values or {}, name, text)
 
     def rows(self, relation: str, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """What one SELECT gives of the columns of one table or view, by their names there: JSON as what it says.
+        """What a SELECT of nasjac's own gives of the columns of one table or view, by their names there: JSON as what it says.
 
-        ValueError: as `select`; a value that is not of its column's type.
+        InputError: a value that is not of its column's type.
         """
-        table = self.select(sql, values)
-        return [
-            dict(zip(table.columns, row, strict=True)) for row in checked(self.path, relation, table.columns, table.rows)
-        ]
+        found = self._connection.execute(sql, values or {})
+        names = [entry[0] for entry in found.description]
+        return [dict(zip(names, row, strict=True)) for row in checked(self.path, relation, names, found.fetchall())]
 
     def query(self, sql: str, /, **values: Any) -> pd.DataFrame:
         """What one SELECT gives; :x in it takes the value x. ValueError: malformed, or anything but reading."""

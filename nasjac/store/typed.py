@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from nasjac.errors import InputError
-from nasjac.measurement import TERMS, Status
+from nasjac.measurement import TERMS, Layer, Status
 from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
 
 if TYPE_CHECKING:
@@ -116,20 +117,34 @@ def _count() -> Any:
 @cache
 def _shapes() -> dict[str, Any]:
     """Column that holds JSON -> the type of what that says."""
-    from pydantic import Json
+    from pydantic import AfterValidator, Json
     from typing_extensions import TypedDict  # Python's own says too little before 3.12
 
     lists = {"name": list[str], "direction": list[Literal["forward", "backward"]]}
     lists |= dict.fromkeys(("log_mean", "mean_log", "standard_error"), list[float | None])
     profile = TypedDict("Profile", lists, total=False)  # type: ignore[misc] # without a profile it is empty
     numbers = dict.fromkeys(("objectives", "constraints", "timings"), Json[dict[str, float | None]])
-    content = ("spec", "identity", "config", "versions", "notes", "choices", "system_attrs")
+    content = ("identity", "config", "versions", "notes", "choices", "system_attrs")
     return {
         **numbers,
         **dict.fromkeys(content, Json[dict[str, Any]]),
         "distributions": Json[dict[str, str]],
-        "profile": Json[profile],
+        "profile": Annotated[Json[profile], AfterValidator(_even)],
+        "spec": Annotated[Json[dict[str, Any]], AfterValidator(_of_blocks)],
     }
+
+
+def _even(profile: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    if profile and (len(profile) < len(fields(Layer)) or len({len(values) for values in profile.values()}) > 1):
+        raise ValueError(f"a profile is lists {', '.join(item.name for item in fields(Layer))} of one length")
+    return profile
+
+
+def _of_blocks(spec: dict[str, Any]) -> dict[str, Any]:
+    blocks = spec.get("blocks", [])
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise ValueError("the blocks of a Spec are a list of objects")
+    return spec
 
 
 def _measurement() -> dict[str, Any]:

@@ -21,4 +21,4 @@ def counted(fingerprints: Iterable[str | None]) -> Counter[str]:
 
 def measured_by(store: Store, study: str) -> Counter[str]:
     """{fingerprint: how many} of the measurements of the study's trials, the oldest first."""
-    return counted(fingerprint for (fingerprint,) in store.select(_MEASUREMENTS, {"study": study}).rows)
+    return counted(row["fingerprint"] for row in store.rows("measurement", _MEASUREMENTS, {"study": study}))

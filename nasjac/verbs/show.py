@@ -22,15 +22,18 @@ _VALIDATIONS = """SELECT dataset, dataset_digest, trainer, trainer_id, learning_
     train_loss, steps, seconds, reason, created, run_id, fingerprint
     FROM validation WHERE architecture_key = :key ORDER BY dataset, dataset_digest, trainer_id, learning_rate, seed"""
 
+_PICKS = "SELECT study, role FROM validation_pick WHERE architecture_key = :key ORDER BY study, role"
+
 
 def main(argv: list[str]) -> int:
-    """Print what is known of the architecture. ValueError: no such key, an ambiguous one, or no such database."""
+    """Print what is known of the architecture. InputError: no such key, an ambiguous one, or no such database."""
     parser = argparse.ArgumentParser(prog="nasjac show", description="Print all that is known of one architecture.")
     parser.add_argument("key", help="its key, or the start of it")
     parser.add_argument("--database", default="nasjac.db", help="path of the results database (default: nasjac.db)")
     parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--trust", action="store_true", help="read a database whose views are not nasjac's own")
     asked = parser.parse_args(argv)
-    with Store(asked.database, read_only=True) as store:
+    with Store(asked.database, read_only=True, trust=asked.trust) as store:
         known = gather(store, store.resolve_key(asked.key))
     print(json.dumps(known, indent=1, ensure_ascii=False) if asked.format == "json" else as_text(known))
     return 0
@@ -44,12 +47,13 @@ def gather(store: Store, key: str) -> dict[str, Any]:
     studies that met it.
     """
 
-    def ask(sql: str) -> list[dict[str, Any]]:
-        return [dict(_parsed(row)) for row in store.select(sql, {"key": key}).dicts()]
+    def ask(relation: str, sql: str) -> list[dict[str, Any]]:
+        return store.rows(relation, sql, {"key": key})
 
-    columns = ask("SELECT * FROM architecture WHERE key = :key")[0]
-    measurements = ask("SELECT * FROM measurement WHERE architecture_key = :key ORDER BY created, score_id")
-    trials, validations = ask(_TRIALS), ask(_VALIDATIONS)
+    columns = ask("architecture", "SELECT * FROM architecture WHERE key = :key")[0]
+    measurements = ask("measurement", "SELECT * FROM measurement WHERE architecture_key = :key ORDER BY created, score_id")
+    trials, validations = ask("trial", _TRIALS), ask("validation", _VALIDATIONS)
+    recommending = ask("study", "SELECT name, recommended_reason FROM study WHERE recommended_key = :key ORDER BY rowid")
     studies = dict.fromkeys(row["study"] for row in trials)
     groups = {
         "The measurements of this architecture": counted(row["fingerprint"] for row in measurements),
@@ -60,8 +64,8 @@ def gather(store: Store, key: str) -> dict[str, Any]:
         "key": columns.pop("key"),
         "spec": columns.pop("spec"),
         "columns": columns,
-        "recommended": ask("SELECT name AS study, recommended_reason AS why FROM study WHERE recommended_key = :key"),
-        "picks": ask("SELECT study, role FROM validation_pick WHERE architecture_key = :key ORDER BY study, role"),
+        "recommended": [{"study": row["name"], "why": row["recommended_reason"]} for row in recommending],
+        "picks": ask("validation_pick", _PICKS),
         "trials": trials,
         "measurements": [_with_terms(row) for row in measurements],
         "validations": validations,
@@ -156,9 +160,3 @@ def _with_terms(row: dict[str, Any]) -> dict[str, Any]:
     """A row of `measurement` with its term columns gathered under `terms`."""
     terms = {name: {"value": row.pop(name), "standard_error": row.pop(f"{name}_se")} for name in TERMS}
     return {**row, "terms": terms, "profile": row["profile"]}
-
-
-def _parsed(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The columns of a row, those that hold JSON as what they say."""
-    for name, value in row.items():
-        yield name, json.loads(value) if name in {"spec", "objectives", "constraints", "choices", "profile"} else value
