@@ -76,7 +76,7 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
             read_csv_rows(tmp_path / f"{name}.csv.gz", "table")
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), tmp_path / "absent", tmp_path / "nu\0ll"):
-        with pytest.raises(InputError, match="^`table` must be a file"):
+        with pytest.raises(InputError, match=r"^`table` must be a file"):
             read_csv_rows(path, "table")
 
 
