@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import math
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,55 @@ from nasjac.errors import InputError
 Rows = Sequence[Sequence[Any]]
 
 WIDEST = 48  # characters of a cell that an aligned table shows
+MEASURED = 1000  # rows of a streamed table that decide on its widths
+
+#: text that begins so is a formula, or is cut down to one, in some spreadsheet program; the last four are full-width
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def as_text(columns: Sequence[str], rows: Rows) -> str:
     """Plain aligned text: numbers right and with six digits, NULL as -, long text cut."""
-    table = [list(columns), *([cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, entries)) for entries in zip(*table, strict=True)]
-    right = [_numeric(entries) for entries in zip(*rows, strict=True)] or [False] * len(columns)
-    pads = [str.rjust if numeric else str.ljust for numeric in right]
-    lines = ("  ".join(pad(text, width) for pad, text, width in zip(pads, row, widths, strict=True)) for row in table)
-    return "".join(line.rstrip() + "\n" for line in lines)
+    return "".join(_aligned(columns, rows, rows))
+
+
+def text_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """The lines of `as_text`, as the rows come: the first MEASURED of them decide on widths and sides for all."""
+    rows = iter(rows)
+    measured = list(islice(rows, MEASURED))
+    return _aligned(columns, measured, chain(measured, rows))
+
+
+def _aligned(columns: Sequence[str], measured: Rows, rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    cells = (list(columns), *([cell(value) for value in row] for row in measured))
+    widths = [max(map(len, entries)) for entries in zip(*cells, strict=True)]
+    pads = [str.rjust if numeric else str.ljust for numeric in _sides(columns, measured)]
+    for texts in chain([columns], (map(cell, row) for row in rows)):
+        yield "  ".join(pad(text, width) for pad, text, width in zip(pads, texts, widths, strict=True)).rstrip() + "\n"
 
 
 def as_csv(columns: Sequence[str], rows: Rows) -> str:
-    """CSV after RFC 4180, every digit of a number; NULL is an empty field."""
+    """CSV after RFC 4180, every digit of a number; NULL is an empty field, text is `spreadsheet_safe`."""
+    return "".join(csv_lines(columns, rows))
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """The records of `as_csv`, as the rows come."""
     stream = io.StringIO(newline="")
-    csv.writer(stream).writerows([columns, *rows])
-    return stream.getvalue()
+    writer = csv.writer(stream)
+    for row in chain([columns], rows):
+        stream.seek(0)
+        stream.truncate()
+        writer.writerow([spreadsheet_safe(_plain(value)) for value in row])
+        yield stream.getvalue()
+
+
+def spreadsheet_safe(value: Any) -> Any:
+    """Return a cell of a CSV file that no spreadsheet program runs: text that begins like a formula gets an apostrophe.
+
+    Numbers stay as they are, negative ones too; text that begins with one of FORMULAS has an apostrophe before it, which
+    spreadsheet programs take for the mark of text.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -47,38 +79,60 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def as_json(columns: Sequence[str], rows: Rows) -> str:
     """A JSON list of objects, one a row; NULL, and what is not finite, as null. ValueError: two columns of one name."""
+    return "".join(json_lines(columns, rows))
+
+
+def json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]], is_ascii: bool = False) -> Iterator[str]:
+    """The pieces of `as_json`, as the rows come; with `is_ascii`, other characters by their numbers."""
     if twice := {name for name in columns if list(columns).count(name) > 1}:
         raise InputError(f"`columns` must have different names for json, got {', '.join(sorted(twice))} twice; use AS")
-    objects = ({name: _finite(value) for name, value in zip(columns, row, strict=True)} for row in rows)
-    return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in objects) + "]\n"
+    before = "["
+    for row in rows:
+        item = {name: _finite(_plain(value)) for name, value in zip(columns, row, strict=True)}
+        yield before + json.dumps(item, ensure_ascii=is_ascii, allow_nan=False)
+        before = ",\n "
+    yield "]\n" if before != "[" else "[]\n"
 
 
-def show(columns: Sequence[str], rows: Rows) -> None:
-    """Print aligned: by rich on a terminal, as plain text into a file or pipe."""
-    if not sys.stdout.isatty():
-        sys.stdout.write(as_text(columns, rows))
-        return
+def print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print aligned by rich, on a terminal; after every MEASURED rows the header again, with widths of their own."""
     from rich.console import Console  # late: only a terminal needs it
     from rich.table import Table
     from rich.text import Text
 
-    right = [_numeric(entries) for entries in zip(*rows, strict=True)] or [False] * len(columns)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, numeric in zip(columns, right, strict=True):
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    Console().print(table)
+    rows = iter(rows)
+    block = list(islice(rows, MEASURED))
+    while True:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name, numeric in zip(columns, _sides(columns, block), strict=True):
+            table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        for row in block:
+            table.add_row(*(Text(cell(value)) for value in row))
+        Console().print(table)
+        if not (block := list(islice(rows, MEASURED))):
+            return
 
 
 def cell(value: Any) -> str:
-    """One value for people."""
+    """One value for people. Characters that a terminal obeys instead of showing them are escaped."""
+    value = _plain(value)
     text = "-" if value is None else f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: WIDEST + 1])
     return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 
-def _numeric(entries: Sequence[Any]) -> bool:
-    return all(value is None or isinstance(value, (int, float)) for value in entries)
+def _sides(columns: Sequence[str], rows: Rows) -> list[bool]:
+    """Whether each column has numbers alone, which stand right."""
+    numeric = [
+        all(value is None or isinstance(value, (int, float)) for value in entries) for entries in zip(*rows, strict=True)
+    ]
+    return numeric or [False] * len(columns)
+
+
+def _plain(value: Any) -> Any:
+    """A blob as hexadecimal digits."""
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _finite(value: Any) -> Any:

@@ -17,6 +17,7 @@ import pytest
 
 from nasjac import tables
 from nasjac.store.schema import column_names, relations
+from nasjac.verbs import answers
 from nasjac.verbs.query import SHOWN, main
 from tests.store_rows import filled, key_of
 
@@ -94,10 +95,21 @@ def test_csv_is_rfc_4180() -> None:
     assert text == 'a,b\r\n"say ""x"", y","two\nlines"\r\n,0.1\r\n'
 
 
+def test_no_cell_of_csv_is_a_formula() -> None:
+    """Text that a spreadsheet program would run has an apostrophe before it; numbers are numbers."""
+    for text in ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "=", "-3.5"):
+        assert tables.spreadsheet_safe(text) == "'" + text
+        [[written]] = csv.reader(io.StringIO(tables.as_csv([text], []), newline=""))
+        assert written == "'" + text
+    for value in (-3.5, -1, None, "", "a=1", "'=1", "{}", b"=1", True):
+        assert tables.spreadsheet_safe(value) is value
+    assert tables.as_csv(["a", "b"], [[-3.5, "-3.5"]]) == "a,b\r\n-3.5,'-3.5\r\n"
+
+
 def test_on_a_terminal_rich_prints_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
-    tables.show(["name", "value"], [["[bold]x[/bold]", 0.123456789], ["y", None]])
+    answers.show(["name", "value"], [["[bold]x[/bold]", 0.123456789], ["y", None]])
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert [line.split() for line in lines] == [["name", "value"], ["[bold]x[/bold]", "0.123457"], ["y", "-"]]
 
@@ -114,8 +126,8 @@ def test_on_a_terminal_rich_prints_the_same(monkeypatch: pytest.MonkeyPatch, cap
         (["--columns", "key,cost"], r"`columns` must be one of study, .*, got 'cost'"),
         (["--columns", "key,trainability_cots"], r"did you mean trainability_cost\?"),
         (["--sort", "number; DROP TABLE trial"], "`sort` must be one of study, "),
-        (["--limit", "0"], "`limit` must be at least 1, got 0"),
-        (["--limit", "-1"], "`limit` must be at least 1, got -1"),
+        (["--limit", "0"], "`limit` must be at least 1 and at most 9223372036854775807, got 0"),
+        (["--limit", "-1"], "`limit` must be at least 1 and at most 9223372036854775807, got -1"),
         (["--study", "q"], "`study` must be one of k, got 'q'"),
         (["SELECT 1", "--study", "k"], "`study` must be part of the SELECT if there is one"),
         (["SELECT 1", "--limit", "0"], "`limit` must be part of the SELECT"),
@@ -187,7 +199,7 @@ def test_csv_files_are_tables_beside_the_database(ask: Ask, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--table", "absent.csv", "SELECT 1"), "`table` must be a CSV file with a header, got absent.csv"),
+        (("--table", "absent.csv", "SELECT 1"), "`table` must be a file that exists, got 'absent.csv'"),
         (
             ("--table", "a-b=absent.csv", "SELECT 1"),
             "`table` must have a name of letters, digits and _, NAME=FILE, got 'a-b'",

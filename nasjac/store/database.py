@@ -6,17 +6,15 @@ import difflib
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nasjac.errors import InputError
-from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, column_names, migrate
+from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "glusterfs", "ceph", "lustre", "gpfs", "afs", "beegfs")
-
-_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 
 
 class Table(NamedTuple):
@@ -58,8 +56,12 @@ def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str 
     return kind if family.startswith(NETWORK_FILE_SYSTEMS) else None
 
 
-def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts") -> sqlite3.Connection:
+def connect(
+    path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False
+) -> sqlite3.Connection:
     """A connection in autocommit mode to the database at `path`; unless read_only, made or migrated if need be.
+
+    `trust` takes a database whose tables, views or triggers are not those that nasjac makes.
 
     ValueError: on a network file system; another program's file; of a newer schema; it cannot be opened or written.
     """
@@ -90,33 +92,11 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
     return connection
 
 
-def select(
-    connection: sqlite3.Connection, sql: str, values: Mapping[str, Any], name: str = "sql", text: str | None = None
-) -> Table:
-    """What one SELECT gives; `values` are its named parameters :x.
-
-    `name` and `text` are what an error calls and quotes, where `sql` is made from something the user gave.
-
-    ValueError: malformed, more than one statement, a name that is not there (with the nearest that is), or anything
-    but reading.
-    """
-    connection.set_authorizer(_authorize)
-    try:
-        cursor = connection.execute(sql, values)
-        if cursor.description is None:
-            raise InputError(f"`{name}` must be one SELECT that only reads, got {(text or sql)!r}")
-        return Table(tuple(entry[0] for entry in cursor.description), cursor.fetchall())
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise InputError(_explain(sql, str(error), name, text or sql)) from error
-    finally:
-        connection.set_authorizer(None)
-
-
 def check_known(name: str, value: str, choices: Iterable[str]) -> None:
     """ValueError with the choices and the nearest of them, unless `value` is one of them."""
     choices = list(choices)
     if value not in choices:
-        raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{_nearest(value, choices)}")
+        raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
 
 
 def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
@@ -166,27 +146,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
         return
 
 
-def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    allowed = action in _READING and not (action == sqlite3.SQLITE_FUNCTION and second == "load_extension")
-    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-
-def _explain(sql: str, message: str, name: str, text: str) -> str:
-    """One sentence for SQLite's message on `sql`."""
-    if "one statement at a time" in message:
-        return f"`{name}` must be one statement, got {text!r}"
-    if "authoriz" in message:  # "not authorized ...", "authorization denied": what _authorize refused
-        return f"`{name}` must be one SELECT that only reads, got {text!r}"
-    known = column_names()
-    if found := re.fullmatch(r"no such (column|table): (?:\w+\.)?(.+)", message):
-        kind, unknown = found.groups()
-        mentioned = [relation for relation in known if re.search(rf"\b{relation}\b", sql)] or list(known)
-        choices = known if kind == "table" else list(dict.fromkeys(item for key in mentioned for item in known[key]))
-        hint = _nearest(unknown, choices) + ("; text goes in single quotes" if kind == "column" else "")
-        return f"`{name}` must name a {kind} that is there ({', '.join(choices)}), got {unknown!r}{hint}"
-    return f"`{name}` must be SQL that SQLite can run, got {text!r}: {message}"
-
-
-def _nearest(value: str, choices: Iterable[str]) -> str:
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """Return the choice that somebody may have meant, as the end of a sentence, or nothing."""
     near = difflib.get_close_matches(value, list(choices), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Measurement
 from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, read_row, to_json
-from nasjac.store.database import Table, check_known, connect, path_of, select
+from nasjac.store.database import Table, check_known, connect, path_of
 from nasjac.store.former import former_keys
 from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
 from nasjac.store.schema import column_names
+from nasjac.store.select import select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +46,15 @@ class Store:
     ValueError: see `nasjac.store.database.connect`.
     """
 
-    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
+    def __init__(
+        self,
+        url: str | Path = "nasjac.db",
+        read_only: bool = False,
+        mounts: str | Path = "/proc/mounts",
+        trust: bool = False,
+    ):
         self.path = path_of(url)
-        self._connection = connect(self.path, read_only, mounts)
+        self._connection = connect(self.path, read_only, mounts, trust)
         self._origin: dict[str, Any] = {"run_id": None, "fingerprint": None}
 
     def __enter__(self) -> Store:
@@ -65,7 +72,7 @@ class Store:
     def select(
         self, sql: str, values: Mapping[str, Any] | None = None, name: str = "sql", text: str | None = None
     ) -> Table:
-        """Column names and rows of one SELECT. See `nasjac.store.database.select`, also for the errors."""
+        """Column names and rows of one SELECT. See `nasjac.store.select.select`, also for the errors."""
         return select(self._connection, sql, values or {}, name, text)
 
     def query(self, sql: str, /, **values: Any) -> pd.DataFrame:

@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from nasjac import tables
 from nasjac.errors import InputError
-from nasjac.store import Store
-from nasjac.store.database import Table, check_known, path_of, select
+from nasjac.store.database import check_known, path_of
+from nasjac.store.expression import check_expression
 from nasjac.store.files import opened
 from nasjac.store.schema import column_names, relations
+from nasjac.store.select import Stream, select, stream
+from nasjac.store.time_limit import TimeLimit
+from nasjac.verbs.answers import put_text, write, written_out
+from nasjac.verbs.last_resort import last_resort
+from nasjac.verbs.query_options import read_options
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
 SHOWN = (
     *("study", "number", "key", "merit", "trainability_cost", "trainability_cost_se", "nonlinear_effective_depth"),
     *("depth", "width", "placement", "activation", "skip_density", "params", "validation_accuracy"),
 )
-
-EPILOG = """examples:
-  nasjac query --where "placement = 'pre' AND skip_density > 0.5" --limit 20
-  nasjac query --study k --sort merit --descending --limit 10
-  nasjac query --study k --sort nonlinear_effective_depth --descending --format csv > leaderboard.csv
-  nasjac query "SELECT placement, count(*), min(trainability_cost) FROM leaderboard GROUP BY placement"
-  nasjac query --table trained=groundtruth.csv.gz "SELECT kind, count(*), max(accuracy) FROM trained GROUP BY kind"
-  nasjac query --schema
-"""
+MOST_ROWS = 2**63 - 1  # the largest integer of SQLite
 
 
 def main(argv: list[str]) -> int:
-    """Answer one question on standard output. ValueError: see `leaderboard_sql` and `nasjac.store.database`."""
-    asked = _parser().parse_args(argv)
-    if asked.schema:
-        return _print_schema(asked.format)
-    write(answer(asked), asked.format)
+    """Answer one question on standard output, row by row.
+
+    Raises:
+        InputError: See `read_options`, `leaderboard_sql`, `nasjac.store.files.opened` and `nasjac.store.select.stream`.
+        KeyboardInterrupt: At Ctrl-C.
+        BrokenPipeError: Whoever read the output has seen enough.
+    """
+    asked = read_options(argv)
+    with written_out():
+        if asked.schema:
+            _print_schema(asked.format)
+        else:
+            with answer(asked) as found:
+                write(found.columns, found.rows, asked.format)
     return 0
 
 
-def answer(asked: argparse.Namespace) -> Table:
-    """What the database says to the options of `nasjac query`."""
+@contextmanager
+def answer(asked: argparse.Namespace) -> Iterator[Stream]:
+    """Give what the database says to the options of `nasjac query`."""
     options = {name: getattr(asked, name) for name in ("study", "where", "sort", "descending", "limit", "columns")}
     options = {name: value for name, value in options.items() if value is not None and value is not False}
     if asked.sql is not None and options:
@@ -51,19 +56,14 @@ def answer(asked: argparse.Namespace) -> Table:
     elif asked.format == "table":
         options["columns"] = SHOWN
     sql, values = (asked.sql, {}) if asked.sql is not None else leaderboard_sql(**options)
-    if asked.table:
-        with opened(_named(asked.table), path_of(asked.database)) as connection:
-            return select(connection, sql, values, "sql" if asked.where is None else "where", asked.where)
-    with Store(asked.database, read_only=True) as store:
+    name = "sql" if asked.where is None else "where"
+    with opened(asked.files, path_of(asked.database), trust=asked.trust) as connection:
         if asked.study is not None:
-            store.study(asked.study)
-        return store.select(sql, values, "sql" if asked.where is None else "where", asked.where)
-
-
-def _named(words: Sequence[str]) -> dict[str, str]:
-    """NAME=FILE, or a file whose name up to the first dot is the table's."""
-    pairs = (word.split("=", 1) if "=" in word else (Path(word).name.split(".")[0], word) for word in words)
-    return {name: path for name, path in pairs}
+            studies = select(connection, "SELECT name FROM study ORDER BY rowid", {}, "study").rows
+            check_known("study", asked.study, [study for (study,) in studies])
+        limit = TimeLimit(asked.seconds)
+        with last_resort(limit), stream(connection, sql, values, name, asked.where, limit) as found:
+            yield found
 
 
 def leaderboard_sql(
@@ -74,66 +74,47 @@ def leaderboard_sql(
     descending: bool = False,
     limit: int | None = None,
 ) -> tuple[str, Mapping[str, Any]]:
-    """A SELECT from the leaderboard and its parameters.
+    """Return a SELECT from the leaderboard and its parameters.
 
-    `columns` None is all of them; `where` is any SQL condition over them. NULL sorts last either way, ties by study and
-    number. ValueError: a column that is not there; a limit below 1.
+    NULL sorts last either way, ties by study and number.
+
+    Args:
+        columns: None is all of them.
+        study: None is every study.
+        where: One SQL expression over the columns.
+        sort: A column.
+        descending: Largest first.
+        limit: Of rows; None is none.
+
+    Raises:
+        InputError: A column is not there, `where` is not one expression, or `limit` is not a number of rows.
     """
     there = column_names()["leaderboard"]
     columns = there if columns is None else columns
     for column in columns:
         check_known("columns", column, there)
     check_known("sort", sort, there)
-    if limit is not None and limit < 1:
-        raise InputError(f"`limit` must be at least 1, got {limit}")
+    if limit is not None and not 1 <= limit <= MOST_ROWS:
+        raise InputError(f"`limit` must be at least 1 and at most {MOST_ROWS}, got {limit}")
     conditions = ["study = :study"] if study is not None else []
-    conditions += [f"(\n{where}\n)"] if where is not None else []  # on its own line: it may end in a comment
+    if where is not None:
+        check_expression("where", where)
+        # nothing binds less than OR, so that what follows it is one expression and no SELECT of its own; on its own line,
+        # for it may end in a comment
+        conditions.append(f"(false OR\n{where}\n)")
     order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, study, number"
     sql = f"SELECT {', '.join(columns)} FROM leaderboard WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order}"
     return f"{sql} LIMIT :limit", {"study": study, "limit": -1 if limit is None else limit}
 
 
-def write(table: Table, form: str) -> None:
-    """Print the table as table, csv or json."""
-    if form == "table":
-        tables.show(*table)
-    else:
-        sys.stdout.write(tables.as_csv(*table) if form == "csv" else tables.as_json(*table))
-
-
-def _print_schema(form: str) -> int:
+def _print_schema(form: str) -> None:
     if form != "table":
         rows = [(relation.name, *column) for relation in relations() for column in relation.columns]
-        write(Table(("relation", "column", "type", "meaning"), rows), form)
-        return 0
+        write(("relation", "column", "type", "meaning"), rows, form)
+        return
     for relation in relations():
-        print(f"{relation.kind} {relation.name}: {relation.meaning}")
+        put_text(f"{relation.kind} {relation.name}: {relation.meaning}\n")
         width = max(len(column.name) for column in relation.columns)
         for column in relation.columns:
-            print(f"    {column.name:{width}}  {column.type:8}{column.meaning}")
-        print()
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="nasjac query",
-        description="Ask the results database; without SQL, the leaderboard. The database is only read.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("sql", nargs="?", help='one SELECT, e.g. "SELECT * FROM architecture"')
-    parser.add_argument("--database", default="nasjac.db", help="path of the results database (default: nasjac.db)")
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
-    parser.add_argument(
-        "--table", action="append", metavar="[NAME=]FILE", help="a CSV file (.gz too) as a table too; may be given again"
-    )
-    parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
-    leaderboard = parser.add_argument_group("of the leaderboard")
-    leaderboard.add_argument("--study", help="one study only")
-    leaderboard.add_argument("--where", help="an SQL condition over its columns")
-    leaderboard.add_argument("--sort", metavar="COLUMN", help="column to sort by (default: trainability_cost)")
-    leaderboard.add_argument("--descending", action="store_true", help="largest first")
-    leaderboard.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: all)")
-    leaderboard.add_argument("--columns", metavar="A,B,...", help="which columns (default: a few, in csv and json all)")
-    return parser
+            put_text(f"    {column.name:{width}}  {column.type:8}{column.meaning}\n")
+        put_text("\n")

@@ -1,0 +1,69 @@
+"""What the text of a CSV file's cells stands for, a column at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from enum import IntEnum
+from functools import lru_cache
+
+#: what stands for no value in a column of numbers; in one of text only the empty cell does
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None")
+TRUE, FALSE = ("True", "TRUE", "true"), ("False", "FALSE", "false")
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?[iI]nf(?:inity)?")
+_INTEGERS = range(-(2**63), 2**63)  # those of SQLite
+
+
+class Kind(IntEnum):
+    """What a cell or a column is; of whole numbers, numbers and percentages a column may mix, and is the last of them."""
+
+    NOTHING = 0
+    WHOLE = 1
+    NUMBER = 2
+    PERCENTAGE = 3
+    TRUTH = 4
+    TEXT = 5
+
+    @property
+    def affinity(self) -> str:
+        """The type that SQLite knows it by."""
+        whole, real = (Kind.NOTHING, Kind.WHOLE, Kind.TRUTH), (Kind.NUMBER, Kind.PERCENTAGE)
+        return "INTEGER" if self in whole else "REAL" if self in real else "TEXT"
+
+
+@lru_cache(maxsize=2**14)
+def kind_of(cell: str) -> Kind:
+    """Return what a cell is by itself. A whole number beyond 64 bits is a NUMBER: SQLite has no such integers."""
+    cell = cell.strip()
+    if cell in MISSING:
+        return Kind.NOTHING
+    if _WHOLE.fullmatch(cell):
+        return Kind.WHOLE if len(cell) <= 20 and int(cell) in _INTEGERS else Kind.NUMBER
+    if _NUMBER.fullmatch(cell):
+        return Kind.NUMBER
+    if cell.endswith("%") and _NUMBER.fullmatch(cell[:-1].rstrip()):
+        return Kind.PERCENTAGE
+    return Kind.TRUTH if cell in TRUE + FALSE else Kind.TEXT
+
+
+def kind_of_column(cells: Collection[Kind]) -> Kind:
+    """Return what a column of such cells is: text, unless all that there are can be something else."""
+    there = set(cells) - {Kind.NOTHING}
+    mixed = Kind.TRUTH in there and len(there) > 1
+    return Kind.TEXT if mixed else max(there, default=Kind.NOTHING)
+
+
+def value(cell: str, kind: Kind) -> int | float | str | None:
+    """Return what a cell stands for in a column of that kind: 93.1 % is 0.931, true 1, and what is missing None."""
+    if kind is Kind.TEXT:
+        return cell or None
+    cell = cell.strip()
+    if cell in MISSING:
+        return None
+    if kind is Kind.WHOLE:
+        return int(cell)
+    if kind is Kind.TRUTH:
+        return int(cell in TRUE)
+    return float(cell[:-1]) / 100 if cell.endswith("%") else float(cell)
