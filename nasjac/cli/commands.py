@@ -67,6 +67,10 @@ def run_search(config: DictConfig, choices: Choices) -> int:
             run.notes |= {"trials": outcome.trials, "started_at": done, "mean_group_size": outcome.group_size}
             run.notes |= getattr(job.score, "provenance", {})
             console.say(_where_time_went(outcome.seconds, outcome.fresh))
+            if outcome.ended:
+                console.say(
+                    f"the sampler has ended the search after {outcome.trials} trials: it has nothing left to propose"
+                )
             if not stop():
                 _validate(store, name, job, config, choices, console, run, stop)
             run.status = "interrupted" if stop() else "finished"

@@ -18,6 +18,7 @@ from nasjac.growth import Beginning
 from nasjac.meanfield.growth import edge_time, measured_sum
 from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
+from nasjac.samplers.options import check_sampler
 from nasjac.scores.apjn import measured_at
 from nasjac.study import SamplerFactory
 from nasjac.verbs.paths import chain_of
@@ -70,6 +71,7 @@ class WarmSearch:
 
     def __post_init__(self) -> None:
         directions(self.objectives)
+        check_sampler(self.sampler, self.seed)
         if "nonlinear_effective_depth" in self.objectives:
             others = ", ".join(name for name in OBJECTIVES if name != "nonlinear_effective_depth")
             rule = f"of {others} with a checkpoint, for the nonlinearity is known at initialization alone"
