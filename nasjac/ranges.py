@@ -14,8 +14,10 @@ LARGEST = 2**63 - 1
 
 def check_whole(name: str, value: object, low: int, high: int = LARGEST) -> None:
     """Raise InputError unless `value` is a whole number in [low, high]; `name` is that of the option."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        rule = f"a whole number in [{low}, {high}]" if high < LARGEST else f"a whole number of at least {low}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"`{name}` must be a whole number in [{low}, {high}], got {_short(value)}")
+    if not low <= value <= high:
+        rule = f"at least {low}" if value < low else f"at most {high}"
         raise InputError(f"`{name}` must be {rule}, got {_short(value)}")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
 from nasjac.errors import InputError
+from nasjac.ranges import LARGEST
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -51,7 +52,7 @@ class Cifar10:
     limit: int | None = 10_000
 
     def __post_init__(self) -> None:
-        if self.limit is not None and (self.limit < CLASSES or self.limit % CLASSES):
+        if self.limit is not None and (not CLASSES <= self.limit <= LARGEST or self.limit % CLASSES):
             raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
 
     @property

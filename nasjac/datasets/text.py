@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nasjac.datasets.data import Data
 from nasjac.errors import InputError
-from nasjac.spec import check_choice
+from nasjac.ranges import LARGEST, check_whole
+from nasjac.spec import MOST_CONTEXT, check_choice
 
 LEVELS = ("character", "byte")
 #: windows of a block; every tenth block is for validation
@@ -42,6 +43,9 @@ class Text:
         check_choice("dataset.level", self.level, LEVELS)
         if self.context < 2:
             raise InputError(f"`dataset.context` must be at least 2, got {self.context}")
+        check_whole("dataset.context", self.context, 2, MOST_CONTEXT)
+        if self.limit is not None:
+            check_whole("dataset.limit", self.limit, -LARGEST)
         if self.limit is not None and self.limit < 1:
             raise InputError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from nasjac import tables
 from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
+from nasjac.ranges import check_seed, check_whole
 from nasjac.ranking import noise_ceiling, spearman
 from nasjac.reporting.correlated import agreement, strata, warnings
 from nasjac.scores.fact import FACTS
@@ -27,6 +28,8 @@ from nasjac.spaces.table_file import MARKS, of_seeds, read_table
 from nasjac.spaces.tabular import LOWER_IS_BETTER, Entry, TableSpace
 from nasjac.spec import check_choice
 
+#: each is a ranking of all architectures
+MOST_RESAMPLES = 1_000_000
 HALVES = ("all", "choose", "report")
 
 
@@ -45,9 +48,10 @@ class Options:
 
     def __post_init__(self) -> None:
         check_choice("half", self.half, HALVES)
-        for name, value, least in (("n", self.n, 1), ("resamples", self.resamples, 0), ("seed", self.seed, 0)):
-            if value is not None and value < least:
-                raise InputError(f"`{name}` must be at least {least}, got {value}")
+        if self.n is not None:
+            check_whole("n", self.n, 1)
+        check_whole("resamples", self.resamples, 0, MOST_RESAMPLES)
+        check_seed("seed", self.seed)
 
 
 def correlate(

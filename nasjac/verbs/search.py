@@ -21,6 +21,7 @@ from nasjac.front import knee
 from nasjac.interrupts import Interrupted
 from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
+from nasjac.ranges import check_whole
 from nasjac.samplers.options import check_sampler
 from nasjac.scores import Score
 from nasjac.spaces import Space
@@ -38,7 +39,7 @@ OF_JACOBIANS = ("trainability_cost", "nonlinear_effective_depth")
 class SearchOptions:
     """How a search goes about it.
 
-    `batch`       proposals that are asked for, scored and stored together
+    `batch`       proposals that are asked for, scored and stored together, at most 16,384, for all are in memory
     `objectives`  what the sampler optimizes (null: what the score is for, merit of the default score)
     `racing`      stop sampling a candidate that is certain to be dominated: by 4 standard errors of the paired difference
                   to the cheapest architecture so far that is as good in every other objective
@@ -49,8 +50,7 @@ class SearchOptions:
     racing: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise InputError(f"`search.batch` must be at least 1, got {self.batch!r}")
+        check_whole("search.batch", self.batch, 1, 16_384)
         if self.objectives is not None:
             directions(self.objectives)
 
