@@ -4,7 +4,7 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
     0  errors
     1  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    1  reading  workers  whole_files  fingerprint
+    1  reading  origin  ranges  places  workers  whole_files  fingerprint
     2  spec  measurement  estimators  image_energies  decorrelation  strata  csv_text
     3  networks  facts  ensemble  foreign  dynamics
     4  theory  spaces  samplers  datasets  objectives  store  branches

@@ -1,4 +1,4 @@
-"""Tables and files of data as a stranger, a spreadsheet program or a torn download may leave them: small ones made wrong."""
+"""Tables and files of data as a stranger, a spreadsheet program or a torn download may leave them, made at random."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from nasjac.datasets.cifar10_batches import FOLDER, read_batches
 from nasjac.datasets.cifar10_pack import read_pack
 from nasjac.datasets.data import Data, standardized
 from nasjac.errors import InputError
+from nasjac.ranges import LARGEST, check_whole
 
 SHAPE, CLASSES = (3, 32, 32), 10
 
@@ -35,9 +36,10 @@ class Cifar10:
     limit: int | None = 10_000
 
     def __post_init__(self) -> None:
-        is_whole = isinstance(self.limit, int) and not isinstance(self.limit, bool)
-        if self.limit is not None and (not is_whole or self.limit < CLASSES or self.limit % CLASSES):
-            raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit!r}")
+        if self.limit is not None:
+            check_whole("dataset.limit", self.limit, -LARGEST)
+            if self.limit < CLASSES or self.limit % CLASSES:
+                raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
 
     @property
     def name(self) -> str:
@@ -52,7 +54,7 @@ class Cifar10:
             raise InputError(f"`dataset.root` must hold 5 labels or more below {CLASSES}, got {found} in {root}")
         trained = len(labels) - len(labels) // 5
         kept = torch.ones(len(labels), dtype=torch.bool)
-        if self.limit is not None and self.limit < len(labels) * CLASSES:
+        if self.limit is not None:
             of_class = torch.nn.functional.one_hot(labels[:trained], CLASSES)
             kept[:trained] = (of_class.cumsum(0) * of_class).sum(1) <= self.limit // CLASSES
         chosen = kept.nonzero().squeeze(1)

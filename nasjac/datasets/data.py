@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nasjac.errors import InputError
+from nasjac.ranges import check_whole
 from nasjac.spec import Spec
 
 
@@ -40,7 +41,7 @@ class Data:
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_count("outputs", self.outputs, least=1)
+        check_whole("outputs", self.outputs, 1)
         for name in ("train_inputs", "train_labels", "valid_inputs", "valid_labels"):
             given = getattr(self, name)
             if not isinstance(given, Tensor):
@@ -136,12 +137,6 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, sh
     train_inputs /= scale
     labels = labels.to(torch.int64)
     return Data(train_inputs, labels[~valid], (valid_inputs - mean) / scale, labels[valid], outputs, shape)
-
-
-def check_count(name: str, value: object, least: int, other: str = "") -> None:
-    """InputError that names an option unless it is a whole number of at least `least`; `other` is what else it may be."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"`{name}` must be a whole number of at least {least}{other}, got {value!r}")
 
 
 def check_kind(data: Data, spec: Spec) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.datasets.data import Data, check_count
+from nasjac.datasets.data import Data
 from nasjac.datasets.files import read_bytes
 from nasjac.errors import InputError
-from nasjac.spec import check_choice
+from nasjac.ranges import LARGEST, check_whole
+from nasjac.spec import MOST_CONTEXT, check_choice
 
 LEVELS = ("character", "byte")
 #: windows of a block; every tenth block is for validation
@@ -41,9 +42,11 @@ class Text:
 
     def __post_init__(self) -> None:
         check_choice("dataset.level", self.level, LEVELS)
-        check_count("dataset.context", self.context, least=2)
+        check_whole("dataset.context", self.context, 2, MOST_CONTEXT)
         if self.limit is not None:
-            check_count("dataset.limit", self.limit, least=1, other=", or null")
+            check_whole("dataset.limit", self.limit, -LARGEST)
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
 
     @property
     def name(self) -> str:

@@ -61,7 +61,7 @@ def _check_some(table: Table, path: str | Path) -> None:
     if len(bad) == table.rows:
         named = "; ".join(f"row {one.row}, {listed([one.column])}: {printable(one.reason, 120)}" for one in bad[:NAMED])
         rest = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        raise InputError(f"`table` must have a row that can be used, got {len(bad)} bad rows in {path}: {named}{rest}")
+        raise InputError(f"`table` must have a row that can be used, got {len(bad)} bad ones in {path}: {named}{rest}")
 
 
 class _Wrong(Exception):

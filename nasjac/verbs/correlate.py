@@ -17,6 +17,7 @@ from torch import Tensor
 from nasjac import tables
 from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
+from nasjac.ranges import check_seed, check_whole
 from nasjac.ranking import noise_ceiling, spearman
 from nasjac.reporting.correlated import agreement, strata, warnings
 from nasjac.scores.fact import FACTS
@@ -28,6 +29,8 @@ from nasjac.spaces.tabular import LOWER_IS_BETTER, Entry, TableSpace, of_seeds
 from nasjac.spec import check_choice
 from nasjac.verbs.correlate_size import NO_ROOM, check_size, has_room
 
+#: each is a ranking of all architectures
+MOST_RESAMPLES = 1_000_000
 HALVES = ("all", "choose", "report")
 
 
@@ -46,10 +49,10 @@ class Options:
 
     def __post_init__(self) -> None:
         check_choice("half", self.half, HALVES)
-        for name, value, least in (("n", self.n, 1), ("resamples", self.resamples, 0), ("seed", self.seed, 0)):
-            is_whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and (not is_whole or value < least):
-                raise InputError(f"`{name}` must be a whole number of at least {least}, got {value!r}")
+        if self.n is not None:
+            check_whole("n", self.n, 1)
+        check_whole("resamples", self.resamples, 0, MOST_RESAMPLES)
+        check_seed("seed", self.seed)
 
 
 def correlate(
