@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nasjac.datasets.cifar10_batches import FOLDER, read_batches
@@ -48,10 +49,11 @@ class Cifar10:
     def load(self) -> Data:
         """`limit` training and 10,000 validation samples. InputError names missing or malformed files."""
         root = Path(self.root)
-        labels, images = read_pack(root) if root.suffix == ".npz" else read_batches(root)
-        if len(labels) < 5 or labels.min() < 0 or labels.max() >= CLASSES:
-            found = f"{len(labels)} of them" + (f", {int(labels.min())} to {int(labels.max())}," if len(labels) else "")
+        read, images = read_pack(root) if root.suffix == ".npz" else read_batches(root)
+        if len(read) < 5 or read.min() < 0 or read.max() >= CLASSES:
+            found = f"{len(read)} of them" + (f", {int(read.min())} to {int(read.max())}," if len(read) else "")
             raise InputError(f"`dataset.root` must hold 5 labels or more below {CLASSES}, got {found} in {root}")
+        labels = torch.from_numpy(read.astype(np.int64))
         trained = len(labels) - len(labels) // 5
         kept = torch.ones(len(labels), dtype=torch.bool)
         if self.limit is not None:

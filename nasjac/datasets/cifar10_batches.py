@@ -89,7 +89,7 @@ def _check_operations(content: bytearray) -> None:
             raise pickle.UnpicklingError(f"it asks for more than {TUPLES} tuples")
 
 
-def read_batches(root: Path) -> tuple[Tensor, Images]:
+def read_batches(root: Path) -> tuple[NDArray[Any], Images]:
     """Labels and images of the training batches."""
     folder = root / FOLDER if (root / FOLDER).is_dir() else root
     missing = [name for name in BATCHES if not os.path.lexists(folder / name)]
@@ -98,7 +98,7 @@ def read_batches(root: Path) -> tuple[Tensor, Images]:
         raise InputError(f"`dataset.root` must hold {rule}, got {folder} without {', '.join(missing)}; {SOURCE}")
     arrays, labels = zip(*(_batch(folder / name) for name in BATCHES), strict=True)
     images = torch.from_numpy(np.concatenate(arrays))
-    return torch.from_numpy(np.concatenate(labels).astype(np.int64)), lambda chosen: images[chosen]
+    return np.concatenate(labels), lambda chosen: images[chosen]
 
 
 def _batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:

@@ -26,7 +26,7 @@ RULE = f"an .npz file of {', '.join(PACK)}, or the folder {FOLDER}"
 SIZE = (32, 32)
 
 
-def read_pack(path: Path) -> tuple[Tensor, Images]:
+def read_pack(path: Path) -> tuple[NDArray[Any], Images]:
     """Labels and images of the training part of a JPEG pack."""
     if not os.path.lexists(path):
         raise InputError(f"`dataset.root` must be {RULE}, got {path}: No such file; {SOURCE}")
@@ -48,7 +48,7 @@ def read_pack(path: Path) -> tuple[Tensor, Images]:
             warnings.simplefilter("ignore")  # of images with absurdly many pixels, which are refused in one sentence
             return torch.from_numpy(np.stack([_decoded(file, f"image {i} of {path}") for i, file in files]))
 
-    return torch.from_numpy(labels[: int(count)].astype(np.int64)), images
+    return labels[: int(count)], images
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
