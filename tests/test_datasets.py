@@ -286,6 +286,12 @@ def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path, kind: st
         Text(str(pack)).load()
 
 
+def test_what_is_no_path() -> None:
+    for kind, name in ((FashionMnist, "root"), (Cifar10, "root"), (Text, "path")):
+        with pytest.raises(InputError, match=f"`dataset.{name}` must be a path, got 5"):
+            kind(5)  # type: ignore[arg-type]
+
+
 def test_files_without_end_are_not_read_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert LARGEST == 2**30
     monkeypatch.setattr("nasjac.datasets.files.LARGEST", 1_000_000)

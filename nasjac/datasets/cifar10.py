@@ -11,6 +11,7 @@ import torch
 from nasjac.datasets.cifar10_batches import FOLDER, read_batches
 from nasjac.datasets.cifar10_pack import read_pack
 from nasjac.datasets.data import Data, standardized
+from nasjac.datasets.files import check_path
 from nasjac.errors import InputError
 from nasjac.ranges import LARGEST, check_whole
 
@@ -37,6 +38,7 @@ class Cifar10:
     limit: int | None = 10_000
 
     def __post_init__(self) -> None:
+        check_path("dataset.root", self.root)
         if self.limit is not None:
             check_whole("dataset.limit", self.limit, -LARGEST)
             if self.limit < CLASSES or self.limit % CLASSES:

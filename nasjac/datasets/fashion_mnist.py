@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
-from nasjac.datasets.files import read_bytes
+from nasjac.datasets.files import check_path, read_bytes
 from nasjac.errors import InputError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -32,6 +32,9 @@ class FashionMnist:
     """
 
     root: str = "/usr/share/datasets/fashion-mnist"
+
+    def __post_init__(self) -> None:
+        check_path("dataset.root", self.root)
 
     @property
     def name(self) -> str:

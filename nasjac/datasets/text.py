@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data
-from nasjac.datasets.files import read_bytes
+from nasjac.datasets.files import check_path, read_bytes
 from nasjac.errors import InputError
 from nasjac.ranges import LARGEST, check_whole
 from nasjac.spec import MOST_CONTEXT, check_choice
@@ -41,6 +41,8 @@ class Text:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.path is not None:
+            check_path("dataset.path", self.path)
         check_choice("dataset.level", self.level, LEVELS)
         check_whole("dataset.context", self.context, 2, MOST_CONTEXT)
         if self.limit is not None:
