@@ -102,7 +102,7 @@ def _record(lines: _Lines, skips_spaces: bool = False) -> list[str] | Spoiled | 
         reason = _spoiled(lines.record[0]) or REASONS.get(str(error), str(error))
         lines.rewind(keep=1)
         return Spoiled(reason)
-    reasons = [reason for line in lines.record if (reason := _spoiled(line))]
+    reasons = [found for line in lines.record if (found := _spoiled(line))]
     return Spoiled(reasons[0]) if reasons else row
 
 

@@ -25,6 +25,7 @@ from nasjac.errors import InputError
 from nasjac.images import begins_stage
 from nasjac.networks import build
 from nasjac.placement import PLACEMENTS
+from nasjac.ranges import check_seed
 from nasjac.spec import TRANSFORMERS, Block, Spec, check_choice
 
 State = Mapping[str, Tensor]
@@ -48,6 +49,7 @@ class Beginning:
         check_choice("init", self.init, INITS)
         if not 0 < self.gain < math.inf:
             raise InputError(f"`gain` must be a finite number greater than 0, got {self.gain!r}")
+        check_seed("seed", self.seed)
 
     @property
     def is_identity(self) -> bool:

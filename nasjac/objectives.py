@@ -10,7 +10,10 @@ from typing import Literal, NamedTuple
 from nasjac.errors import InputError
 from nasjac.facts import Facts
 from nasjac.measurement import Estimate
+from nasjac.ranges import check_whole
 from nasjac.spec import check_choice
+
+MOST_TRIALS = 1_000_000
 
 Terms = Mapping[str, Estimate]
 Direction = Literal["minimize", "maximize"]
@@ -38,7 +41,7 @@ OBJECTIVES = {
 class Budget:
     """How much to search, and inside which bounds. Parameters and FLOPs are those of the residual blocks.
 
-    `trials`, `minutes`    when to stop, whichever comes first
+    `trials`, `minutes`    when to stop, whichever comes first; at most a million trials, for the sampler has all in memory
     `params`               target number of parameters, within the relative `params_band`
     `max_params`, `max_flops`, `min_effective_depth`
     """
@@ -56,6 +59,10 @@ class Budget:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
+        check_whole("budget.trials", self.trials, 1, MOST_TRIALS)
+        for name in ("params", "max_params", "max_flops"):
+            if getattr(self, name) is not None:
+                check_whole(f"budget.{name}", getattr(self, name), 1)
         if not 0 <= self.min_effective_depth < math.inf:
             raise InputError(
                 f"`budget.min_effective_depth` must be at least 0 and finite, got {self.min_effective_depth!r}"

@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import Field, dataclass, fields, replace
 from functools import cached_property
+from sys import float_info
 from typing import Any
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.errors import InputError
 from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, check_patches, steps
 from nasjac.placement import PLACEMENTS
+from nasjac.ranges import check_whole
 
 NORMS = ("layernorm", "rmsnorm")
 NORM_EPS = 1e-5  # torch's default for LayerNorm
 BRANCHES = ("two_matrix", "one_matrix")
+#: blocks of a network, tokens of a sequence, stages of images, and any other size, such as a width: far beyond what is
+#: trained, and of numbers whose squares and sums are exact as floats
+MOST_BLOCKS, MOST_CONTEXT, MOST_STAGES, MOST_SIZE = 2**16, 2**16, 2**6, 2**20
 BLOCK_TYPES = ("explicit", "leaky", "implicit")
 POSITIONS = ("learned", "rotary")
 LOGIT_SCALES = ("inverse_sqrt", "inverse")
@@ -66,6 +71,7 @@ class Block:
                 raise InputError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
         if isinstance(self.stage, bool) or not isinstance(self.stage, int) or self.stage < 0:
             raise InputError(f"`stage` must be a whole number of at least 0, got {self.stage!r}")
+        check_whole("stage", self.stage, 0, MOST_STAGES)
         _check_number("skip", self.skip, low=0.0, high=1.0)
         # a branch that is not pruned counts for something, so that no block ever loses both skip and branch
         _check_number("scale", self.scale, low=0.0, open_low=True)
@@ -137,6 +143,8 @@ class Spec:
     leak: float = 0.0
 
     def __post_init__(self) -> None:
+        if len(self.blocks) > MOST_BLOCKS:
+            raise InputError(f"`blocks` must be at most {MOST_BLOCKS}, got {len(self.blocks)}")
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
             raise InputError(f"`width` must be a whole number of at least 2, got {self.width!r}")
         object.__setattr__(self, "blocks", tuple(self.blocks))
@@ -152,6 +160,8 @@ class Spec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"`{name}` must be a whole number of at least 1, got {value!r}")
+            check_whole(name, value, 1, MOST_CONTEXT if name == "context" else MOST_SIZE)
+        check_whole("width", self.width, 2, MOST_SIZE)
         check_choice("positions", self.positions, POSITIONS)
         check_choice("logit_scale", self.logit_scale, LOGIT_SCALES)
         _check_number("query_gain", self.query_gain, low=0.0, open_low=True)
@@ -386,12 +396,20 @@ class Spec:
 
 def check_choice(name: str, value: object, choices: Any) -> None:
     """ValueError that names the field, the choices and the value, unless `value` is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, Hashable) or not _is_one_of(value, choices):
         raise InputError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {value!r}")
 
 
+def _is_one_of(value: Hashable, choices: Any) -> bool:
+    try:
+        return value in choices
+    except TypeError:  # a tuple that holds a list
+        return False
+
+
 def _check_number(name: str, value: object, low: float, high: float = math.inf, open_low: bool = False) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
+    number = number and not (isinstance(value, int) and abs(value) > float_info.max)
     if not number or value < low or value > high or (open_low and value == low):  # type: ignore[operator]
         least = f"greater than {low:g}" if open_low else f"at least {low:g}"
         rule = f"a number in [{low:g}, {high:g}]" if high < math.inf else f"a finite number {least}"

@@ -4,6 +4,9 @@ The sampler is made anew for each batch from (seed, batch number), so that what 
 alone and a resumed search goes on as the unbroken one would. Samplers that keep notes of their own do so in the trials'
 and the study's system attributes, which are stored too. Rejected proposals are trials that failed, in Optuna's eyes; a
 rebuilt study has them again, so that Optuna's trial numbers agree.
+
+A sampler may end the search (`optuna.Study.stop`), as one does that has been through all there is. The batch in flight is
+finished, and the end is a note on the study like the sampler's own, so that a rebuilt study has ended too.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from nasjac.ensemble import members
 from nasjac.errors import InputError
 from nasjac.facts import Facts, facts
 from nasjac.objectives import Budget, Direction
+from nasjac.samplers.refusals import check_proposed, refusals_of_sampler
 from nasjac.spaces import Space
 from nasjac.spec import Spec
 from nasjac.store.rows import TrialRow
 
+#: the note on a study that its sampler has ended
+ENDED = "nasjac:ended"
 #: proposals that break a constraint before a trial is given up as infeasible
 TRIES = 10
 
@@ -46,6 +52,16 @@ class Proposal:
         return all(violation <= 0 for violation in self.constraints.values())
 
 
+class _AskedAndTold(optuna.Study):
+    """A study that its sampler may stop although it is asked and told, not run by Optuna's own loop."""
+
+    stopped = False
+
+    def stop(self) -> None:
+        """Note that the sampler has nothing left to propose."""
+        self.stopped = True
+
+
 class Study:
     """An in-memory Optuna study that proposes architectures.
 
@@ -57,9 +73,15 @@ class Study:
     ) -> None:
         self.space, self.budget, self.seed, self._sampler = space, budget, seed, sampler
         self._storage = optuna.storages.InMemoryStorage()
-        self._study = optuna.create_study(storage=self._storage, directions=list(directions), sampler=sampler(seed=seed))
-        self._id = self._storage.get_study_id_from_name(self._study.study_name)
+        name = optuna.create_study(storage=self._storage, directions=list(directions)).study_name
+        self._study = _AskedAndTold(name, self._storage, sampler(seed=seed))
+        self._id = self._storage.get_study_id_from_name(name)
         self._notes: dict[str, Any] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether the sampler has ended the search."""
+        return self._study.stopped
 
     def replay(self, rows: Sequence[TrialRow], notes: Mapping[str, Any]) -> None:
         """Bring back stored trials, and the sampler's notes on the study (`take_notes`)."""
@@ -70,6 +92,7 @@ class Study:
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._id, key, value)
         self._notes = dict(notes)
+        self._study.stopped = ENDED in notes
 
     def ask(self, batch: int, count: int) -> list[Proposal]:
         """`count` proposals; one that breaks a constraint is drawn again, at most `TRIES` times."""
@@ -78,7 +101,7 @@ class Study:
         for _ in range(TRIES):
             rejected = [slot for slot, proposal in settled.items() if not proposal.feasible]
             for slot in rejected:
-                self._study.tell(settled[slot].trial, state=TrialState.FAIL)
+                self._tell(settled[slot].trial, None)
             settled |= dict(zip(rejected, self._propose(len(rejected)), strict=True))
         return [settled[slot] for slot in range(count)]
 
@@ -87,10 +110,7 @@ class Study:
 
         Returns the columns of a TrialRow that `replay` needs.
         """
-        if values is None:
-            trial = self._study.tell(proposal.trial, state=TrialState.FAIL)
-        else:
-            trial = self._study.tell(proposal.trial, list(values.values()))
+        trial = self._tell(proposal.trial, values)
         return {
             "asked": trial.number,
             "objectives": dict(values or {}),
@@ -101,15 +121,26 @@ class Study:
         }
 
     def take_notes(self) -> dict[str, Any]:
-        """What the sampler noted on the study since the last call."""
+        """What was noted on the study since the last call: by the sampler, and that it has ended the search."""
+        if self.ended:
+            self._storage.set_study_system_attr(self._id, ENDED, True)
         noted = dict(self._storage.get_study_system_attrs(self._id))
         changed = {key: value for key, value in noted.items() if key not in self._notes or self._notes[key] != value}
         self._notes = noted
         return changed
 
+    def _tell(self, trial: optuna.Trial, values: Mapping[str, float] | None) -> optuna.trial.FrozenTrial:
+        with refusals_of_sampler():
+            if values is None:
+                return self._study.tell(trial, state=TrialState.FAIL)
+            return self._study.tell(trial, list(values.values()))
+
     def _propose(self, count: int) -> list[Proposal]:
-        trials = [self._study.ask() for _ in range(count)]
-        specs = [self.space(trial) for trial in trials]
+        with refusals_of_sampler():
+            trials = [self._study.ask() for _ in range(count)]
+            specs = [self.space(trial) for trial in trials]
+        known = self._study.get_trials(deepcopy=False)
+        check_proposed([known[trial.number] for trial in trials])
         other = [spec for spec in specs if not isinstance(spec, Spec)]
         if other:
             raise InputError(f"`space` must return a Spec for every trial, got {other[0]!r}")

@@ -107,7 +107,7 @@ def test_halves_are_disjoint_and_n_draws_within_one(run: Run) -> None:  # noqa: 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["table=none.csv"], ["`table`", "CSV", "none.csv"]),
+        (["table=none.csv"], ["`table`", "a file that exists", "none.csv"]),
         (["table=t.csv", "space=nasbench"], ["nasbench201"]),
         (["table=t.csv", "score=sinflow"], ["synflow", "merit"]),
         (["table=t.csv", "target=acc"], ["`target`", "cifar10_test", "'acc'"]),
@@ -120,7 +120,7 @@ def test_halves_are_disjoint_and_n_draws_within_one(run: Run) -> None:  # noqa: 
         ),
         (["table=t.csv", "score=spread"], ["`space`", "residual_mlp, transformer_lm", "score spread", "nasbench201"]),
         (["table=t.csv", "dataset=digits"], ["`dataset`", "(3, 32, 32)", "(1, 8, 8)"]),
-        (["table=empty.csv", "score=params"], ["`table`", "column arch_str"]),
+        (["table=empty.csv", "score=params"], ["`table`", "a header", "got none in empty.csv"]),
         (["table=twice.csv", "score=params"], ["`table`", "arch_str twice"]),
         (["table=binary.csv", "score=params"], ["`table`", "CSV", "binary.csv"]),
         ([], ["table"]),

@@ -105,6 +105,6 @@ def test_a_row_that_is_no_csv_costs_its_first_line_alone(tmp_path: Path, content
 def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(content, compresslevel=1))
     with pytest.raises(
-        InputError, match=f"^`table` must have lines of at most {LONGEST_LINE} characters, got a longer one in "
+        InputError, match=rf"^`table` must have lines of at most {LONGEST_LINE} characters, got a longer one in "
     ):
         read_csv_rows(tmp_path / "t.csv.gz", "table")

@@ -10,6 +10,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,9 @@ from PIL import Image
 
 from nasjac import Spec
 from nasjac.datasets import DATASETS, Cifar10, Data, Dataset, Digits, FashionMnist, Text, standardized
+from nasjac.datasets.cifar10_batches import TUPLES
+from nasjac.datasets.files import LARGEST
+from nasjac.errors import InputError
 from nasjac.trainers import AdamW
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -112,13 +116,37 @@ def test_contract(dataset: Dataset) -> None:
         (torch.zeros(4, 6).long(), torch.full((4, 6), -1), None, "below the size of its vocabulary, 5, got -1 to -1"),
         (torch.zeros(4, 6).long(), torch.zeros(4).long(), None, r"as many labels, got \[4, 6\] and \[4\]"),
         (torch.zeros(4, 6).long(), torch.zeros(4, 6).long(), (1, 2, 3), "no shape of images where it has tokens"),
+        (
+            torch.zeros(4, 6),
+            torch.zeros(3).long(),
+            None,
+            r"labels \[n\], of as many features in both splits, got \[4, 6\] and \[3\]",
+        ),
+        (
+            torch.zeros(4, 3, 8, 8),
+            torch.zeros(4).long(),
+            None,
+            r"features \[n, features\] .*, got \[4, 3, 8, 8\] and \[4\]",
+        ),
+        (torch.full((4, 6), math.nan), torch.zeros(4).long(), None, "finite numbers, got 24 that are not, of 24"),
+        (torch.zeros(4, 6), torch.full((4,), 5), None, "labels below the number of its classes, 5, got 5 to 5"),
+        (torch.zeros(4, 6), torch.full((4,), -1), None, "labels below the number of its classes, 5, got -1 to -1"),
     ],
 )
 def test_data_that_cannot_be(
     inputs: torch.Tensor, labels: torch.Tensor, shape: tuple[int, ...] | None, complaint: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"`dataset` must .*{complaint}"):
+    with pytest.raises(InputError, match=f"`dataset` must .*{complaint}"):
         Data(inputs, labels, inputs, labels, outputs=5, shape=shape)
+
+
+def test_data_of_other_types_or_of_no_class() -> None:
+    inputs, labels = torch.zeros(4, 6), torch.zeros(4).long()
+    for outputs in (0, -1, 2.5, True):
+        with pytest.raises(InputError, match=f"`outputs` must be (at least 1|a whole number in .*), got {outputs}"):
+            Data(inputs, labels, inputs, labels, outputs=outputs)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="`valid_inputs` must be a tensor, got ndarray"):
+        Data(inputs, labels, inputs.numpy(), labels, outputs=1)  # type: ignore[arg-type]
 
 
 def test_features_alone_are_trained_on_by_an_mlp(tmp_path: Path) -> None:
@@ -136,8 +164,15 @@ def test_standardization_is_the_train_split_s_and_keeps_the_ratios_of_features()
     torch.testing.assert_close(data.valid_inputs.double() * scale + mean, raw[valid], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(data.train_inputs.double() * scale + mean, raw[~valid], rtol=1e-5, atol=1e-5)
     assert data.valid_labels.tolist() == list(range(0, 50, 5))
-    with pytest.raises(ValueError, match="40 equal training inputs"):
+    with pytest.raises(InputError, match=r"`dataset` must hold training inputs that differ .*40 equal training inputs"):
         standardized(torch.ones(50, 4), torch.arange(50), valid, outputs=50)
+    raw[3, 1] = math.nan
+    with pytest.raises(
+        InputError, match="`dataset` must hold training inputs that are finite in float32, got one that is not"
+    ):
+        standardized(raw, torch.arange(50), valid, outputs=50)
+    with pytest.raises(InputError, match="finite in float32, got no training inputs"):
+        standardized(raw, torch.arange(50), torch.ones(50, dtype=torch.bool), outputs=50)
 
 
 def test_digits_keeps_a_fifth_of_each_class_apart() -> None:
@@ -194,18 +229,89 @@ def test_missing_files_are_named_with_the_way_to_get_them(tmp_path: Path) -> Non
         (IMAGES, idx(np.zeros((10_012, 2, 3)))[:-1], "60071 bytes for shape"),
         (IMAGES, b"\0\0\x08\x03\0\0", "whole header"),
         (IMAGES, idx(np.zeros((10_012, 6))), "10012, 6"),
+        (IMAGES, idx(np.zeros((10_012, 0, 3))), r"images \[n, rows, columns\] that are not empty .*got \[10012, 0, 3\]"),
+        (
+            IMAGES,
+            b"\0\0\x08\x03" + struct.pack(">3i", -10_012, -2, 3) + bytes(60_072),
+            r"60072 bytes for shape \[4294957284,",
+        ),
+        (IMAGES, b"\0\0\x08\x03" + struct.pack(">3I", 2**31, 2**31, 2**31), "0 bytes for shape"),
+        (IMAGES, b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\0", "1 to 3 dimensions, got 255"),
+        (IMAGES, b"\0\0\x08\0\0", "1 to 3 dimensions, got 0"),
         (LABELS, idx(np.zeros(10_011)), "10011"),
         (LABELS, idx(np.full(10_012, 10)), "labels below 10, got 10"),
-        (f"{LABELS}.gz", b"\x1f\x8b broken", "readable IDX files"),
-        (f"{LABELS}.gz", gzip.compress(idx(np.zeros(10_012)), mtime=0)[:-20], "readable IDX files"),
+        (f"{LABELS}.gz", b"\x1f\x8b broken", "files that can be read"),
+        (f"{LABELS}.gz", gzip.compress(idx(np.zeros(10_012)), mtime=0)[:-20], "files that can be read"),
     ],
 )
 def test_malformed_files(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
     write_fashion(tmp_path)
     (tmp_path / name.removesuffix(".gz")).unlink()
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(InputError, match=complaint):
         fashion(tmp_path)
+
+
+SPECIAL = {
+    "named pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path, kind: str) -> None:
+    """Reading them would never end."""
+    write_fashion(tmp_path)
+    write_cifar(tmp_path)
+    batch, image_file, pack = tmp_path / "cifar-10-batches-py/data_batch_2", tmp_path / IMAGES, tmp_path / "pack.npz"
+    for path in (batch, image_file):
+        path.unlink()
+    for path in (batch, image_file, pack):
+        SPECIAL[kind](path)
+    packed_file = tmp_path / "elsewhere" / f"{LABELS}.gz"
+    packed_file.parent.mkdir()
+    (packed_file.parent / IMAGES).write_bytes(idx(np.zeros((10_012, 2, 3))))
+    SPECIAL[kind](packed_file)
+    datasets = {
+        image_file: FashionMnist(str(tmp_path)),
+        packed_file: FashionMnist(str(packed_file.parent)),
+        batch: Cifar10(str(tmp_path)),
+        pack: Cifar10(str(pack)),
+    }
+    for path, dataset in datasets.items():
+        with pytest.raises(InputError, match=f"`dataset.root` must be a file, got '{path}', which is a {kind}"):
+            dataset.load()
+    with pytest.raises(InputError, match=f"`dataset.path` must be a file, got '{pack}', which is a {kind}"):
+        Text(str(pack)).load()
+
+
+def test_what_is_no_path() -> None:
+    for kind, name in ((FashionMnist, "root"), (Cifar10, "root"), (Text, "path")):
+        with pytest.raises(InputError, match=f"`dataset.{name}` must be a path, got 5"):
+            kind(5)  # type: ignore[arg-type]
+
+
+def test_files_without_end_are_not_read_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LARGEST == 2**30
+    monkeypatch.setattr("nasjac.datasets.files.LARGEST", 1_000_000)
+    monkeypatch.setattr("nasjac.datasets.cifar10_pack.LARGEST", 1_000_000)
+    bomb = gzip.compress(bytes(3_000_000))
+    write_fashion(tmp_path)
+    (tmp_path / IMAGES).unlink()
+    (tmp_path / f"{IMAGES}.gz").write_bytes(bomb)
+    with pytest.raises(InputError, match=r"files of at most 1000000 bytes, got more in .*ubyte\.gz"):
+        fashion(tmp_path)
+    with (tmp_path / "text.txt").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(
+        InputError, match=r"`dataset.path` must hold files of at most 1000000 bytes, got more in .*text\.txt"
+    ):
+        Text(str(tmp_path / "text.txt")).load()
+    pack = packed(*write_cifar(tmp_path, count=20), test_images=0) | {"body": np.zeros(3_000_000, np.uint8)}
+    np.savez_compressed(tmp_path / "pack.npz", **pack)
+    with pytest.raises(InputError, match=r"pack.npz: arrays of \d+ bytes, where 1000000 are the most"):
+        cifar(tmp_path / "pack.npz")
 
 
 def test_too_few_images_to_validate(tmp_path: Path) -> None:
@@ -235,6 +341,9 @@ def test_cifar10_s_limit_takes_the_first_of_each_class(tmp_path: Path) -> None:
     assert data.train_labels.bincount().tolist() == [7] * 10 and data.valid_labels.tolist() == labels[320:].tolist()
     first = np.sort(np.concatenate([np.flatnonzero(labels[:320] == label)[:7] for label in range(10)]))
     assert data.train_labels.tolist() == labels[first].tolist()
+    assert torch.equal(cifar(tmp_path, limit=9 * 10**18).train_labels, cifar(tmp_path).train_labels)
+    with pytest.raises(InputError, match=r"`dataset.limit` must be at most \d+, got 10+$"):
+        Cifar10(limit=10**30)
     for limit in (0, 5, 25, -10):
         with pytest.raises(ValueError, match=f"`dataset.limit` must be a multiple of 10 above 0, or null, got {limit}"):
             Cifar10(limit=limit)
@@ -324,7 +433,7 @@ PIXELS = np.zeros((4, 3072), np.uint8)
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "data_batch_1: EOFError"),
+        (b"", "data_batch_1: ValueError: pickle exhausted"),
         (b"no pickle at all", "data_batch_1: "),
         (python2_pickle({b"data": PIXELS, b"labels": [0] * 4})[:-99], "data_batch_1: "),
         (python2_pickle({b"labels": [0] * 4}), "data_batch_1: KeyError: b'data'"),
@@ -334,6 +443,19 @@ PIXELS = np.zeros((4, 3072), np.uint8)
         (python2_pickle({b"data": [[0] * 3072], b"labels": [0]}), "data_batch_1: AttributeError"),
         (python2_pickle({b"data": PIXELS, b"labels": [0] * 3}), r"and \[3\] int64"),
         (python2_pickle({b"data": PIXELS, b"labels": [0.5] * 4}), r"and \[4\] float64"),
+        (python2_pickle({b"data": PIXELS[0], b"labels": 5}), r"got \[3072\] and \[\] int64"),
+        (python2_pickle({b"data": PIXELS[None], b"labels": [[0] * 4]}), r"got \[1, 4, 3072\] and \[1, 4\] int64"),
+        (python2_pickle({b"data": PIXELS, b"labels": [2**70] * 4}), r"and \[4\] object"),
+        (b"\x80\x02]r\xff\xff\xff\x7f.", "UnpicklingError: it asks for 2147483647 places"),
+        (b"\x80\x02}" + b")" + b"\x85" * 500_000 + b"K\0s.", f"UnpicklingError: it asks for more than {TUPLES} tuples"),
+        (
+            b"\x80\x02]c_codecs\nencode\nq\1X\xe8\3\0\0"
+            + b"a" * 1000
+            + b"X\6\0\0\0latin1\x86q\2R"
+            + b"h\1h\2R" * 50
+            + b".",
+            "UnpicklingError: it asks for more bytes than it has",
+        ),
         (python2_pickle({b"data": PIXELS, b"labels": [10] * 4}), "labels or more below 10, got 52 of them, 0 to 10,"),
     ],
 )
@@ -355,6 +477,8 @@ def test_too_few_images_of_cifar10_to_validate(tmp_path: Path) -> None:
     ("change", "complaint"),
     [
         ({"body": None}, "be an .npz file of header, body, .*body"),
+        ({"labels": np.zeros(20, "V0")}, r"hold bytes .*labels \[20\] \|V0"),
+        ({"labels": np.full(20, 2**63, np.uint64)}, f"hold 5 labels or more below 10, got 20 of them, {2**63} to {2**63},"),
         ({"labels": np.array([{}])}, "be an .npz file of .*allow_pickle"),
         ({"header": np.zeros(3)}, r"hold bytes `header` .*header \[3\] float64"),
         ({"offsets": np.arange(3)}, r"hold bytes .*offsets \[3\] int64, labels \[20\] uint8"),
@@ -383,6 +507,18 @@ def test_packs_that_are_cut_or_hold_other_images(tmp_path: Path) -> None:
     for content in (b"", b"text", whole[:-500], whole.replace(b"\xff\xd9", b"\xff\xda"), encrypted):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"`dataset.root` must be an .npz file of .*pack.npz: "):
+            cifar(path)
+    for header in (
+        f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({2**62},)}}",
+        "{" * 9,
+        "-" * 9000 + "1",
+        "{1: 2, 'a': 3}",
+    ):
+        with zipfile.ZipFile(path, "w") as file:
+            for name in ("header", "body", "offsets", "labels", "n_train"):
+                written = header.encode() + b"\n"
+                file.writestr(f"{name}.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(written)) + written)
+        with pytest.raises(InputError, match=r"`dataset.root` must be an .npz file of .*pack.npz: "):
             cifar(path)
     np.savez(path, **packed(images[:, :, :16], labels))
     with pytest.raises(ValueError, match=r"images of 32 x 32 RGB, got 32 x 16 RGB, image 0 of .*pack.npz"):
@@ -451,13 +587,28 @@ def test_a_python_without_its_help_says_what_to_give(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("content", "options", "complaint"),
     [
-        (None, {}, r"`dataset.path` must be a file that can be read, got .*text.txt: No such file"),
+        (None, {}, r"`dataset.path` must be a file that exists, got .*text.txt.*No such file"),
         (b"", {"context": 64}, "must hold at least 6410 characters .*, got 0 in"),
         (b"a" * 6409, {"context": 64}, r"\(10 blocks of 10 contexts of 64\), got 6409 in .*text.txt"),
         (b"ab" * 9000, {"limit": 100}, "got 100 in .*text.txt, `dataset.limit` 100"),
         (b"a" * 6410, {}, "must hold different characters, got 6410 equal ones"),
         (b"a" * 6410, {"level": "byte"}, "must hold different bytes"),
         (b"\xc3\xa9\xff" * 6410, {}, "must hold UTF-8 text, got byte 0xff at offset 2 in .*`dataset.level` byte takes any"),
+        ("аб".encode("utf-16"), {}, "must hold UTF-8 text, got UTF-16 in .*`dataset.level` byte takes any"),
+        (
+            "plain words ".encode("utf-16-le") * 600,
+            {},
+            "must hold UTF-8 text, got what looks like UTF-16, .* byte takes any",
+        ),
+        (
+            "plain words ".encode("utf-16-be") * 600,
+            {},
+            "must hold UTF-8 text, got what looks like UTF-16, .* byte takes any",
+        ),
+        (b"ab" * 6000, {"context": 10**30}, r"`dataset.context` must be at most \d+, got 10+$"),
+        (b"ab" * 6000, {"context": 500}, "must hold at least 50010 characters .*, got 12000 in"),
+        (b"ab", {"context": 2.5}, r"`dataset.context` must be a whole number in \[2, \d+\], got 2.5"),
+        (b"ab", {"limit": True}, r"`dataset.limit` must be a whole number in .*, got True"),
         (b"ab", {"context": 1}, "`dataset.context` must be at least 2, got 1"),
         (b"ab", {"limit": 0}, "`dataset.limit` must be at least 1, or null, got 0"),
         (b"ab", {"level": "word"}, "`dataset.level` must be one of character, byte, got 'word'"),

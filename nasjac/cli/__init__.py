@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from nasjac.cli.words import check_texts
 from nasjac.cli.wrong import wrong
 from nasjac.errors import InputError
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in HYDRA_VERBS + PLAIN_VERBS:
         return wrong(f"the verb must be one of {', '.join(HYDRA_VERBS + PLAIN_VERBS)}, got {verb!r}")
     try:
+        check_texts(words)
         return _plain(verb, rest) if verb in PLAIN_VERBS else _hydra(verb, rest)
     except BrokenPipeError:  # the reader has seen enough, e.g. `nasjac query ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes

@@ -25,6 +25,7 @@ from nasjac.errors import InputError
 from nasjac.foreign.diagnose import FIRST
 from nasjac.interrupts import Interrupted, interrupts
 from nasjac.objectives import OBJECTIVES
+from nasjac.places import check_folder
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
@@ -68,6 +69,10 @@ def run_search(config: DictConfig, choices: Choices) -> int:
             run.notes |= {"trials": outcome.trials, "started_at": done, "mean_group_size": outcome.group_size}
             run.notes |= getattr(job.score, "provenance", {})
             console.say(_where_time_went(outcome.seconds, outcome.fresh))
+            if outcome.ended:
+                console.say(
+                    f"the sampler has ended the search after {outcome.trials} trials: it has nothing left to propose"
+                )
             if not stop():
                 _validate(store, name, job, config, choices, console, run, stop)
             run.status = "interrupted" if stop() else "finished"
@@ -273,6 +278,9 @@ def resume_command(config: DictConfig, name: str) -> str:
 
 def _common(config: DictConfig) -> tuple[Console, torch.device]:
     check_choice("format", config.format, FORMATS)
+    for name in ("out", "save"):
+        if config.get(name) is not None:
+            check_folder(config[name], name)
     return Console(config.quiet), device_of(config.device)
 
 

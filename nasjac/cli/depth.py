@@ -16,6 +16,7 @@ from nasjac.console import Console
 from nasjac.datasets import DATASETS, Data, Text
 from nasjac.errors import InputError
 from nasjac.growth import Beginning
+from nasjac.places import check_folder
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
@@ -130,6 +131,9 @@ def _stands_alone(config: DictConfig, *names: str) -> None:
 def _out(config: DictConfig, source: str, what: str) -> Path:
     """The folder asked for, or one beside the source."""
     path = Path(config.out) if config.out is not None else Path(f"{str(source).rstrip('/')}-{what}")
+    check_folder(path, "out")
+    if config.get("save_tuned") is not None:
+        check_folder(config.save_tuned, "save_tuned")
     if not checkpoint.is_free(path):
         raise InputError(f"`out` must be a new or empty folder, for nothing is overwritten, got {path}")
     return path

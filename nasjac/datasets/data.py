@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nasjac.errors import InputError
+from nasjac.ranges import check_whole
 from nasjac.spec import Spec
 
 
@@ -28,7 +29,8 @@ class Data:
     `shape`    of images (channels, rows, columns), which the features run through in this order, the last one fastest;
                None for tokens, and for features without neighbours
 
-    ValueError: a shape of another number of features, or ids outside the vocabulary.
+    InputError: splits that are no such tensors, not as many labels as inputs, labels or ids that are none of `outputs`,
+    features that are not finite, a shape of another number of features.
     """
 
     train_inputs: Tensor
@@ -39,8 +41,12 @@ class Data:
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_whole("outputs", self.outputs, 1)
         for name in ("train_inputs", "train_labels", "valid_inputs", "valid_labels"):
-            split = getattr(self, name).detach().cpu()
+            given = getattr(self, name)
+            if not isinstance(given, Tensor):
+                raise InputError(f"`{name}` must be a tensor, got {type(given).__name__}")
+            split = given.detach().cpu()
             object.__setattr__(self, name, split)
             choices = (torch.int64,) if name.endswith("labels") else (torch.float32, torch.float64, torch.int64)
             if split.dtype not in choices:
@@ -48,7 +54,9 @@ class Data:
                 raise InputError(f"`{name}` must be {rule}, got {str(split.dtype).removeprefix('torch.')}")
         if self.is_tokens:
             self._check_ids()
-        elif self.shape is not None and math.prod(self.shape) != self.inputs:
+            return
+        self._check_features()
+        if self.shape is not None and math.prod(self.shape) != self.inputs:
             raise InputError(f"`dataset` must have as many features as its shape {self.shape}, got {self.inputs}")
 
     @property
@@ -75,6 +83,18 @@ class Data:
             found.update((split + 0).contiguous().numpy().data)  # + 0: the two zeros are one number
         return found.hexdigest()[:12]
 
+    def _check_features(self) -> None:
+        for inputs, labels in ((self.train_inputs, self.train_labels), (self.valid_inputs, self.valid_labels)):
+            if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or inputs.shape[1] != self.train_inputs.shape[1]:
+                rule = "features [n, features] and labels [n], of as many features in both splits"
+                raise InputError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
+            if not inputs.isfinite().all():
+                found = int((~inputs.isfinite()).sum())
+                raise InputError(f"`dataset` must hold finite numbers, got {found} that are not, of {inputs.numel()}")
+            if labels.numel() and not (labels.min() >= 0 and labels.max() < self.outputs):
+                rule = f"labels below the number of its classes, {self.outputs}"
+                raise InputError(f"`dataset` must hold {rule}, got {int(labels.min())} to {int(labels.max())}")
+
     def _check_ids(self) -> None:
         if self.shape is not None:
             raise InputError(f"`dataset` must have no shape of images where it has tokens, got {self.shape}")
@@ -89,7 +109,7 @@ class Data:
 
 
 class Dataset(Protocol):
-    """A dataset's options: `name` is what the store calls it, `load()` reads it (ValueError: it cannot be read)."""
+    """A dataset's options: `name` is what the store calls it, `load()` reads it (InputError: it cannot be read)."""
 
     @property
     def name(self) -> str: ...
@@ -104,19 +124,23 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, sh
     feature by feature: a pixel that is almost always blank would become noise). Both are the training split's own.
     """
     train_inputs, valid_inputs = inputs[~valid].float(), inputs[valid].float()
+    if not len(train_inputs) or not train_inputs.isfinite().all():
+        got = "one that is not" if len(train_inputs) else "no training inputs"
+        raise InputError(f"`dataset` must hold training inputs that are finite in float32, got {got}")
     # by numpy's sums in float64: torch's depend on the number of threads, and with them the data's digest would
     mean = torch.from_numpy(train_inputs.numpy().mean(axis=0, dtype=np.float64)).float()
     train_inputs -= mean
     scale = float(np.float32(np.sqrt(np.square(train_inputs.numpy()).mean(dtype=np.float64))))
     if not scale > 0:
-        raise InputError(f"`inputs` must differ from each other, got {len(train_inputs)} equal training inputs")
+        rule = "training inputs that differ from each other"
+        raise InputError(f"`dataset` must hold {rule}, got {len(train_inputs)} equal training inputs")
     train_inputs /= scale
     labels = labels.to(torch.int64)
     return Data(train_inputs, labels[~valid], (valid_inputs - mean) / scale, labels[valid], outputs, shape)
 
 
 def check_kind(data: Data, spec: Spec) -> None:
-    """ValueError unless the data are what the network takes: features, images of its shape, windows of its context."""
+    """InputError unless the data are what the network takes: features, images of its shape, windows of its context."""
     if data.is_tokens != spec.takes_tokens:
         rule = "tokens (text)" if spec.takes_tokens else "features or images"
         got = f"token ids (a vocabulary of {data.outputs})" if data.is_tokens else f"{data.inputs} features"

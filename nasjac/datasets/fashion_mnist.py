@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,14 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
+from nasjac.datasets.files import check_path, read_bytes
 from nasjac.errors import InputError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 CLASSES = 10
 VALIDATION = 10_000
+#: of an array of images, at most
+DIMENSIONS = 3
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,19 @@ class FashionMnist:
 
     root: str = "/usr/share/datasets/fashion-mnist"
 
+    def __post_init__(self) -> None:
+        check_path("dataset.root", self.root)
+
     @property
     def name(self) -> str:
         return "fashion_mnist"
 
     def load(self) -> Data:
-        """50,000 training and 10,000 validation samples. ValueError names missing or malformed files."""
+        """50,000 training and 10,000 validation samples. InputError names missing or malformed files."""
         image_file, label_file = _find(Path(self.root))
         images, labels = read_idx(image_file), read_idx(label_file)
-        if images.ndim != 3 or labels.shape != images.shape[:1] or len(images) <= VALIDATION:
-            rule = f"images [n, rows, columns] and labels [n], n over {VALIDATION}"
+        if images.ndim != 3 or labels.shape != images.shape[:1] or len(images) <= VALIDATION or not images.numel():
+            rule = f"images [n, rows, columns] that are not empty and labels [n], n over {VALIDATION}"
             raise InputError(f"`dataset.root` must hold {rule}, got {[*images.shape]} and {[*labels.shape]} in {self.root}")
         if labels.max() >= CLASSES:
             raise InputError(f"`dataset.root` must hold labels below {CLASSES}, got {int(labels.max())} in {label_file}")
@@ -49,32 +54,33 @@ class FashionMnist:
 
 
 def read_idx(path: Path) -> Tensor:
-    """The array of bytes in an IDX file (.gz or plain): 0, 0, type 8, dimensions, sizes as big-endian int32, data.
+    """The array of bytes in an IDX file (.gz or plain): 0, 0, type 8, dimensions, sizes as big-endian uint32, data.
 
-    The format is that of http://yann.lecun.com/exdb/mnist. ValueError for any other content.
+    The format is that of http://yann.lecun.com/exdb/mnist. InputError for any other content.
     """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"`dataset.root` must hold readable IDX files, got {path}: {error}") from error
+    content = read_bytes(path, "dataset.root", is_packed=path.suffix == ".gz")
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         rule = "IDX files of bytes (starting 00 00 08)"
         raise InputError(f"`dataset.root` must hold {rule}, got {content[:3].hex(' ')} in {path}")
+    if not 1 <= content[3] <= DIMENSIONS:
+        raise InputError(f"`dataset.root` must hold files of 1 to {DIMENSIONS} dimensions, got {content[3]} in {path}")
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise InputError(
             f"`dataset.root` must hold files with a whole header ({start} bytes), got {len(content)} in {path}"
         )
-    shape = np.frombuffer(content[4:start], dtype=">i4").tolist()
+    shape = np.frombuffer(content[4:start], dtype=">u4").tolist()
     if len(content) - start != math.prod(shape):
         raise InputError(
             f"`dataset.root` must hold whole files, got {len(content) - start} bytes for shape {shape} in {path}"
         )
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].reshape(shape)
+    return torch.frombuffer(content, dtype=torch.uint8)[start:].reshape(shape)
 
 
 def _find(root: Path) -> list[Path]:
-    found = {name: [path for path in (root / name, root / f"{name}.gz") if path.is_file()] for name in (IMAGES, LABELS)}
+    found = {
+        name: [path for path in (root / name, root / f"{name}.gz") if os.path.lexists(path)] for name in (IMAGES, LABELS)
+    }
     missing = [name for name, paths in found.items() if not paths]
     if missing:
         lacking = " and ".join(missing)

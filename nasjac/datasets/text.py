@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data
+from nasjac.datasets.files import check_path, read_bytes
 from nasjac.errors import InputError
-from nasjac.spec import check_choice
+from nasjac.ranges import LARGEST, check_whole
+from nasjac.spec import MOST_CONTEXT, check_choice
 
 LEVELS = ("character", "byte")
 #: windows of a block; every tenth block is for validation
@@ -39,9 +41,12 @@ class Text:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.path is not None:
+            check_path("dataset.path", self.path)
         check_choice("dataset.level", self.level, LEVELS)
-        if self.context < 2:
-            raise InputError(f"`dataset.context` must be at least 2, got {self.context}")
+        check_whole("dataset.context", self.context, 2, MOST_CONTEXT)
+        if self.limit is not None:
+            check_whole("dataset.limit", self.limit, -LARGEST)
         if self.limit is not None and self.limit < 1:
             raise InputError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
 
@@ -50,10 +55,11 @@ class Text:
         return "text"
 
     def load(self) -> Data:
-        """Nine training windows or more for one of validation. ValueError: no file, not UTF-8, too short, all the same."""
-        source = self.path or "the help topics of Python"
-        ids, vocabulary = self._ids(help_topics() if self.path is None else _read(self.path), source)
-        ids, block = ids[: self.limit], WINDOWS * self.context + 1
+        """Nine training windows or more for one of validation. InputError: no file, not UTF-8, too short, all the same."""
+        source = "the help topics of Python" if self.path is None else self.path
+        ids, vocabulary = self._ids(help_topics() if self.path is None else read_bytes(self.path, "dataset.path"), source)
+        used, block = len(ids) if self.limit is None else min(self.limit, len(ids)), WINDOWS * self.context + 1
+        ids = ids[:used]
         if len(ids) < EVERY * block:
             rule = f"at least {EVERY * block} {self.level}s ({EVERY} blocks of {WINDOWS} contexts of {self.context})"
             cut = "" if self.limit is None else f", `dataset.limit` {self.limit}"
@@ -68,10 +74,14 @@ class Text:
         """Inputs and labels [n, context] of whole blocks of ids."""
         return blocks[:, :-1].reshape(-1, self.context), blocks[:, 1:].reshape(-1, self.context)
 
-    def _ids(self, content: bytes, source: str) -> tuple[Tensor, int]:
+    def _ids(self, content: bytes | bytearray, source: str) -> tuple[Tensor, int]:
         """The ids [n] int64 of a file's content, and the size of the vocabulary."""
         if self.level == "byte":
             return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).astype(np.int64)), 256
+        if kind := _foreign(content):
+            raise InputError(
+                f"`dataset.path` must hold UTF-8 text, got {kind} in {source}; `dataset.level` byte takes any file"
+            )
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -80,8 +90,9 @@ class Text:
                 f"`dataset.path` must hold UTF-8 text, got {where}; `dataset.level` byte takes any file"
             ) from error
         points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")  # order of code points is order of characters
-        vocabulary, ids = np.unique(points, return_inverse=True)
-        return torch.from_numpy(ids.astype(np.int64)), len(vocabulary)
+        there = np.zeros(sys.maxunicode + 1, dtype=np.int64)
+        there[points] = 1  # sorting them, as numpy.unique does, would take several times the memory
+        return torch.from_numpy((there.cumsum() - 1)[points]), int(there.sum())
 
 
 def help_topics() -> bytes:
@@ -94,8 +105,10 @@ def help_topics() -> bytes:
     return "\n".join(topics[name] for name in sorted(topics)).encode()
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"`dataset.path` must be a file that can be read, got {path}: {error.strerror}") from error
+def _foreign(content: bytes | bytearray) -> str | None:
+    """What the content is that is no UTF-8 although it may decode as such: two bytes a character."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    start = content[:2000]
+    even, odd = (2 * places.count(0) > len(places) > 0 for places in (start[::2], start[1::2]))
+    return "what looks like UTF-16, most of its every second bytes being 0," if even != odd else None

@@ -93,6 +93,8 @@ def sampled(
 
     def run(tile: list[int]) -> list[tuple[int, Samples | None]]:
         rows = [specs[position] for position in tile]
+        if _weight_bytes(rows[0], draws) > free(draws.device):  # the system might promise it, and end the process later
+            return [(position, None) for position in tile]
         samples = chosen[rows[0].batch]
         try:
             if rows[0].stands_alone:
@@ -181,6 +183,13 @@ def _bytes(specs: Sequence[Spec], draws: Draws, plan: Plan) -> int:
     together = min(len(draws.draws), max(1, MAX_NETWORKS[draws.device.type] // tokens))
     whole = together * plan.inputs * tokens * width * draws.dtype.itemsize
     return int(whole * ((7 + hidden + attention) * vectors + kept))
+
+
+def _weight_bytes(spec: Spec, draws: Draws) -> int:
+    """What the largest weights of a block take, as drawn and as one tensor; architectures of a tile share them."""
+    widest = spec.width * (2 ** max((block.stage for block in spec.blocks), default=0) if spec.convolves else 1)
+    taps = 9 if spec.convolves else spec.ffn_ratio
+    return 2 * 4 * len(draws.draws) * widest**2 * taps if spec.blocks else 0
 
 
 @contextmanager

@@ -23,12 +23,20 @@ from nasjac.errors import InputError
 from nasjac.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
+from nasjac.networks.memory import free
 from nasjac.networks.population import Tally, sampled
 from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples, joined
+from nasjac.ranges import check_seed, check_whole
 from nasjac.spec import Spec, check_choice
 
 #: precision -> dtype of everything but the matrix products, and theirs
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}
+#: draws whose weights are in memory together
+TOGETHER = 256
+#: draws of the weights; a standard error falls with their square root, and is a thousandth of a nat by then
+MOST_DRAWS = 2**16
+#: skip patterns of an ensemble, each a network
+MOST_PATTERNS = 2**12
 PLANS = {"independent": INDEPENDENT, "forward": FORWARD}
 #: paired standard errors beyond which a candidate is certain to be dominated
 RACING_ERRORS = 4.0
@@ -66,14 +74,14 @@ class Apjn:
     incidental: ClassVar[tuple[str, ...]] = ("max_memory",)
 
     def __post_init__(self) -> None:
-        if self.draws < 16:
-            raise InputError(f"`score.draws` must be at least 16, got {self.draws!r}")
+        check_whole("score.draws", self.draws, 16, MOST_DRAWS)
+        check_whole("score.max_draws", self.max_draws, 0, MOST_DRAWS)
+        check_whole("score.patterns", self.patterns, 3, MOST_PATTERNS)
+        check_seed("score.seed", self.seed)
         for name in ("rel_error", "max_memory"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"`score.{name}` must be greater than 0 and finite, or null, got {value!r}")
-        if self.patterns < 3:
-            raise InputError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
         check_choice("score.dtype", self.dtype, DTYPES)
         check_choice("score.plan", self.plan, PLANS)
 
@@ -175,9 +183,10 @@ class _Bank:
         """Sample until each of these has that many draws, few at a time: all share the weights while they are there."""
         score, unique = self.score, {spec.key: spec for spec in specs}
         memory = None if score.max_memory is None else score.max_memory * 2**30
-        start = 0
+        self._check_room(draws, list(unique.values()), memory)
+        start, together = 0, min(score.draws, TOGETHER)
         while start < draws:
-            stop = min(start + score.draws, draws)
+            stop = min(start + together, draws)
             behind = [spec for key, spec in unique.items() if self._drawn[key] == start]
             numbers = Draws(score.seed, range(start, stop), DTYPES[score.dtype], self.device)
             run = sampled(behind, self.inputs, numbers, PLANS[score.plan], score.dtype, memory, score._tally)
@@ -187,6 +196,18 @@ class _Bank:
                 self.samples[key] = samples if before is None or samples is None else joined([before, samples])
                 self._drawn[key] = stop
             start = stop
+
+    def _check_room(self, draws: int, specs: Sequence[Spec], memory: float | None) -> None:
+        """Refuse what would not fit beside the sampling: all samples stay until their architectures are measured."""
+        plan = PLANS[self.score.plan]
+        numbers = 1 + 2 * (plan.tangents + plan.cotangents) if any(spec.is_transformer for spec in specs) else 1
+        numbers += plan.tangents + plan.cotangents
+        needed = 8 * draws * plan.inputs * numbers * sum(len(spec.blocks) + 1 for spec in specs)
+        room = free(torch.device("cpu")) / 2 if memory is None else memory
+        if needed > room:
+            rule = f"few enough for {room / 2**30:.3g} GiB, half of what is free or `score.max_memory`"
+            told = f"{draws} draws of {len(specs)} architectures, whose samples take {needed / 2**30:.3g} GiB"
+            raise InputError(f"`score.draws`, `score.max_draws` and `search.batch` must be {rule}, got {told}")
 
     def keep(self, keys: Collection[str]) -> None:
         """Forget the others."""

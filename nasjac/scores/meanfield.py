@@ -27,6 +27,7 @@ from nasjac.meanfield.correlation import decorrelation
 from nasjac.meanfield.expected import model_error
 from nasjac.meanfield.moments import Array
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement
+from nasjac.ranges import check_seed, check_whole
 from nasjac.spec import Spec
 from nasjac.theory import uncovered
 
@@ -48,8 +49,8 @@ class Meanfield:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.patterns < 3:
-            raise InputError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
+        check_whole("score.patterns", self.patterns, 3, 2**12)
+        check_seed("score.seed", self.seed)
 
     @property
     def name(self) -> str:

@@ -23,12 +23,15 @@ from nasjac.facts import facts
 from nasjac.measurement import Estimate, Measurement
 from nasjac.networks.common_probe import independent_inputs, input_correlations
 from nasjac.networks.draws import Draws
+from nasjac.ranges import check_whole
 from nasjac.scores.apjn import DTYPES, Apjn
 from nasjac.scores.log_rank import LogRank
 from nasjac.spec import Spec
 
 Array = NDArray[np.float64]
 
+#: the most of an option: its draws and images go through a network together, its reference is measured at once
+MOST = {"decorrelation_draws": 2**10, "images": 2**10, "reference": 2**16}
 #: in every merit's identity: values by another are not compared with
 FORMULA = "harmonic, squares, independent images"
 
@@ -60,8 +63,7 @@ class Merit(Apjn):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("decorrelation_draws", 2), ("images", 2), ("reference", 256)):
-            if getattr(self, name) < least:
-                raise InputError(f"`score.{name}` must be at least {least}, got {getattr(self, name)!r}")
+            check_whole(f"score.{name}", getattr(self, name), least, MOST[name])
         if self.plan != "independent":
             raise InputError(f"`score.plan` must be independent for merit, got {self.plan!r}")
 

@@ -26,6 +26,7 @@ class OfNetworks:
 
     def __post_init__(self) -> None:
         check_at_least("images", self.images, 2)
+        check_at_least("seed", self.seed, 0)
 
     needs_images: ClassVar[bool] = True
     space_method: ClassVar[str] = "network"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nasjac.errors import InputError
 from nasjac.networks.draws import Draws
+from nasjac.ranges import LARGEST_SEED, check_whole
 
 #: how many architectures are done
 Done = Callable[[int], None]
@@ -72,7 +73,12 @@ def reference_population(space: Any, count: int) -> list[Any]:
     return found
 
 
+#: the most of a score's options where they are not seeds: images of a batch, channels, draws, architectures of a reference
+MOST = {"images": 2**12, "pixels": 2**10, "channels": 2**10, "draws": 2**10, "norm_draws": 2**10, "reference": 2**16}
+
+
 def check_at_least(name: str, value: int, least: int) -> None:
-    """ValueError that names a score's option, unless it is a whole number of at least `least`."""
+    """ValueError that names a score's option, unless it is a whole number from `least` to what `MOST` says."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
+    check_whole(f"score.{name}", value, least, MOST.get(name, LARGEST_SEED))

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.activations import ACTIVATIONS
-from nasjac.errors import InputError
 from nasjac.images import IMAGE_NORMS, ORDERS
-from nasjac.spaces.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
+from nasjac.spaces.checks import check_names, check_range, check_sizes, check_stages, check_widths, image_shape, same_images
 from nasjac.spec import Block, Spec
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ class DenseNetSpace:
         check_stages(self)
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
-        if not self.growths or min(self.growths) < 1:
-            raise InputError(f"`space.growths` must be whole numbers of at least 1, got {list(self.growths)}")
+        check_sizes(self, "growths")
         sampled = [name for name in ACTIVATIONS if name != "linear"]
         check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled})
 

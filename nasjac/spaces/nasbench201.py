@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasjac.networks.cell201 import CHANNELS, EDGES, KERNELS, OPS, PIXELS, REPEATS, STAGES, Cell201, Network201
+from nasjac.errors import InputError
+from nasjac.networks.cell201 import CHANNELS, EDGES, FORM, KERNELS, OPS, PIXELS, REPEATS, STAGES, Cell201, Network201
 from nasjac.networks.cell201_population import body, features, stem
 from nasjac.networks.draws import Draws
 from nasjac.networks.tabular import Pullbacks, drawn, initialize, pullbacks
 
+#: characters of a cell as a string, at most
+LONGEST = 200
 #: parameters of the network without convolutions in its cells (ten classes), and of one such in all fifteen cells
 BARE_PARAMS = 73_306
 OP_PARAMS = {"nor_conv_3x3": 243_040, "nor_conv_1x1": 28_000}
@@ -36,6 +39,8 @@ class NasBench201:
         return "nasbench201"
 
     def parse(self, text: str) -> Cell201:
+        if len(text) > LONGEST:  # taken apart in a time that grows with the square of its length
+            raise InputError(f"`arch` must be of the form {FORM}, got {len(text)} characters")
         return Cell201.from_arch(text)
 
     def facts(self, architecture: Cell201) -> dict[str, float]:

@@ -11,7 +11,7 @@ from nasjac.facts import branch_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.scales import BRANCH_SCALES
 from nasjac.spaces.block_types import TYPICAL_STEP, SteppedOptions, suggest_block_type
-from nasjac.spaces.checks import check_names, check_range, check_widths
+from nasjac.spaces.checks import check_depth, check_names, check_range, check_widths
 from nasjac.spaces.wired import suggest_wiring
 from nasjac.spec import BRANCHES, NORMS, Block, Spec, check_choice
 
@@ -59,7 +59,7 @@ class ResidualMlpSpace(SteppedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range(self, "depth", low=1)
+        check_depth(self)
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
         check_choice("space.skip_mode", self.skip_mode, SKIP_MODES)

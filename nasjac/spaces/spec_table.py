@@ -10,6 +10,8 @@ import numpy as np
 
 from nasjac.errors import InputError
 from nasjac.facts import facts
+from nasjac.spaces.spec_types import check_types
+from nasjac.spaces.table_cells import quoted
 from nasjac.spaces.tabular import Elsewhere, Entry
 from nasjac.spec import KINDS, Spec, check_choice
 
@@ -38,9 +40,10 @@ class SpecTable:
 
     def parse(self, text: str) -> Spec:
         try:
+            check_types(text)
             spec = Spec.from_json(text)
-        except (TypeError, ValueError) as error:  # of JSON, or of fields
-            raise InputError(f"`spec` must be the JSON of a Spec, got {text!r}: {error}") from error
+        except InputError as error:
+            raise InputError(f"`spec` must be the JSON of a Spec, got {quoted(text)}: {error}") from error
         if spec.kind != self.kind:
             raise Elsewhere(f"`spec` must be of kind {self.kind}, got {spec.kind}")
         return spec
@@ -56,7 +59,7 @@ class SpecTable:
         return BoundSpecTable(self.kind, tuple(known))
 
     def random(self, count: int, seed: int) -> list[Spec]:
-        """`count` different architectures of the table, all if it has no more. ValueError: not bound to one."""
+        """`count` different architectures of the table, all if it has no more. InputError: not bound to one."""
         raise InputError(f"`space` must be bound to a table to draw from it, got {self.kind} of no table")
 
 

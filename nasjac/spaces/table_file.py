@@ -1,22 +1,26 @@
-"""The reader of tables of trained architectures, which names every bad row."""
+"""The reader of tables of trained architectures, which names every bad row and goes on with the others."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nasjac.csv_text import Spoiled, csv_records
 from nasjac.errors import InputError
-from nasjac.spaces.tabular import Elsewhere, Entry, Problem, Table, TableSpace
-from nasjac.spec import KINDS, check_choice
+from nasjac.spaces.table_cells import listed, number, printable, quoted
+from nasjac.spaces.table_header import Header, check_address, header_of
+from nasjac.spaces.table_units import in_one_unit
+from nasjac.spaces.tabular import Draft, Elsewhere, Problem, Table, TableSpace, of_seeds
+from nasjac.spec import KINDS
 
 #: columns that are understood, where a space has them: what may stand in them
 MARKS = {"kind": tuple(KINDS), "status": ("ok", "diverged"), "half": ("choose", "report")}
-#: training seeds that may have columns of their own, as in accuracy_0
-SEEDS = (0, 1)
+#: rows that are read, at most
+MOST = 1_000_000
+#: bad rows that the error names where all are bad
+NAMED = 3
 
 
 def read_table(path: str | Path, space: TableSpace, target: str | None = None) -> Table:
@@ -25,90 +29,126 @@ def read_table(path: str | Path, space: TableSpace, target: str | None = None) -
     Of further columns these are understood if the space lists them: `kind`, rows of another one are elsewhere; `status`, a
     row that is diverged has no target; `half`, choose or report; TARGET_0 and TARGET_1, what single seeds gave.
 
-    Bad rows become problems: malformed and repeated architectures, targets that are not finite numbers, too few or too many
-    cells; and, of row 1, columns that the space does not know. ValueError: no such file, no architectures, no target.
+    Tables are read as spreadsheet programs write them: spaces around names and cells, empty rows, and empty cells after the
+    last column are not part of them. A cell such as 94.37% is 0.9437, if most of its column have the sign, and where most
+    do not it is bad, as those without it are in the first case: nobody can tell whether 0.91 beside 94.37% is a share.
+
+    Bad rows become problems, and the others are read: rows that are no CSV, have too few or too many cells, malformed and
+    repeated architectures, targets that are not finite numbers; and, of row 1, columns that the space does not know.
+
+    Raises:
+        InputError: No such file, no architectures, no target, no row that is not bad.
     """
-    path = Path(path)
-    try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as lines:
-            rows = list(csv.reader(lines))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"`table` must be a CSV file, got {path}: {error}") from error
-    header = rows[0] if rows else []
-    targets = _targets(header, space, target, path)
-    known = {space.column, *space.targets, *space.others, *targets}
-    choices = ", ".join([space.column, *space.targets, *space.others])
-    table = Table(targets=targets)
-    unknown = [name for name in header if name not in known]
-    table.problems.extend(Problem(1, name, f"unknown column; {space.name} knows {choices}") for name in unknown)
-    first: dict[str, int] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if row:
-            _read_row(table, number, row, header, space, first)
+    check_address(path)
+    records = csv_records(path, "table")
+    names = next(records)
+    assert not isinstance(names, Spoiled), "the header is read or refused"
+    header = header_of(names, space, target, path)
+    reader = _Reader(Table(targets=header.targets, column=space.column), header, space)
+    for row, cells in enumerate(records, 2):
+        if row > MOST + 1:
+            raise InputError(f"`table` must have at most {MOST} rows, got more in {path}")
+        reader.read(row, cells)
+    table = reader.finished()
+    _check_some(table, path)
     return table
 
 
-def of_seeds(target: str) -> tuple[str, ...]:
-    """The columns of a target's single seeds."""
-    return tuple(f"{target}_{seed}" for seed in SEEDS)
-
-
-def _targets(header: Sequence[str], space: TableSpace, target: str | None, path: Path) -> tuple[str, ...]:
-    """The targets that the table has, the one asked for first."""
-    if twice := {name for name in header if header.count(name) > 1}:
-        raise InputError(f"`table` must have different names of columns, got {min(twice)} twice in {path}")
-    if space.column not in header:
-        raise InputError(f"`table` must have a column {space.column} for {space.name}, got {', '.join(header)} in {path}")
-    there = [name for name in space.targets if name in header]
-    if target is not None and target not in header:
-        raise InputError(f"`target` must be a column of the table, one of {', '.join(header)}, got {target!r}")
-    if target is None and not there:
-        raise InputError(f"`table` must have one of {', '.join(space.targets)}, or `target` name a column, in {path}")
-    return tuple(dict.fromkeys([*([target] if target else []), *there]))
+def _check_some(table: Table, path: str | Path) -> None:
+    if not table.rows:
+        raise InputError(f"`table` must have rows below its header, got none in {path}")
+    bad = table.left_out()
+    if len(bad) == table.rows:
+        named = "; ".join(f"row {one.row}, {listed([one.column])}: {printable(one.reason, 120)}" for one in bad[:NAMED])
+        rest = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        raise InputError(f"`table` must have a row that can be used, got {len(bad)} bad ones in {path}: {named}{rest}")
 
 
 class _Wrong(Exception):
     """What is wrong with a row as a whole."""
 
-    def __init__(self, column: str, reason: object) -> None:
-        self.column, self.reason = column, str(reason)
+    def __init__(self, column: str, reason: object, rule: str) -> None:
+        self.column, self.reason, self.rule = column, str(reason), rule
 
 
-def _read_row(
-    table: Table, number: int, row: Sequence[str], header: Sequence[str], space: TableSpace, first: dict[str, int]
-) -> None:
-    try:
-        if len(row) != len(header):
-            raise _Wrong(space.column, f"{len(row)} cells for {len(header)} columns")
-        cells = dict(zip(header, row, strict=True))
+@dataclass
+class _Reader:
+    """A table under construction."""
+
+    table: Table
+    header: Header
+    space: TableSpace
+    drafts: list[Draft] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)
+
+    def read(self, row: int, record: list[str] | Spoiled) -> None:
+        """Take in one row: as a draft of an entry, as a problem, or as one of another space."""
+        if not isinstance(record, Spoiled) and not any(cell.strip() for cell in record):
+            return
+        self.table.rows += 1
+        try:
+            if isinstance(record, Spoiled):
+                raise _Wrong(self.space.column, f"no CSV: {record.reason}", "no CSV")
+            draft = self._draft(row, self._cells(record))
+        except _Wrong as wrong:
+            self.table.problems.append(Problem(row, wrong.column, printable(wrong.reason), wrong.rule))
+            return
+        if draft is None:
+            self.table.elsewhere.append(row)
+        else:
+            self.drafts.append(draft)
+
+    def finished(self) -> Table:
+        """The table, with every column of numbers in one unit."""
+        self.table.problems.extend(self.header.problems(self.space))
+        entries, problems = in_one_unit(self.drafts)
+        self.table.entries.extend(entries)
+        self.table.problems.extend(problems)
+        self.table.problems.sort(key=lambda problem: problem.row)
+        return self.table
+
+    def _cells(self, record: Sequence[str]) -> dict[str, str]:
+        cells = self.header.named(record)
+        if cells is None:
+            got = f"{len(record)} cells for {self.header.width} columns"
+            raise _Wrong(self.space.column, got, "another number of cells than columns")
+        return cells
+
+    def _draft(self, row: int, cells: Mapping[str, str]) -> Draft | None:
+        """None: of another space."""
+        space = self.space
         marks = _marks(cells, space)
         architecture = _architecture(cells[space.column], marks, space)
         if architecture is None:
-            table.elsewhere.append(number)
-            return
+            return None
         name = architecture.to_json()
-        if name in first:
-            raise _Wrong(space.column, f"the architecture of row {first[name]} again")
+        if name in self.first:
+            raise _Wrong(space.column, f"the architecture of row {self.first[name]} again", "an architecture again")
         failure = _failure(cells, marks, space)
-    except _Wrong as wrong:
-        table.problems.append(Problem(number, wrong.column, wrong.reason))
-        return
-    first[name] = number
-    values = {} if failure else dict(_numbers(cells, table.targets, space))
-    bad = [column for column, value in values.items() if not math.isfinite(value)]
-    table.problems.extend(Problem(number, column, f"not a finite number: {cells[column]!r}") for column in bad)
-    numbers = {column: value for column, value in values.items() if column not in bad}
-    table.entries.append(Entry(number, architecture, numbers, marks.get("half"), failure))
+        self.first[name] = row
+        draft = Draft(row, architecture, marks.get("half"), failure)
+        if failure is None:
+            self._numbers(draft, cells)
+        return draft
+
+    def _numbers(self, draft: Draft, cells: Mapping[str, str]) -> None:
+        """The targets, and what single seeds gave, which may be left empty."""
+        seeds = [name for target in self.table.targets for name in of_seeds(target)]
+        single = [name for name in seeds if name in self.space.others and cells.get(name)]
+        for name in dict.fromkeys([*self.table.targets, *single]):
+            try:
+                draft.numbers[name] = number(cells[name])
+            except InputError as error:
+                self.table.problems.append(Problem(draft.row, name, printable(str(error)), "not a finite number"))
 
 
 def _marks(cells: Mapping[str, str], space: TableSpace) -> dict[str, str]:
     """What a row says in the columns that are understood; of one of another kind no more than that."""
     found: dict[str, str] = {}
     for name in (name for name in MARKS if name in space.others and name in cells):
-        try:
-            check_choice(name, cells[name], MARKS[name])
-        except ValueError as error:
-            raise _Wrong(name, error) from error
+        if cells[name] not in MARKS[name]:
+            reason = f"`{name}` must be one of {', '.join(MARKS[name])}, got {quoted(cells[name])}"
+            raise _Wrong(name, reason, "none of its choices")
         found[name] = cells[name]
         if found.get("kind", space.name) != space.name:
             break
@@ -123,25 +163,17 @@ def _architecture(text: str, marks: Mapping[str, str], space: TableSpace) -> Any
         return space.parse(text)
     except Elsewhere as error:
         if "kind" in marks:
-            raise _Wrong(space.column, f"{error}, where `kind` is {marks['kind']}") from error
+            reason = f"{error}, where `kind` is {marks['kind']}"
+            raise _Wrong(space.column, reason, "an architecture of another kind than it says") from error
         return None
-    except ValueError as error:
-        raise _Wrong(space.column, error) from error
+    except InputError as error:
+        raise _Wrong(space.column, error, "no architecture of this space") from error
 
 
 def _failure(cells: Mapping[str, str], marks: Mapping[str, str], space: TableSpace) -> str | None:
     if marks.get("status", "ok") == "ok":
         return None
     if figures := [name for name in space.targets if cells.get(name)]:
-        raise _Wrong("status", f"{marks['status']}, but {figures[0]} is {cells[figures[0]]!r}")
+        reason = f"{marks['status']}, but {figures[0]} is {quoted(cells[figures[0]])}"
+        raise _Wrong("status", reason, "a figure although it is said to have none")
     return marks["status"]
-
-
-def _numbers(cells: Mapping[str, str], targets: Sequence[str], space: TableSpace) -> Iterator[tuple[str, float]]:
-    """The targets, nan where there is none, and what single seeds gave, which may be left empty."""
-    single = [name for target in targets for name in of_seeds(target) if name in space.others and cells.get(name)]
-    for name in dict.fromkeys([*targets, *single]):
-        try:
-            yield name, float(cells[name])
-        except ValueError:
-            yield name, math.nan

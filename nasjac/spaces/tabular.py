@@ -10,9 +10,17 @@ from torch import Tensor, nn
 
 from nasjac.networks.draws import Draws
 from nasjac.networks.tabular import Pullbacks
+from nasjac.spaces.table_cells import Number
 
 #: targets of which less is better, whatever the table
 LOWER_IS_BETTER = ("loss", "train_loss", "loss_0", "loss_1")
+#: training seeds that may have columns of their own, as in accuracy_0
+SEEDS = (0, 1)
+
+
+def of_seeds(target: str) -> tuple[str, ...]:
+    """The columns of a target's single seeds."""
+    return tuple(f"{target}_{seed}" for seed in SEEDS)
 
 
 class Elsewhere(ValueError):
@@ -44,7 +52,7 @@ class TableSpace(Protocol):
     others: ClassVar[tuple[str, ...]]
 
     def parse(self, text: str) -> Any:
-        """The architecture of a cell of `column`. ValueError: malformed; Elsewhere: of another space."""
+        """The architecture of a cell of `column`. InputError: malformed; Elsewhere: of another space."""
 
     def facts(self, architecture: Any) -> Mapping[str, float]:
         """params, flops (a multiply-add is two), depth, width and skip_count of the trained network."""
@@ -77,11 +85,12 @@ class SampledSpace(TableSpace, Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a row (the header is row 1)."""
+    """What is wrong with a row (the header is row 1): the `rule` that it breaks, by which rows are counted, and how."""
 
     row: int
     column: str
     reason: str
+    rule: str
 
 
 @dataclass(frozen=True)
@@ -101,10 +110,35 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """An entry whose numbers are as their cells have them."""
+
+    row: int
+    architecture: Any
+    half: str | None
+    failure: str | None
+    numbers: dict[str, Number] = field(default_factory=dict)
+
+
+@dataclass
 class Table:
-    """A table as read; every row that is not among `entries` has a problem, or is of another space (`elsewhere`)."""
+    """A table as read; every row that is not among `entries` has a problem, or is of another space (`elsewhere`).
+
+    `rows` counts those that are not empty, without the header; `column` is that of the architectures.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     elsewhere: list[int] = field(default_factory=list)
     targets: tuple[str, ...] = ()
+    column: str = ""
+    rows: int = 0
+
+    def left_out(self) -> list[Problem]:
+        """Of each row that has no architecture or no first target because it is bad, what is wrong with it."""
+        others = self.targets[1:] + tuple(of for target in self.targets for of in of_seeds(target))
+        found: dict[int, Problem] = {}
+        for problem in self.problems:
+            if problem.row > 1 and problem.column not in others:
+                found.setdefault(problem.row, problem)
+        return list(found.values())

@@ -11,7 +11,7 @@ from nasjac.errors import InputError
 from nasjac.facts import branch_energies
 from nasjac.placement import PLACEMENTS
 from nasjac.scales import BRANCH_SCALES, deepnorm
-from nasjac.spaces.checks import check_names, check_range, check_widths
+from nasjac.spaces.checks import check_depth, check_names, check_range, check_sizes, check_widths
 from nasjac.spaces.wired import WiredOptions, suggest_wiring
 from nasjac.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 
@@ -66,13 +66,12 @@ class TransformerOptions(WiredOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range(self, "depth", low=1)
+        check_depth(self)
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_range(self, "query_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
         for name in ("ffn_ratios", "heads"):
-            if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(getattr(self, name))}")
+            check_sizes(self, name)
         even = 2 if "rotary" in self.positions else 1
         for width in self.widths:
             uneven = [heads for heads in self.heads if width % (even * heads)]

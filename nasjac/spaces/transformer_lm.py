@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nasjac.errors import InputError
+from nasjac.ranges import check_whole
 from nasjac.spaces.transformer import TransformerOptions, transformer
-from nasjac.spec import Spec
+from nasjac.spec import MOST_CONTEXT, Spec
 
 if TYPE_CHECKING:
     from nasjac.spaces import Trial
@@ -21,8 +21,7 @@ class TransformerLmSpace(TransformerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.context < 2:
-            raise InputError(f"`space.context` must be at least 2, got {self.context}")
+        check_whole("space.context", self.context, 2, MOST_CONTEXT)
 
     def __call__(self, trial: Trial) -> Spec:
         """One architecture from one trial."""

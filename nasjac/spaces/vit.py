@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.errors import InputError
-from nasjac.spaces.checks import image_shape, same_images
+from nasjac.spaces.checks import check_sizes, image_shape, same_images
 from nasjac.spaces.transformer import TransformerOptions, transformer
 from nasjac.spec import Spec
 
@@ -30,8 +30,7 @@ class VitSpace(TransformerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.patches or min(self.patches) < 1:
-            raise InputError(f"`space.patches` must be whole numbers of at least 1, got {list(self.patches)}")
+        check_sizes(self, "patches")
         _, rows, columns = image_shape(self.shape)
         for patch in self.patches if self.shape is not None else ():
             if rows % patch or columns % patch or rows * columns < 2 * patch**2:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasjac.errors import InputError
 from nasjac.pruning import CRITERIA, keep_set
+from nasjac.ranges import check_whole
 from nasjac.scales import BRANCH_SCALES
 from nasjac.spaces.checks import check_names, check_range
 from nasjac.wiring import check_density, skip_pattern
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class WiredOptions:
     """Options of a space of residual blocks; every range includes its ends, and one value fixes a choice.
 
-    `wiring_seeds`  so many patterns of a skip density
+    `wiring_seeds`  so many patterns of a skip density, at most 2^20
     `prune_ratio`   share of the residual branches that goes, by one of `prune_criteria`
     `branch_scales` laws for the factor on branches
     """
@@ -42,8 +42,7 @@ class WiredOptions:
     def __post_init__(self) -> None:
         check_range(self, "skip_density", low=0.0, high=1.0)
         check_range(self, "prune_ratio", low=0.0, high=1.0)
-        if self.wiring_seeds < 1:
-            raise InputError(f"`space.wiring_seeds` must be at least 1, got {self.wiring_seeds}")
+        check_whole("space.wiring_seeds", self.wiring_seeds, 1, 2**20)
         check_names(self, {"prune_criteria": CRITERIA, "branch_scales": self.laws})
 
 

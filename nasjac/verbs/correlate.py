@@ -17,16 +17,20 @@ from torch import Tensor
 from nasjac import tables
 from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
+from nasjac.ranges import check_seed, check_whole
 from nasjac.ranking import noise_ceiling, spearman
 from nasjac.reporting.correlated import agreement, strata, warnings
 from nasjac.scores.fact import FACTS
-from nasjac.scores.tabular import Scored, TableScore
+from nasjac.scores.tabular import Done, Scored, TableScore
 from nasjac.spaces import TABLE_SPACES
 from nasjac.spaces.spec_table import BoundSpecTable
-from nasjac.spaces.table_file import MARKS, of_seeds, read_table
-from nasjac.spaces.tabular import LOWER_IS_BETTER, Entry, TableSpace
+from nasjac.spaces.table_file import read_table
+from nasjac.spaces.tabular import LOWER_IS_BETTER, Entry, TableSpace, of_seeds
 from nasjac.spec import check_choice
+from nasjac.verbs.correlate_size import NO_ROOM, check_size, has_room
 
+#: each is a ranking of all architectures
+MOST_RESAMPLES = 1_000_000
 HALVES = ("all", "choose", "report")
 
 
@@ -45,9 +49,10 @@ class Options:
 
     def __post_init__(self) -> None:
         check_choice("half", self.half, HALVES)
-        for name, value, least in (("n", self.n, 1), ("resamples", self.resamples, 0), ("seed", self.seed, 0)):
-            if value is not None and value < least:
-                raise InputError(f"`{name}` must be at least {least}, got {value}")
+        if self.n is not None:
+            check_whole("n", self.n, 1)
+        check_whole("resamples", self.resamples, 0, MOST_RESAMPLES)
+        check_seed("seed", self.seed)
 
 
 def correlate(
@@ -64,7 +69,7 @@ def correlate(
 
     `inputs` gives what the space's networks take if the score needs it (`inputs_for`); `bar(total)` is a context that
     yields what is told (done, text). Targets of which less is better are turned round: a positive tau says that the score
-    is right. In the folder `out`: summary.json, and scores.csv with a line an architecture. ValueError: see `read_table`; a
+    is right. In the folder `out`: summary.json, and scores.csv with a line an architecture. InputError: see `read_table`; a
     score that the space does not have.
     """
     _check_score(score, space)
@@ -73,17 +78,16 @@ def correlate(
     half = [entry for entry in table.entries if _is_in_half(entry, options.half)]
     failed = [entry.failure for entry in half if entry.failure is not None]
     entries = _drawn([entry for entry in half if target in entry.targets], options)
+    check_size(len(entries), options.resamples)
     space = space.bound(table.entries) if hasattr(space, "bound") else space
     given = inputs(space) if score.needs_images else torch.empty(0)
     with bar(len(entries)) as advance:
         began = time.perf_counter()
-        architectures = [entry.architecture for entry in entries]
-        scored = score(space, architectures, given, device, lambda done: advance(done, ""))
+        scored = _scored(space, table.entries, entries, score, given, device, lambda done: advance(done, ""))
         seconds = time.perf_counter() - began
     rows = [_Row(*row, space.facts(row[0].architecture)) for row in zip(entries, scored, strict=True)]
     found = _figures(rows, target, options)
-    bad_columns = (space.column, target, *MARKS)
-    bad_rows = len({problem.row for problem in table.problems if problem.row > 1 and problem.column in bad_columns})
+    bad = table.left_out()
     unscored = [item.reason or "" for item in scored if item.value is None]
     summary = {
         "table": str(path),
@@ -93,8 +97,9 @@ def correlate(
         "half": options.half,
         **found,
         "seconds_per_architecture": seconds / len(entries) if entries else None,
-        "missing": bad_rows + len(failed) + len(unscored),
-        "missing_rows": bad_rows,
+        "missing": len(bad) + len(failed) + len(unscored),
+        "missing_rows": len(bad),
+        "missing_row_reasons": _counts([f"{problem.column}: {problem.rule}" for problem in bad]),
         "missing_targets": _counts(failed),
         "missing_scores": _counts(unscored),
         "elsewhere": len(table.elsewhere),
@@ -107,10 +112,28 @@ def correlate(
     return summary
 
 
+def _scored(
+    space: TableSpace,
+    known: Sequence[Entry],
+    entries: Sequence[Entry],
+    score: TableScore,
+    inputs: Tensor,
+    device: torch.device,
+    done: Done,
+) -> list[Scored]:
+    """What the score says of entries; a Spec that memory has no room for is not tried, and none of those it is known by."""
+    if not (score.needs_images and isinstance(space, BoundSpecTable)):
+        return score(space, [entry.architecture for entry in entries], inputs, device, done)
+    small = {entry.row for entry in known if has_room(entry.architecture, inputs, device)}
+    rest = space.bound([entry for entry in known if entry.row in small])
+    found = iter(score(rest, [entry.architecture for entry in entries if entry.row in small], inputs, device, done))
+    return [next(found) if entry.row in small else Scored(None, NO_ROOM) for entry in entries]
+
+
 def inputs_for(space: TableSpace, data: Data) -> Tensor:
     """The training inputs that the space's networks take: [n, C, H, W]; of tables of Specs [n, features], or ids [n, T].
 
-    ValueError unless they fit: a published table has a shape of images, each architecture of a table of ours its own.
+    InputError unless they fit: a published table has a shape of images, each architecture of a table of ours its own.
     """
     if isinstance(space, BoundSpecTable):
         for spec in space.known:

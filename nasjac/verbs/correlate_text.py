@@ -31,6 +31,7 @@ def as_text(summary: dict[str, Any]) -> str:
             lines += [f"{top}, regret {_figure(found['top']['regret'])}, nDCG {_figure(found['ndcg'])}", ""]
     seconds = summary["seconds_per_architecture"]
     lines += [f"{_figure(seconds)} s an architecture; missing: {summary['missing']}"]
+    lines += [f"  {count} left out, {reason}" for reason, count in summary["missing_row_reasons"].items()]
     lines += [f"  {count} without a score: {reason}" for reason, count in summary["missing_scores"].items()]
     lines += [f"  {count} without a target: {reason}" for reason, count in summary["missing_targets"].items()]
     lines += [f"elsewhere: {summary['elsewhere']} rows of other kinds than {summary['space']}"] * bool(summary["elsewhere"])

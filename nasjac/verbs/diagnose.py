@@ -20,12 +20,17 @@ from nasjac.foreign.diagnose import Diagnosis
 from nasjac.foreign.diagnose import diagnose as diagnosed
 from nasjac.foreign.example import example
 from nasjac.foreign.nested import mapped
+from nasjac.ranges import check_real, check_seed, check_whole
 from nasjac.reporting import profiles
 from nasjac.reporting.verdict import laws, verdict
 from nasjac.reporting.wording import EFFECTIVE_RANK
 from nasjac.tables import as_text as as_table
 
 Factory = Callable[[], nn.Module]
+
+
+#: a pass through the model each
+MOST_PROBES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_whole("reinitialize", self.reinitialize, 0, MOST_PROBES)
+        check_whole("max_probes", self.max_probes, 1, MOST_PROBES)
+        check_real("rel_error", self.rel_error, 0, open_low=True)
+        check_seed("seed", self.seed)
         if self.tokens not in ("auto", "true", "false"):
             raise InputError(f"`tokens` must be one of auto, true, false, got {self.tokens!r}")
 

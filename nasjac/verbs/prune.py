@@ -30,6 +30,7 @@ from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
 from nasjac.facts import facts
 from nasjac.networks import build
+from nasjac.ranges import check_real, check_seed, check_whole
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
 from nasjac.spec import Spec, check_choice
 from nasjac.trainers import AdamW, Run
@@ -49,6 +50,9 @@ from nasjac.verbs.trained import (
     trained,
     worth,
 )
+
+#: points of the data, each with its own Jacobian, and steps of fine-tuning
+MOST_POINTS, MOST_STEPS = 2**16, 10_000_000
 
 Say = Callable[[str], None]
 
@@ -70,8 +74,10 @@ class PruneOptions:
         if not 0 <= self.ratio < 1:
             raise InputError(f"`ratio` must be a number in [0, 1), got {self.ratio!r}")
         check_choice("criterion", self.criterion, CRITERIA)
-        if self.fine_tune < 0:
-            raise InputError(f"`fine_tune` must be at least 0, got {self.fine_tune!r}")
+        check_whole("points", self.points, 1, MOST_POINTS)
+        check_whole("fine_tune", self.fine_tune, 0, MOST_STEPS)
+        check_real("learning_rate", self.learning_rate, 0, open_low=True)
+        check_seed("seed", self.seed)
 
 
 def prune_checkpoint(

@@ -26,6 +26,10 @@ from nasjac.verbs.query import leaderboard_sql
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
 
 
+#: bytes of the name of a study's folder: file systems have 255, and while a report is written its name is longer
+LONGEST_STUDY = 200
+
+
 @dataclass(frozen=True)
 class Report:
     """A study's report: the `folder` it is in, its files by name, its figures as numbers, and its chief sentences."""
@@ -206,6 +210,9 @@ def _shown(evidence: Evidence, top: int) -> list[Mapping[str, Any]]:
 def folder_name(study: str) -> str:
     """The study's name as the name of one folder: what no file name may hold is percent-encoded."""
     name = quote(study, safe=" =,+@")
-    if not name.strip("."):
+    if not name.strip(".") or not name.strip():
         raise InputError(f"`study` must be a name that a folder can have, got {study!r}")
+    if (length := len(name)) > LONGEST_STUDY:
+        rule = f"a name of at most {LONGEST_STUDY} bytes as a folder's, where other signs than letters take several"
+        raise InputError(f"`study` must be {rule}, got {length}: {study[:40]!r} ...")
     return name

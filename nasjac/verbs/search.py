@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-import optuna
 import torch
 
 from nasjac.console import Advance
@@ -22,6 +21,8 @@ from nasjac.front import knee
 from nasjac.interrupts import Interrupted
 from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
+from nasjac.ranges import check_whole
+from nasjac.samplers.options import check_sampler
 from nasjac.scores import Score
 from nasjac.spaces import Space
 from nasjac.store import Store
@@ -38,7 +39,7 @@ OF_JACOBIANS = ("trainability_cost", "nonlinear_effective_depth")
 class SearchOptions:
     """How a search goes about it.
 
-    `batch`       proposals that are asked for, scored and stored together
+    `batch`       proposals that are asked for, scored and stored together, at most 16,384, for all are in memory
     `objectives`  what the sampler optimizes (null: what the score is for, merit of the default score)
     `racing`      stop sampling a candidate that is certain to be dominated: by 4 standard errors of the paired difference
                   to the cheapest architecture so far that is as good in every other objective
@@ -49,8 +50,7 @@ class SearchOptions:
     racing: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise InputError(f"`search.batch` must be at least 1, got {self.batch!r}")
+        check_whole("search.batch", self.batch, 1, 16_384)
         if self.objectives is not None:
             directions(self.objectives)
 
@@ -74,12 +74,7 @@ class Search:
             raise InputError(f"`seed` must be a whole number in [0, 2^32), got {self.seed!r}")
         if not callable(self.space):
             raise InputError(f"`space` must be a callable trial -> Spec, got {self.space!r}")
-        try:
-            sampler = self.sampler(seed=self.seed)
-        except TypeError as error:
-            raise InputError(f"`sampler` must take the options given and a seed: {error}") from error
-        if not isinstance(sampler, optuna.samplers.BaseSampler):
-            raise InputError(f"`sampler` must make an Optuna sampler, got {sampler!r}")
+        check_sampler(self.sampler, self.seed)
         if self.options.racing:
             racing.check(self.score, self.objectives)
 
@@ -132,17 +127,21 @@ class Search:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended: trials stored, how many of them now, with seconds by part, and whether a signal stopped it."""
+    """How a search ended: trials stored, how many of them now, with seconds by part, and what stopped it before its budget.
+
+    `interrupted` by a signal; `ended` by the sampler, which had nothing left to propose.
+    """
 
     trials: int
     fresh: int
     seconds: Mapping[str, float]
     interrupted: bool
     group_size: float | None
+    ended: bool
 
 
 def search(store: Store, name: str, job: Search, advance: Advance, stop: Interrupted) -> Outcome:
-    """Run or resume the study `name` until its budget is spent or `stop()`; then store what it recommends.
+    """Run or resume the study `name` until its budget is spent, `stop()`, or its sampler ends it; then recommend.
 
     Each batch is one transaction: proposals, what was measured, and the sampler's notes. An incomplete last batch (the
     budget ended inside it) is asked for again, so that a search does not depend on where it was interrupted.
@@ -151,13 +150,13 @@ def search(store: Store, name: str, job: Search, advance: Advance, stop: Interru
     loop = _Loop(store, name, job, study)
     first = loop.number
     began = time.perf_counter()
-    while loop.number < job.budget.trials and not stop():
+    while loop.number < job.budget.trials and not study.ended and not stop():
         if job.budget.minutes is not None and time.perf_counter() - began > 60 * job.budget.minutes:
             break
         loop.run_batch()
         advance(loop.number, loop.summary)
     recommend(store, name, job)
-    return Outcome(loop.number, loop.number - first, loop.seconds, stop(), loop.group_size)
+    return Outcome(loop.number, loop.number - first, loop.seconds, stop(), loop.group_size, study.ended)
 
 
 class _Loop:

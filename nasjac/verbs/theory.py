@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from nasjac.meanfield import Columns, block_energies, fluctuations
 from nasjac.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
 from nasjac.meanfield.expected import expected_norms, model_error
 from nasjac.paths import count_paths, path_lengths
+from nasjac.ranges import check_whole
 from nasjac.reporting import closed_forms
 from nasjac.reporting.wording import EFFECTIVE_DEPTH, EFFECTIVE_RANK
 from nasjac.spaces import Space
-from nasjac.spec import Spec, check_choice
+from nasjac.spec import MOST_BLOCKS, MOST_SIZE, Spec, check_choice
 from nasjac.tables import as_text as as_table
 from nasjac.tables import cell
 from nasjac.theory import COVERED, uncovered
@@ -72,6 +74,7 @@ class Given:
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InputError(f"`{name}` must be a whole number of at least 0, got {value!r}")
+    check_whole(name, value, 0, MOST_BLOCKS if name.startswith("depth") else MOST_SIZE)
     return value
 
 
@@ -80,7 +83,10 @@ def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
     trial = Given(choices, getattr(space, "typical", {}))
     spec = space(trial)
     for name in choices:
-        check_choice("choice", name, dict.fromkeys(trial.asked))
+        if name not in trial.asked:
+            near = "".join(f", did you mean {other}?" for other in get_close_matches(name, trial.asked, n=1))
+            asked = ", ".join(dict.fromkeys(trial.asked))
+            raise InputError(f"`{name}` must be an option or one of the space's choices, {asked}, got neither{near}")
     return spec
 
 

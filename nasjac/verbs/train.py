@@ -15,6 +15,7 @@ from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.store.rows import ArchitectureRow, ValidationRow
 from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
+from nasjac.verbs.trained import check_out
 from nasjac.workers import workers
 
 
@@ -55,7 +56,7 @@ def train(store: Store, key: str, task: Task, out: str | Path | None = None, pro
     """
     key = store.resolve_key(key)
     if out is not None:
-        checkpoint.check_free(out)
+        check_out(out)
     row = store.architectures([key])[key]
     with workers(torch.device(task.device)) as pool:  # as in a validation, so that the runs are the same
         runs = pool.submit(fit, row, task, progress).result()

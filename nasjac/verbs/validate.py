@@ -13,6 +13,7 @@ from nasjac import checkpoint
 from nasjac.errors import InputError
 from nasjac.front import spread
 from nasjac.objectives import directions
+from nasjac.ranges import check_seed, check_whole
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, Role
 from nasjac.trainers import Progress, Run
@@ -25,6 +26,10 @@ CHANGED = ("grown", "pruned", "searched")
 #: (seed, count, params) -> keys of `count` architectures (fewer if the space has no more) drawn from the study's space
 #: under its budgets, of about `params` parameters unless that is None; measured and stored. The same for the same seed
 Draw = Callable[[int, int, int | None], Sequence[str]]
+
+
+#: architectures of a kind that are trained; hours, even of the smallest
+MOST_PICKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,9 @@ class ValidationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("top", "random", "matched", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError(f"`validation.{name}` must be at least 0, got {getattr(self, name)}")
+        for name in ("top", "random", "matched"):
+            check_whole(f"validation.{name}", getattr(self, name), 0, MOST_PICKS)
+        check_seed("validation.seed", self.seed)
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ class _Loop:
         self.seen: dict[tuple[tuple[str, Any], ...], Row] = {}
 
     def run(self, advance: Advance, stop: Interrupted) -> None:
-        """Until the budget is spent, or a signal."""
+        """Until the budget is spent, the sampler ends it, or a signal."""
         began, budget, batch = time.perf_counter(), self.job.budget, 0
-        while len(self.rows) < budget.trials:
+        while len(self.rows) < budget.trials and not self.study.ended:
             for proposal in self.study.ask(batch, self.job.batch)[: budget.trials - len(self.rows)]:
                 if stop() or (budget.minutes is not None and time.perf_counter() - began > 60 * budget.minutes):
                     return

@@ -18,6 +18,8 @@ from nasjac.growth import Beginning
 from nasjac.meanfield.growth import edge_time, measured_sum
 from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
+from nasjac.ranges import check_whole
+from nasjac.samplers.options import check_sampler
 from nasjac.scores.apjn import measured_at
 from nasjac.study import SamplerFactory
 from nasjac.verbs.paths import chain_of
@@ -36,7 +38,7 @@ class WarmOptions:
     """Options of a search from a checkpoint.
 
     `points`  validation inputs at which Jacobians are taken, an even number
-    `insert`  most new blocks at each place (layers, in a transformer)
+    `insert`  most new blocks at each place (layers, in a transformer), at most 64
     `init`, `gain`  how they begin: small_gain (fresh) or copy, their branch `gain` times as large
     `tau`     they keep Σ ln(1 + ‖J_F‖₂) ≤ ln τ, measured
     `allow_pickle`  take a pickled state_dict
@@ -52,6 +54,7 @@ class WarmOptions:
     def __post_init__(self) -> None:
         if self.points < 16 or self.points % 2:
             raise InputError(f"`warm.points` must be an even number of at least 16, got {self.points!r}")
+        check_whole("warm.insert", self.insert, 0, 64)
         edge_time(self.tau)  # its own check
         Beginning(self.init, self.gain)
 
@@ -70,6 +73,7 @@ class WarmSearch:
 
     def __post_init__(self) -> None:
         directions(self.objectives)
+        check_sampler(self.sampler, self.seed)
         if "nonlinear_effective_depth" in self.objectives:
             others = ", ".join(name for name in OBJECTIVES if name != "nonlinear_effective_depth")
             rule = f"of {others} with a checkpoint, for the nonlinearity is known at initialization alone"

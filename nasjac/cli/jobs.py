@@ -1,0 +1,71 @@
+"""The jobs of a command: one, or those of a sweep, in this process or in others as the launcher has it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from nasjac.cli.commands import COMMANDS
+from nasjac.cli.sentence import sentence
+from nasjac.cli.wrong import wrong
+from nasjac.errors import InputError
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What Hydra calls once a job; a launcher may send it to another process, so it is plain data.
+
+    `verb`     the command
+    `command`  its words, as `sys.argv` has them here
+    `groups`   the option groups whose choices a command is told
+    `failures` a folder in which each job that fails leaves its exit code: no launcher or sweeper need hand it on
+    `process`  the process of the command line
+    """
+
+    verb: str
+    command: Sequence[str]
+    groups: Sequence[str]
+    failures: Path
+    process: int
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run one job. What a user can mend is said here, before Hydra prints it in its own way, and a sweep goes on."""
+        sys.argv = list(self.command)
+        try:
+            code = self._code(config)
+        except Exception:
+            self._fail(1)
+            if os.getpid() != self.process:  # an exception that comes back from there has lost its traceback
+                traceback.print_exc()
+            raise
+        if code:
+            self._fail(code)
+        if code >= 128:
+            raise SystemExit(code)  # a signal stops the whole sweep
+
+    def _code(self, config: DictConfig) -> int:
+        choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if group in self.groups}
+        try:
+            return COMMANDS[self.verb](config, choices)
+        except (HydraException, OmegaConfBaseException) as error:
+            return wrong(sentence(error))
+        except (InputError, OSError) as error:
+            return wrong(error)
+
+    def _fail(self, code: int) -> None:
+        (self.failures / uuid4().hex).write_text(str(code))
+
+    @property
+    def code(self) -> int:
+        """The exit code of the command: the largest of its jobs."""
+        return max((int(path.read_text()) for path in self.failures.iterdir()), default=0)
