@@ -11,6 +11,8 @@ from nasjac.errors import InputError
 LONGEST_NAME = 255
 #: and of a folder that we make: while it is written it has a longer name
 LONGEST = 200
+#: of a whole path, with the names of files inside
+LONGEST_PATH = 3_600
 
 
 def check_folder(path: str | Path, name: str) -> Path:
@@ -32,6 +34,8 @@ def check_folder(path: str | Path, name: str) -> Path:
     for length, most in [*((length, LONGEST_NAME) for length in lengths), *((length, LONGEST) for length in lengths[-1:])]:
         if length > most:
             raise InputError(f"`{name}` must be a path whose names have at most {most} bytes, got one of {length}")
+    if (length := len(os.fsencode(folder.absolute()))) > LONGEST_PATH:
+        raise InputError(f"`{name}` must be a path of at most {LONGEST_PATH} bytes, got one of {length}")
     try:
         there = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
         is_folder = there.is_dir()

@@ -13,17 +13,27 @@ from tempfile import mkdtemp
 from nasjac.cli import main
 
 #: options by which a search ends in a second or two
-QUICK = (
-    "quiet=true space.depth_max=5 space.widths=[8] search.batch=4 budget.trials=4 budget.min_effective_depth=0.5 "
-    "validation.top=1 validation.random=1 validation.matched=0 trainer.steps=2 trainer.learning_rates=[0.01] "
-    "trainer.seeds=[0] score=meanfield"
-).split()
+QUICK = [
+    "quiet=true",
+    "space.depth_max=5",
+    "space.widths=[8]",
+    "search.batch=4",
+    "budget.trials=4",
+    "budget.min_effective_depth=0.5",
+    "validation.top=1",
+    "validation.random=1",
+    "validation.matched=0",
+    "trainer.steps=2",
+    "trainer.learning_rates=[0.01]",
+    "trainer.seeds=[0]",
+    "score=meanfield",
+]
 #: a command of each verb, in a folder that `furnish` has filled
 VALID: list[list[str]] = [
     ["search", *QUICK],
     ["search", *QUICK, "study=k", "budget.trials=6"],
     ["search", *QUICK, "sampler=optuna.samplers.QMCSampler"],
-    ["search", *QUICK, "-m", "seed=1,2", "format=json"],
+    ["search", "-m", *QUICK, "seed=1,2", "format=json"],
     ["search", "search.warm_start=kept", "budget.trials=2", "warm.points=16", "quiet=true"],
     ["validate", "study=k", "validation.top=1", "validation.random=0", "validation.matched=0", "trainer.steps=2"],
     ["report", "study=k", "quiet=true"],
@@ -41,16 +51,93 @@ VALID: list[list[str]] = [
     ["show", "KEY"],
     ["show", "KEY", "--format", "json"],
 ]
-NAMES = (
-    "space score sampler dataset trainer budget search warm validation study seed device format out save database key "
-    "choices quiet on_conflict experiment sweep table model input blocks checkpoint layers target n half resamples insert "
-    "space.depth_max space.widths space.weight_gain_max space.placements space.wiring_seeds score.draws score.max_memory "
-    "score.rel_error score.seed sampler.population_size sampler._target_ budget.trials budget.params budget.minutes "
-    "search.batch search.objectives search.racing trainer.steps trainer.batch trainer.seeds trainer.warmup "
-    "validation.top warm.points warm.tau dataset.path dataset.limit dataset.root compare ratio points gain after rule "
-    "epsilon_rms stream_variance tolerance depth width placement skip_density weight_gain hydra.run.dir hydra.job.chdir "
-    "hydra.verbose hydra/launcher hydra/sweeper hydra.sweep.subdir hydra.mode reinitialize rel_error max_probes origin"
-).split()
+NAMES = [
+    "space",
+    "score",
+    "sampler",
+    "dataset",
+    "trainer",
+    "budget",
+    "search",
+    "warm",
+    "validation",
+    "study",
+    "seed",
+    "device",
+    "format",
+    "out",
+    "save",
+    "database",
+    "key",
+    "choices",
+    "quiet",
+    "on_conflict",
+    "experiment",
+    "sweep",
+    "table",
+    "model",
+    "input",
+    "blocks",
+    "checkpoint",
+    "layers",
+    "target",
+    "n",
+    "half",
+    "resamples",
+    "insert",
+    "space.depth_max",
+    "space.widths",
+    "space.weight_gain_max",
+    "space.placements",
+    "space.wiring_seeds",
+    "score.draws",
+    "score.max_memory",
+    "score.rel_error",
+    "score.seed",
+    "sampler.population_size",
+    "sampler._target_",
+    "budget.trials",
+    "budget.params",
+    "budget.minutes",
+    "search.batch",
+    "search.objectives",
+    "search.racing",
+    "trainer.steps",
+    "trainer.batch",
+    "trainer.seeds",
+    "trainer.warmup",
+    "validation.top",
+    "warm.points",
+    "warm.tau",
+    "dataset.path",
+    "dataset.limit",
+    "dataset.root",
+    "compare",
+    "ratio",
+    "points",
+    "gain",
+    "after",
+    "rule",
+    "epsilon_rms",
+    "stream_variance",
+    "tolerance",
+    "depth",
+    "width",
+    "placement",
+    "skip_density",
+    "weight_gain",
+    "hydra.run.dir",
+    "hydra.job.chdir",
+    "hydra.verbose",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra.sweep.subdir",
+    "hydra.mode",
+    "reinitialize",
+    "rel_error",
+    "max_probes",
+    "origin",
+]
 VALUES = [
     *("", "null", "true", "nan", "inf", "-inf", "-1", "0", "1", "2.5", "1e9", "1e400", "-0", "0x10", "1_000", "007"),
     *("???", "${seed}", "${nope}", "${oc.env:HOME}", "${", "}", "${a.${b}}", "[]", "{}", "[1,2", "{a:1", "{a:1}", "[[1]]"),
@@ -59,20 +146,65 @@ VALUES = [
     *("../..", "/", ".", "folder", "pipe", "/dev/null", "/dev/zero", "garbage.json", "empty", "t.csv", "nasjac.db", "kept"),
     *("json:dumps", "os:getcwd", "math:pi", "torch:float32", "mine:make", "mine:nope", "nope:nope", "mine:", ":make"),
     *("json.dumps", "optuna.samplers.GridSampler", "optuna.samplers.CmaEsSampler", "optuna.samplers.BruteForceSampler"),
-    *("float('nan')", "range(1,5)", "choice(1,2)", "glob(*)", "sort(3,1)", "int(a)", "str(1)", "interval(0,1)", "shuffle(1)"),
+    *(
+        "float('nan')",
+        "range(1,5)",
+        "choice(1,2)",
+        "glob(*)",
+        "sort(3,1)",
+        "int(a)",
+        "str(1)",
+        "interval(0,1)",
+        "shuffle(1)",
+    ),
     *("http://localhost/x", "a" * 300, "a/" * 200, "é" * 200, "a" * 5000, "residual_mlp", "resnet", "digits", "text"),
     *(str(2**31), str(2**63), str(2**64), str(-(2**70)), "9" * 30, "9" * 400, "9" * 5000, "1." + "0" * 500, "1e-400"),
     *("[" * 8 + "]" * 8, "[" * 400, "[" * 300 + "]" * 300, "{a:" * 60 + "1" + "}" * 60, "(" * 50, "[" + "1," * 3000 + "1]"),
 ]
 SQL = (
-    *("true) /*", "false) OR (true", "1; DROP TABLE trial", "depth >", "nope = 1", "'", '"', "depth = 'a", "\x01", "--", "/*"),
+    *(
+        "true) /*",
+        "false) OR (true",
+        "1; DROP TABLE trial",
+        "depth >",
+        "nope = 1",
+        "'",
+        '"',
+        "depth = 'a",
+        "\x01",
+        "--",
+        "/*",
+    ),
     *("9" * 400 + " > depth", "(" * 500 + "1" + ")" * 500, "depth IN (SELECT 1)", "load_extension('x')", "1=1 --", "", " "),
     *("randomblob(1e9)", "zeroblob(1e10) is null", "printf('%.*c', 1e9, 'x') > ''", "depth GLOB '*' OR 1", "CASE", "NULL"),
 )
-FLAGS = "--study --where --sort --limit --columns --format --table --schema --descending --database --nope -x -- -".split()
+FLAGS = [
+    "--study",
+    "--where",
+    "--sort",
+    "--limit",
+    "--columns",
+    "--format",
+    "--table",
+    "--schema",
+    "--descending",
+    "--database",
+    "--nope",
+    "-x",
+    "--",
+    "-",
+]
 HYDRA_FLAGS = (
     *("-m", "--multirun", "--cfg", "--cfg=job", "--resolve", "--info", "--info=all", "-sc", "--hydra-help", "-cn", "-cd"),
-    *("--config-name=nope", "--config-dir=nope", "--experimental-rerun=garbage.json", "--package=x", "--version", "--run", "-h"),
+    *(
+        "--config-name=nope",
+        "--config-dir=nope",
+        "--experimental-rerun=garbage.json",
+        "--package=x",
+        "--version",
+        "--run",
+        "-h",
+    ),
 )
 
 
@@ -80,7 +212,9 @@ def command_lines(rng: Random) -> list[str]:
     """The words of one command line, after `nasjac`: a valid one with one to four changes."""
     words = list(rng.choice(VALID))
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
-        change: Callable[[Random, list[str]], None] = rng.choice(CHANGES_OF_SQL if words[0] in ("query", "show") else CHANGES)
+        change: Callable[[Random, list[str]], None] = rng.choice(
+            CHANGES_OF_SQL if words[0] in ("query", "show") else CHANGES
+        )
         change(rng, words)
     return words
 
@@ -122,12 +256,15 @@ def _remove(rng: Random, words: list[str]) -> None:
 
 def _bare(rng: Random, words: list[str]) -> None:
     """A word without a name, or one of Hydra's flags."""
-    words.insert(rng.randrange(1, len(words) + 1), rng.choice((*VALUES, *HYDRA_FLAGS, *HYDRA_FLAGS, "~space", "~budget.trials")))
+    words.insert(
+        rng.randrange(1, len(words) + 1), rng.choice((*VALUES, *HYDRA_FLAGS, *HYDRA_FLAGS, "~space", "~budget.trials"))
+    )
 
 
 def _sweep(rng: Random, words: list[str]) -> None:
     values = ",".join(rng.choice(VALUES) for _ in range(rng.randrange(1, 4)))
-    words += ["-m", f"{rng.choice(NAMES)}={values}"]
+    words.insert(rng.choice((1, 1, len(words))), "-m")  # argparse takes it behind the options alone if nothing follows
+    words.insert(len(words) if words[-1] != "-m" else -1, f"{rng.choice(NAMES)}={values}")
 
 
 def _condition(rng: Random, words: list[str]) -> None:

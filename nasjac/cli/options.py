@@ -91,6 +91,9 @@ def _version(score: Mapping[str, Any]) -> str:
 def option(group: str, choices: Choices, config: DictConfig, verb: str = "search") -> Any:
     """The object that an option group's choice and values stand for, in the groups of a verb."""
     name = choices[group]
+    if not isinstance(name, str):
+        known = ", ".join(groups_of(verb)[group])
+        raise InputError(f"`{group}` must be chosen, one of {known}, for its options to be given, got {name}")
     kind = load(name) if ":" in name else groups_of(verb)[group][name]
     if not is_dataclass(kind):
         return kind

@@ -51,9 +51,9 @@ def check_proposed(trials: Sequence[FrozenTrial]) -> None:
     """Raise InputError unless each choice of these trials, and of the grid they come from, is one that the space has."""
     for trial in trials:
         for name, allowed in trial.distributions.items():
-            _check("sampler", name, trial.params[name], allowed)
             for value in trial.system_attrs.get(GRID, {}).get(name, ()):
                 _check("sampler.search_space", name, value, allowed)
+            _check("sampler", name, trial.params[name], allowed)
     asked = dict.fromkeys(name for trial in trials for name in trial.distributions)
     for name in dict.fromkeys(name for trial in trials for name in trial.system_attrs.get(GRID, ())):
         if name not in asked:
