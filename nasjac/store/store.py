@@ -80,7 +80,7 @@ class Store:
         return select(self._connection, sql, values or {}, name, text)
 
     def rows(self, relation: str, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """What a SELECT of nasjac's own gives of the columns of one table or view, by their names there: JSON as what it says.
+        """What a SELECT of nasjac's own gives of one table's or view's columns, by their names there: JSON as what it says.
 
         InputError: a value that is not of its column's type.
         """
