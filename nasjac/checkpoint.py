@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 
+from nasjac.atomic_files import place_folder
+from nasjac.checkpoint_info import SPEC, read_info, spec_of
 from nasjac.errors import InputError
 from nasjac.networks import build
 from nasjac.spec import Spec
-from nasjac.whole_files import write_whole
+from nasjac.weights import MODEL, read_weights
 
-MODEL, SPEC = "model.safetensors", "spec.json"
-#: names under which others leave pickled weights
-PICKLES = ("model.pt", "model.pth", "model.bin", "model.pkl", "pytorch_model.bin")
-#: how a pickle begins: that of torch.save is a zip file, a bare one has its protocol's mark
-PICKLE_MARKS = (b"PK\x03\x04", b"\x80")
-#: names that an error lists
-LISTED = 3
+__all__ = ["MODEL", "SPEC", "check_free", "is_free", "load", "place", "read_info", "save"]
 
 
 def save(
@@ -38,40 +27,41 @@ def save(
     state: Mapping[str, Tensor],
     info: Mapping[str, Any],
     beside: Mapping[str, bytes] = MappingProxyType({}),
+    option: str = "folder",
 ) -> None:
-    """Write the checkpoint, whole or not at all. `info` is JSON with at least the module's `inputs` and `outputs`.
+    """Write a checkpoint, whole or not at all.
 
-    `beside` are further files of the folder. ValueError: there is something at `folder` already, or it cannot be written.
+    Args:
+        folder: A new or empty folder.
+        spec: The network's Spec.
+        state: Its weights.
+        info: JSON with at least the network's `inputs` and `outputs`.
+        beside: Further files of the folder.
+        option: What the user calls the folder, for the error.
+
+    Raises:
+        InputError: There is something in `folder` already, or it cannot be written.
     """
-    target = Path(folder)
-    check_free(target)
+    check_free(folder, option)
     content = json.dumps({**info, "spec": json.loads(spec.to_json())}, indent=2, allow_nan=False) + "\n"
     tensors = bytes_of({name: tensor.contiguous() for name, tensor in state.items()})
-    place(target, {MODEL: tensors, SPEC: content.encode(), **beside})
+    place(folder, {MODEL: tensors, SPEC: content.encode(), **beside}, option)
 
 
-def place(folder: str | Path, files: Mapping[str, bytes]) -> None:
+def place(folder: str | Path, files: Mapping[str, bytes], option: str = "folder") -> None:
     """Make a new folder with these files, whole or not at all, also where the process is killed meanwhile.
 
-    ValueError: there is something at `folder` already, or it cannot be written.
+    Raises:
+        InputError: There is something in `folder` already, or it cannot be written.
     """
-    target = Path(folder)
-    check_free(target)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(draft, files)
-        os.rename(draft, target)  # refused by the system if something is there by now
-    except OSError as error:
-        raise InputError(f"`folder` must be one that can be written, got {target}: {error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    check_free(folder, option)
+    place_folder(folder, files, option)
 
 
-def check_free(folder: str | Path) -> None:
-    """ValueError unless `folder` is absent or an empty folder: a checkpoint is never overwritten."""
+def check_free(folder: str | Path, option: str = "folder") -> None:
+    """InputError unless `folder` is absent or an empty folder: a checkpoint is never overwritten."""
     if not is_free(folder):
-        raise InputError(f"`folder` must be a new or empty folder, got {folder}, which holds something")
+        raise InputError(f"`{option}` must be a new or empty folder, got {folder}, which holds something")
 
 
 def is_free(folder: str | Path) -> bool:
@@ -81,67 +71,19 @@ def is_free(folder: str | Path) -> bool:
 
 
 def load(folder: str | Path, allow_pickle: bool = False) -> tuple[Spec, nn.Module, dict[str, Any]]:
-    """The Spec, the trained module on the CPU, and the rest of what `save` was told.
+    """Return the Spec, the trained module on the CPU, and the rest of what `save` was told.
 
-    `allow_pickle` takes a pickled state_dict (model.pt and the like) where there are no safetensors; tensors alone are read
-    from it. ValueError: not a whole checkpoint, weights that are not the Spec's or not finite, a pickle.
+    Args:
+        folder: The checkpoint's folder.
+        allow_pickle: Whether to take a pickled state_dict (model.pt and the like) where there are no safetensors; tensors
+            alone are read from it.
+
+    Raises:
+        InputError: It is not a whole checkpoint, its weights are not the Spec's or not finite, or they are pickled.
     """
     info = read_info(folder)
-    try:
-        spec = Spec.from_json(json.dumps(info.pop("spec")))
-        module = build(spec, info["inputs"], info["outputs"])
-        state = _tensors(Path(folder), allow_pickle)
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"`folder` must hold a whole checkpoint, got {folder}: {error}") from error
-    _check_state(folder, module.state_dict(), state)
+    spec = spec_of(info)
+    state = read_weights(Path(folder), spec, info["inputs"], info["outputs"], allow_pickle)
+    module = build(spec, info["inputs"], info["outputs"])
     module.load_state_dict(state)
-    return spec, module, info
-
-
-def read_info(folder: str | Path) -> dict[str, Any]:
-    """The content of spec.json. ValueError: not a checkpoint."""
-    try:
-        content = json.loads((Path(folder) / SPEC).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"`folder` must hold a checkpoint ({MODEL}, {SPEC}), got {folder}: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"`folder` must hold a checkpoint whose {SPEC} is an object, got {folder}")
-    return content
-
-
-def _tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    path = folder / MODEL
-    if not path.exists():
-        path = next((folder / name for name in PICKLES if (folder / name).exists()), path)
-    content = path.read_bytes()
-    if not content.startswith(PICKLE_MARKS) or content[8:9] == b"{":  # the length of safetensors' header may begin alike
-        return tensors_of(content)
-    if not allow_pickle:
-        rule = "safetensors, for a pickle may run any program when it is read (allow_pickle=true takes its tensors)"
-        raise InputError(f"`checkpoint` must hold {rule}, got the pickle {path}")
-    try:
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and pickle raise whatever the bytes make them raise
-        raise InputError(f"`checkpoint` must hold a pickled state_dict of tensors, got {path}: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise InputError(f"`checkpoint` must hold a pickled state_dict of tensors, got {type(found).__name__} in {path}")
-    return found
-
-
-def _check_state(folder: str | Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """ValueError unless the tensors are those of the Spec's network, in its shapes, and finite."""
-    faults = {
-        "missing": [name for name in wanted if name not in found],
-        "not of this network": [name for name in found if name not in wanted],
-        "of another shape": [name for name in wanted if name in found and wanted[name].shape != found[name].shape],
-    }
-    if any(faults.values()):
-        told = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
-        raise InputError(f"`folder` must hold a whole checkpoint whose {MODEL} and {SPEC} agree, got {folder}: {told}")
-    if bad := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
-        raise InputError(f"`folder` must hold a checkpoint of finite weights, got NaN or infinity in {_some(bad)}")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return spec, module, {name: value for name, value in info.items() if name != "spec"}

@@ -62,20 +62,29 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator
 def spreadsheet_safe(value: Any) -> Any:
     """Return a cell of a CSV file that no spreadsheet program runs: text that begins like a formula gets an apostrophe.
 
-    Numbers stay as they are, negative ones too; text that begins with one of FORMULAS has an apostrophe before it, which
-    spreadsheet programs take for the mark of text.
+    Numbers stay as they are, negative ones too; text that begins with one of FORMULAS has an apostrophe put before it,
+    which spreadsheet programs take for the mark of text.
     """
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows with the same names as a CSV file, every digit of a number; nothing in it without rows."""
+def csv_of(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return a CSV file of rows that have the same names, every digit of a number; text is `spreadsheet_safe`.
+
+    Without rows the file is empty.
+    """
     table = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]) if table else [], lineterminator="\n")
-        if table:
-            writer.writeheader()
-        writer.writerows(table)
+    stream = io.StringIO(newline="")
+    if table:
+        lines = [list(table[0]), *([row[name] for name in table[0]] for row in table)]
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerows([spreadsheet_safe(_plain(value)) for value in line] for line in lines)
+    return stream.getvalue().encode()
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `csv_of` the rows to a path."""
+    path.write_bytes(csv_of(rows))
 
 
 def as_json(columns: Sequence[str], rows: Rows) -> str:

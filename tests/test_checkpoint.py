@@ -64,7 +64,7 @@ def test_a_failure_leaves_nothing(module: nn.Module, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(module: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ValueError, match="`folder` must be one that can be written"):
+    with pytest.raises(ValueError, match="`folder` must be a folder that can be written"):
         checkpoint.save(tmp_path / "file" / "kept", SPEC, module.state_dict(), INFO)
 
 
@@ -92,7 +92,7 @@ def test_what_is_not_a_whole_checkpoint(folder: Path, name: str, content: str | 
 
 
 def test_no_folder_at_all(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`folder` must hold a checkpoint \(model.safetensors, spec.json\)"):
+    with pytest.raises(ValueError, match=r"`checkpoint` must be a folder with spec.json and weights"):
         checkpoint.load(tmp_path / "nowhere")
 
 
@@ -122,7 +122,7 @@ def test_a_truncated_file(folder: Path) -> None:
     whole = path.read_bytes()
     for length in (0, 5, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="`folder` must hold a whole checkpoint"):
+        with pytest.raises(ValueError, match="`checkpoint` must hold whole weights"):
             checkpoint.load(folder)
 
 
@@ -155,7 +155,7 @@ import os, signal, sys, torch
 from nasjac import checkpoint
 from nasjac.networks import build
 from nasjac.spec import Block, Spec
-import nasjac.whole_files as whole
+import nasjac.file_system as whole
 
 real, calls = getattr(whole.os, sys.argv[2]), []
 def deadly(*args, **kwargs):

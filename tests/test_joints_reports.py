@@ -76,16 +76,16 @@ def test_the_difference_is_the_recommended_less_its_rival(made: tuple[Report, St
     assert f"{'r' * 12}, 0.8000 ± 0.0400. Difference +0.1000 ± 0.0500." in said
 
 
-def test_profiles_are_drawn_in_their_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_are_drawn_in_their_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
-    monkeypatch.setattr(figures, "save", lambda figure, path, **rest: drawn.append(figure))
+    monkeypatch.setattr(figures, "drawn", lambda figure, *rest: drawn.append(figure))
     values = {"forward": [0.0, 1.0, 3.0], "backward": [3.0, 2.5, 0.0]}
     layers = tuple(
         Layer(f"h_{n}", direction, 10.0, value, 0.25)  # type: ignore[arg-type]
         for direction, line in values.items()
         for n, value in enumerate(line)
     )
-    figures.profiles(tmp_path / "profiles.png", {"best": [("one", layers)]}, None)
+    figures.profiles({"best": [("one", layers)]}, None)
     [figure] = drawn
     panels = {axes.get_title(loc="left"): axes.lines for axes in figure.axes if axes.get_title(loc="left")}
     for direction, line in values.items():
@@ -102,9 +102,10 @@ def test_the_best_profiles_are_of_the_least_cost(made: tuple[Report, Store, Path
     _, store, folder = made
     asked: dict[str, list[str]] = {}
 
-    def profiles(path: Path, groups: Mapping[str, Sequence[tuple[str, Any]]], recommended: Any) -> None:
+    def profiles(groups: Mapping[str, Sequence[tuple[str, Any]]], recommended: Any) -> dict[str, bytes]:
         asked.update({name: [key_of(label) for label, _ in group] for name, group in groups.items()})
         asked["recommended"] = [key_of(recommended[0])]
+        return {}
 
     monkeypatch.setattr(figures, "profiles", profiles)
     report(store, STUDY, folder / "again", resamples=0)

@@ -13,7 +13,10 @@ from nasjac.spec import NORM_EPS, Block, Spec
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
     """Weights N(0, gain² / inputs), zero biases."""
     # by way of the meta device: torch's own initialization would use up numbers of the global generator
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    layer = nn.Linear(inputs, outputs, device="meta")
+    if torch.get_default_device().type == "meta":  # the shapes alone are asked for
+        return layer
+    layer = layer.to_empty(device="cpu")
     nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs), generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

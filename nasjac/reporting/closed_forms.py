@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
+from nasjac.reporting.canvas import DARK, FORMATS, LINES, drawn, sheet, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,18 +16,19 @@ if TYPE_CHECKING:
     from nasjac.meanfield import ExpectedNorms
     from nasjac.meanfield.moments import Array
 
-FORMATS = ("png", "svg")
+#: the files of all figures, of which an architecture may have fewer
+FILES = tuple(f"{name}.{form}" for name in ("norms", "path_lengths", "skip_density") for form in FORMATS)
 LOG_NORM = r"$\log\,\mathcal{J}$ (nats)"
 
 
-def draw(folder: Path, summary: Mapping[str, Any], densities: Array, curves: ExpectedNorms | None) -> dict[str, Path]:
-    """Draw `nasjac.verbs.theory`'s summary into the folder; `curves` are the norms at each of the densities [S]."""
-    drawn = {"norms": norms(summary), "path_lengths": path_lengths(summary)}
+def draw(summary: Mapping[str, Any], densities: Array, curves: ExpectedNorms | None) -> dict[str, bytes]:
+    """Draw `nasjac.verbs.theory`'s summary, as files by name; `curves` are the norms at each of the densities [S]."""
+    figures = {"norms": norms(summary), "path_lengths": path_lengths(summary)}
     if curves is not None:
-        drawn["skip_density"] = skip_density(summary, densities, curves)
-    files = {f"{name}.{suffix}": folder / f"{name}.{suffix}" for name in drawn for suffix in FORMATS}
-    for name, figure in drawn.items():
-        save(figure, [files[f"{name}.{suffix}"] for suffix in FORMATS], columns=2)
+        figures["skip_density"] = skip_density(summary, densities, curves)
+    files: dict[str, bytes] = {}
+    for name, figure in figures.items():
+        files |= drawn(figure, name, columns=2)
     return files
 
 

@@ -1,14 +1,13 @@
-"""The report's figures: Pareto front, score against accuracy, layer profiles. PNG files, and no state outside them."""
+"""The report's figures: Pareto front, score against accuracy, layer profiles. Each is a PNG file by its name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasjac.measurement import Layer
-from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
+from nasjac.reporting.canvas import DARK, GREY, LINES, drawn, plain, sheet, style
 from nasjac.reporting.validated import Pick
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ Profile = tuple[str, Sequence[Layer]]  # a label and the layers of both directio
 
 
 def pareto(
-    path: Path, rows: Sequence[Row], front: Sequence[Row], objectives: Mapping[str, str], recommended: str, title: str
-) -> None:
+    rows: Sequence[Row], front: Sequence[Row], objectives: Mapping[str, str], recommended: str, title: str
+) -> dict[str, bytes]:
     """All measured architectures in the first two objectives, the front as a step line, the recommended one marked.
 
     `objectives` maps a column of the rows to "minimize" or "maximize". With one objective the vertical axis is the
@@ -39,24 +38,24 @@ def pareto(
     x, y = [*objectives, "nonlinear_effective_depth"][:2]
     figure = sheet(7.4, 5.4)
     axes = style(figure.add_subplot())
-    drawn = [row for row in rows if row[x] is not None and row[y] is not None]
-    label = f"measured architectures ({len(drawn)})"
-    axes.scatter(*_xy(drawn, x, y), s=10, color=GREY, alpha=0.6, linewidths=0, zorder=1, label=label)
+    known = [row for row in rows if row[x] is not None and row[y] is not None]
+    label = f"measured architectures ({len(known)})"
+    axes.scatter(*_xy(known, x, y), s=10, color=GREY, alpha=0.6, linewidths=0, zorder=1, label=label)
     x_error, y_error = ([row.get(f"{name}_se") or 0.0 for row in front] for name in (x, y))
     axes.errorbar(*_xy(front, x, y), y_error, x_error, ecolor=COLOURS["front"], **ERROR_BARS)
     label = f"Pareto front ({len(front)}), ±1 standard error"
     line: Mapping[str, Any] = {"drawstyle": "steps-post", "linestyle": "-" if len(objectives) == 2 else ""}
     axes.plot(*_xy(front, x, y), marker="o", markersize=4.5, color=COLOURS["front"], zorder=4, label=label, **line)
-    _star(axes, *_xy([row for row in drawn if row["key"] == recommended], x, y))
-    _scale(axes, [row[x] for row in drawn])
+    _star(axes, *_xy([row for row in known if row["key"] == recommended], x, y))
+    _scale(axes, [row[x] for row in known])
     axes.set(xlabel=_axis(x, objectives.get(x)), ylabel=_axis(y, objectives.get(y)))
-    axes.set_title(title, fontsize=10, loc="left")
-    save(figure, path, columns=3)
+    axes.set_title(plain(title), fontsize=10, loc="left")
+    return drawn(figure, "pareto", 3, ["png"])
 
 
 def score_vs_accuracy(
-    path: Path, picks: Sequence[Pick], recommended: str, objectives: Mapping[str, str], table: Row, ceiling: float | None
-) -> None:
+    picks: Sequence[Pick], recommended: str, objectives: Mapping[str, str], table: Row, ceiling: float | None
+) -> dict[str, bytes]:
     """Left: the first objective against accuracy, diverged ones in a strip below. Right: Kendall's tau of every predictor.
 
     `table` is {predictor: {subset: {value, low, high, ...}}}, `ceiling` the seed-to-seed tau.
@@ -77,10 +76,10 @@ def score_vs_accuracy(
     left.tick_params(labelbottom=not diverged)
     bottom.set_xlabel(_axis(score, direction))
     _correlations(style(figure.add_subplot(grid[:, 1])), table, ceiling)
-    save(figure, path, columns=4)
+    return drawn(figure, "cost_vs_accuracy", 4, ["png"])
 
 
-def profiles(path: Path, groups: Mapping[str, Sequence[Profile]], recommended: Profile | None) -> None:
+def profiles(groups: Mapping[str, Sequence[Profile]], recommended: Profile | None) -> dict[str, bytes]:
     """log 𝒥 against relative depth l/L: a row of panels a group, the recommended one in each; forward and backward.
 
     The line is E log 𝒥, the band one standard error to both sides; a layer where it is not finite leaves a gap.
@@ -98,14 +97,14 @@ def profiles(path: Path, groups: Mapping[str, Sequence[Profile]], recommended: P
                 _profile(axes, [layer for layer in layers if layer.direction == direction], once, colour, width)
             axes.set(xlabel="relative depth l/L", ylabel=formula, xlim=(0, 1))
             axes.set_title(f"{title}: {direction}", fontsize=10, loc="left")
-    save(figure, path, columns=2)
+    return drawn(figure, "profiles", 2, ["png"])
 
 
 def _profile(axes: Axes, layers: Sequence[Layer], label: str | None, colour: str, width: float) -> None:
     position = [number / max(len(layers) - 1, 1) for number in range(len(layers))]
     value = [math.nan if layer.mean_log is None else layer.mean_log for layer in layers]
     error = [layer.standard_error or 0.0 for layer in layers]
-    axes.plot(position, value, color=colour, linewidth=width, label=label)
+    axes.plot(position, value, color=colour, linewidth=width, label=label and plain(label))
     low, high = ([v + sign * e for v, e in zip(value, error, strict=True)] for sign in (-1, 1))
     axes.fill_between(position, low, high, color=colour, alpha=0.18, linewidth=0)
 

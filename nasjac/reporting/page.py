@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -61,9 +60,9 @@ size plus means that more of it is more accurate, and a clear minus is as good a
 front were chosen by the score, so the random ones alone are the fairer test.""")
 
 
-def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: Mapping[str, Path]) -> str:
-    """The page, from `findings`, leaderboard rows with their `rank`, the study's runs, the figures."""
-    images = {name: _image(path) for name, path in figures.items()}
+def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: Mapping[str, bytes]) -> str:
+    """The page, from `findings`, leaderboard rows with their `rank`, the study's runs, the figures as PNG by name."""
+    images = {name: _image(name, content) for name, content in figures.items()}
     chosen = found["recommended"]["key"] if found["recommended"] else None
     return PAGE.substitute(
         title=escape(f"nasjac: study {found['study']}"),
@@ -212,6 +211,6 @@ def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def _image(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{data}">'
+def _image(name: str, content: bytes) -> str:
+    data = base64.b64encode(content).decode()
+    return f'<img alt="{escape(name)}" src="data:image/png;base64,{data}">'

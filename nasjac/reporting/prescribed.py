@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
-from nasjac.reporting.closed_forms import FORMATS, LOG_NORM, titled
+from nasjac.reporting.canvas import DARK, GREY, LINES, drawn, sheet, style
+from nasjac.reporting.closed_forms import LOG_NORM, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def draw(folder: Path, summary: Mapping[str, Any]) -> dict[str, Path]:
-    """Draw `nasjac.verbs.prescribe`'s summary into the folder."""
-    files = {f"profiles.{suffix}": folder / f"profiles.{suffix}" for suffix in FORMATS}
-    save(profiles(summary), list(files.values()), columns=2)
-    return files
+def draw(summary: Mapping[str, Any]) -> dict[str, bytes]:
+    """Draw `nasjac.verbs.prescribe`'s summary, as files by name."""
+    return drawn(profiles(summary), "profiles", columns=2)
 
 
 def profiles(summary: Mapping[str, Any]) -> Figure:

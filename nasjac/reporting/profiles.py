@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasjac.foreign.diagnose import Diagnosis
-from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
+from nasjac.reporting.canvas import DARK, LINES, drawn, plain, sheet, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw(found: Mapping[str, Diagnosis], files: Sequence[Path]) -> None:
-    """One colour a model; bands are two standard errors; dashes are what differs between tokens."""
+def draw(found: Mapping[str, Diagnosis]) -> dict[str, bytes]:
+    """Draw the models by name, as files by name.
+
+    Each model has a colour; bands are two standard errors; dashes are what differs between tokens.
+    """
     figure = sheet(13.5, 4.8)
     panels = [style(axes) for axes in figure.subplots(1, 3)]
     titles = (
@@ -31,12 +33,12 @@ def draw(found: Mapping[str, Diagnosis], files: Sequence[Path]) -> None:
         colour = LINES[::2][number % 4]
         for axes, direction in zip(panels, ("forward", "backward"), strict=False):
             layers = [layer for layer in one.layers if layer.direction == direction]
-            label = name if direction == "forward" else None
+            label = plain(name) if direction == "forward" else None
             _line(axes, [(at.mean_log, at.standard_error) for at in layers], colour, "-", label)
-            label = f"{name}: between tokens" if direction == "forward" else None
+            label = f"{plain(name)}: between tokens" if direction == "forward" else None
             _line(axes, [(at.token_log_mean, at.token_log_mean_error) for at in layers], colour, "--", label)
         _line(panels[2], [(at.weight_gradient, at.weight_gradient_error) for at in one.points], colour, "-", None)
-    save(figure, files, columns=min(4, 2 * len(found)))
+    return drawn(figure, "profile", columns=min(4, 2 * len(found)))
 
 
 def _line(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nasjac import tables
+from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
 from nasjac.ranges import check_seed, check_whole
@@ -73,6 +74,8 @@ def correlate(
     score that the space does not have.
     """
     _check_score(score, space)
+    if out is not None:
+        check_replaceable(out)
     table = read_table(path, space, options.target)
     target, *others = table.targets
     half = [entry for entry in table.entries if _is_in_half(entry, options.half)]
@@ -212,8 +215,6 @@ def _too_few(entries: Sequence[Entry], options: Options, space: TableSpace) -> l
 
 
 def _write(folder: Path, summary: Any, rows: Sequence[_Row], targets: Sequence[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
     lines = [
         {
             "row": entry.row,
@@ -225,4 +226,5 @@ def _write(folder: Path, summary: Any, rows: Sequence[_Row], targets: Sequence[s
         }
         for entry, scored, facts in rows
     ]
-    tables.write_csv(folder / "scores.csv", lines)
+    content = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    replace_folder(folder, {"summary.json": content.encode(), "scores.csv": tables.csv_of(lines)})

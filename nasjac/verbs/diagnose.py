@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.errors import InputError
 from nasjac.foreign.diagnose import Diagnosis
 from nasjac.foreign.diagnose import diagnose as diagnosed
@@ -84,6 +85,7 @@ def diagnose(
     `inputs` is a description (`nasjac.foreign.example.FORMS`) or makes the batch. ValueError: what cannot be done, and
     why; a factory or a model that fails has its own traceback printed first.
     """
+    check_replaceable(out)
     found: dict[str, Diagnosis] = {}
     for name, make in models.items():
         module, batch = built(name, make, inputs, options.seed, device)
@@ -152,14 +154,10 @@ def summary_of(name: str, found: Diagnosis) -> dict[str, Any]:
 
 
 def _written(out: Path, found: Mapping[str, Diagnosis], summary: Mapping[str, Any]) -> list[Path]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        figures = [out / f"profile.{suffix}" for suffix in ("png", "svg")]
-        profiles.draw(found, figures)
-        (out / "profile.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
-    return [out / "profile.json", *figures]
+    content = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    files = {"profile.json": content.encode(), **profiles.draw(found)}
+    replace_folder(out, files)
+    return [out / name for name in files]
 
 
 def as_text(done: Diagnosed) -> str:

@@ -172,7 +172,7 @@ def _finished(
     info = {**old.changed_info, **accuracy["after"], "key": found.grown.spec.key}
     info["grown"] = {name: summary[name] for name in keep}
     files = beside("growth.json", summary, profiles)
-    checkpoint.save(target, found.grown.spec, found.grown.state, info, files)
+    checkpoint.save(target, found.grown.spec, found.grown.state, info, files, "out")
     return {**summary, "files": [str(target / name) for name in files]}
 
 

@@ -98,7 +98,7 @@ def keep(model: nn.Module, out: Path, summary: Mapping[str, Any], name: str) -> 
             save_model(model, str(Path(draft) / checkpoint.MODEL))
         files = {path.name: path.read_bytes() for path in Path(draft).iterdir() if path.is_file()}
     content = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    checkpoint.place(out, {**files, name: content.encode()})
+    checkpoint.place(out, {**files, name: content.encode()}, "out")
 
 
 def spread(count: int, depth: int) -> list[int]:

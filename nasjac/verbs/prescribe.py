@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.errors import InputError
 from nasjac.facts import columns
 from nasjac.jacobian import on_sphere
@@ -67,6 +68,8 @@ def prescription(
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InputError(f"`seed` must be a whole number of at least 0, got {seed!r}")
     found, whole = prescribe(spec, target, tolerance, stream_variance), spec.canonical
+    if out is not None:
+        check_replaceable(Path(out) / whole.key)
     specs = {item.key: item for item in (whole, *(p.spec for p in found if p.spec is not None))}
     # directions alone are drawn: the closed form starts from a stream of one size
     stream = torch.randn(INPUTS, whole.width, generator=torch.Generator().manual_seed(seed))
@@ -154,11 +157,9 @@ def _renamed(seen: Mapping[str, Any], when: str) -> dict[str, Any]:
 
 
 def _drawn(folder: Path, summary: Mapping[str, Any]) -> Mapping[str, Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return prescribed.draw(folder, summary)
-    except OSError as error:
-        raise InputError(f"`out` must be a folder that can be written, got {str(folder.parent)!r}: {error}") from error
+    files = prescribed.draw(summary)
+    replace_folder(folder, files)
+    return {name: folder / name for name in files}
 
 
 def as_text(found: Prescribed) -> str:

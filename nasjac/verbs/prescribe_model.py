@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.errors import InputError
 from nasjac.foreign import Diagnosis
 from nasjac.prescription.models import Scaling, branch_scale
@@ -38,6 +39,8 @@ def prescribe_model(
     """
     if not tolerance > 0:
         raise InputError(f"`tolerance` must be above 0 for a model, whose norms are sampled, got {tolerance!r}")
+    if out is not None:
+        check_replaceable(out)
     model, batch = built(name, make, inputs, seed, device)
     with own_traceback(name):
         found = branch_scale(model, batch, blocks, target, tolerance, seed=seed, advance=advance)
@@ -80,14 +83,10 @@ def _drawn(out: Path, found: Scaling, summary: dict[str, Any]) -> list[str]:
     lines = {"before": found.before}
     if found.after is not None and found.scale != 1.0:
         lines[f"branches × {found.scale:.4g}"] = found.after
-    files = [out / f"profile.{suffix}" for suffix in ("png", "svg")]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        profiles.draw(lines, files)
-        (out / "prescription.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
-    return [str(path) for path in (out / "prescription.json", *files)]
+    content = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    files = {"prescription.json": content.encode(), **profiles.draw(lines)}
+    replace_folder(out, files)
+    return [str(out / name) for name in files]
 
 
 def as_text(summary: dict[str, Any]) -> str:

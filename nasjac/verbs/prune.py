@@ -31,6 +31,7 @@ from nasjac.errors import InputError
 from nasjac.facts import facts
 from nasjac.networks import build
 from nasjac.ranges import check_real, check_seed, check_whole
+from nasjac.reading import check_file, parse_json
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
 from nasjac.spec import Spec, check_choice
 from nasjac.trainers import AdamW, Run
@@ -97,7 +98,7 @@ def prune_checkpoint(
     """
     target = check_out(out)
     if tuned is not None:
-        check_out(tuned)
+        check_out(tuned, "save_tuned")
     old = trained(folder, data, allow_pickle, dataset)
     if old.doubt:
         say(old.doubt)
@@ -106,10 +107,11 @@ def prune_checkpoint(
     note = {name: summary[name] for name in ("checkpoint", "criterion", "ratio", "seed", "pruned")}
     info = {**old.changed_info, **done.worth, "key": done.pruned.spec.key, "pruned": note}
     files = beside("pruning.json", summary, done.profiles)
-    checkpoint.save(target, done.pruned.spec, done.pruned.state, info, files)
+    checkpoint.save(target, done.pruned.spec, done.pruned.state, info, files, "out")
     if tuned is not None and done.run is not None and done.run.state:
         figures = {"accuracy": done.run.accuracy, "loss": done.run.loss}
-        checkpoint.save(tuned, done.pruned.spec, done.run.state, {**info, **figures, "fine_tuned": options.fine_tune})
+        info = {**info, **figures, "fine_tuned": options.fine_tune}
+        checkpoint.save(tuned, done.pruned.spec, done.run.state, info, option="save_tuned")
     return {**summary, "files": [str(target / name) for name in files]}
 
 
@@ -130,7 +132,7 @@ def prune_spec(
     summary = {"checkpoint": None, "spec_file": source, "out": str(target), **done.summary}
     content = {**sizes, "key": done.pruned.spec.key, "spec": done.pruned.spec.content}
     files = beside("pruning.json", summary, done.profiles)
-    checkpoint.place(target, {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode(), **files})
+    checkpoint.place(target, {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode(), **files}, "out")
     return {**summary, "files": [str(target / name) for name in files]}
 
 
@@ -242,11 +244,8 @@ def _rows(old: Trained, whole: Chain, gone: list[int]) -> Iterator[dict[str, Any
 
 
 def spec_from(path: Path) -> Spec:
-    """The Spec in a file: its own JSON, or that of a checkpoint. ValueError: neither."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"`spec` must be a file with a Spec's JSON, got {str(path)!r}: {error}") from error
+    """The Spec in a file: its own JSON, or that of a checkpoint. InputError: neither."""
+    content = parse_json(check_file(path, "spec").read_bytes(), "spec")
     return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from nasjac.atomic_files import replace_folder
 from nasjac.errors import InputError
 from nasjac.reporting import figures
 from nasjac.reporting.findings import Evidence, findings, front_rows
@@ -19,10 +20,11 @@ from nasjac.reporting.wording import COST, extremes, sentences, short, trials
 from nasjac.store import Store
 from nasjac.store.database import check_known
 from nasjac.store.schema import column_names
-from nasjac.tables import write_csv
+from nasjac.tables import csv_of
 from nasjac.verbs.provenance import counted, measured_by
 from nasjac.verbs.query import leaderboard_sql
 
+FIGURES = ("pareto", "cost_vs_accuracy", "profiles")
 OBJECTIVES: Mapping[str, str] = {COST: "minimize", "nonlinear_effective_depth": "maximize"}
 
 
@@ -52,25 +54,23 @@ def report(
 
     `objectives` {column of the leaderboard: "minimize" or "maximize"}, the first one the predictor that is held against
     training; `top` rows of the leaderboard on the page, `resamples` of the bootstrap. A figure for which there is no data
-    is not drawn, and an earlier one is removed. ValueError: a study that is not there, an objective that is no column, a
-    folder that cannot be written.
+    is not drawn, and an earlier one is removed. All of it appears at once; what else is in the folder stays. InputError: a
+    study that is not there, an objective that is no column, a folder that cannot be written.
     """
     evidence = gather(store, study, objectives)
     found = findings(evidence, resamples)
     folder = Path(out) / folder_name(study)
-    files = {name: folder / name for name in ("report.html", "summary.json", "leaderboard.csv")}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        drawn = _draw(folder, evidence, found, _profiles(store, evidence))
-        shown = page(found, _shown(evidence, top), evidence.runs, drawn)
-        files["report.html"].write_text(shown, encoding="utf-8")
-        content = json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
-        files["summary.json"].write_text(content, encoding="utf-8")
-        write_csv(files["leaderboard.csv"], evidence.rows)
-    except OSError as error:
-        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
-    text = "\n".join([*sentences(found), f"Report: {files['report.html']}"])
-    return Report(folder, {**files, **{path.name: path for path in drawn.values()}}, found, text)
+    drawn = _draw(evidence, found, _profiles(store, evidence))
+    shown = {name: drawn[f"{name}.png"] for name in FIGURES if f"{name}.png" in drawn}
+    files = {
+        "report.html": page(found, _shown(evidence, top), evidence.runs, shown).encode(),
+        "summary.json": json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False).encode(),
+        "leaderboard.csv": csv_of(evidence.rows),
+        **drawn,
+    }
+    replace_folder(folder, files, earlier=[f"{name}.png" for name in FIGURES])
+    text = "\n".join([*sentences(found), f"Report: {folder / 'report.html'}"])
+    return Report(folder, {name: folder / name for name in files}, found, text)
 
 
 def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES) -> Evidence:
@@ -179,26 +179,23 @@ def _label(group: str, predictor: str, row: Mapping[str, Any]) -> str:
 
 
 def _draw(
-    folder: Path, evidence: Evidence, found: Mapping[str, Any], profiles: Mapping[str, Sequence[figures.Profile]]
-) -> dict[str, Path]:
-    """Draw what there is data for; a figure of an earlier report that is not drawn again is removed."""
-    paths = {name: folder / f"{name}.png" for name in ("pareto", "cost_vs_accuracy", "profiles")}
-    for path in paths.values():
-        path.unlink(missing_ok=True)
+    evidence: Evidence, found: Mapping[str, Any], profiles: Mapping[str, Sequence[figures.Profile]]
+) -> dict[str, bytes]:
+    """Draw what there is data for, as files by name."""
+    drawn: dict[str, bytes] = {}
     chosen = evidence.study.recommended_key or ""
     front = front_rows(evidence.rows, evidence.objectives)
     if front:
-        figures.pareto(paths["pareto"], evidence.rows, front, evidence.objectives, chosen, trials(found))
+        drawn |= figures.pareto(evidence.rows, front, evidence.objectives, chosen, trials(found))
     if any(pick.accuracy is not None and pick.facts.get(evidence.predictor) is not None for pick in evidence.picks):
         table = {name: item["kendall"] for name, item in {evidence.predictor: found, **found["baselines"]}.items()}
         ceiling = found["noise_ceiling"]["kendall"]
-        path = paths["cost_vs_accuracy"]
-        figures.score_vs_accuracy(path, evidence.picks, chosen, evidence.objectives, table, ceiling)
+        drawn |= figures.score_vs_accuracy(evidence.picks, chosen, evidence.objectives, table, ceiling)
     recommended = next(iter(profiles["recommended"]), None)
     groups = {name: group for name, group in profiles.items() if name != "recommended" and group}
     if groups or recommended:
-        figures.profiles(paths["profiles"], groups or {"recommended": []}, recommended)
-    return {name: path for name, path in paths.items() if path.exists()}
+        drawn |= figures.profiles(groups or {"recommended": []}, recommended)
+    return drawn
 
 
 def _shown(evidence: Evidence, top: int) -> list[Mapping[str, Any]]:
@@ -208,7 +205,11 @@ def _shown(evidence: Evidence, top: int) -> list[Mapping[str, Any]]:
 
 
 def folder_name(study: str) -> str:
-    """The study's name as the name of one folder: what no file name may hold is percent-encoded."""
+    """The study's name as the name of one folder: what no file name may hold is percent-encoded.
+
+    Raises:
+        InputError: No folder can have such a name, or one that is too long.
+    """
     name = quote(study, safe=" =,+@")
     if not name.strip(".") or not name.strip():
         raise InputError(f"`study` must be a name that a folder can have, got {study!r}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.errors import InputError
 from nasjac.facts import columns, facts
 from nasjac.meanfield import Columns, block_energies, fluctuations
@@ -93,7 +94,8 @@ def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
 def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = None) -> Theory:
     """What the closed forms say of `spec`, drawn into the folder `out`/KEY unless that is None.
 
-    `stream_variance` is the second moment per unit of the stream h_0. ValueError: the closed forms do not cover the spec.
+    `stream_variance` is the second moment per unit of the stream h_0. InputError: the closed forms do not cover the spec,
+    or `out` cannot be written.
     """
     if reason := uncovered(spec):
         raise InputError(reason)
@@ -102,15 +104,14 @@ def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = No
     if out is None:
         return Theory(summary, {})
     folder = Path(out) / whole.key
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        densities = np.linspace(0, 1, DENSITIES)
-        chain = columns([whole])
-        shallow = 0 < chain.depth <= DEEPEST or (chain.depth and bool(chain.homogeneous.all()))
-        curves = norms_over_density(chain, densities, stream_variance) if shallow else None
-        return Theory(summary, closed_forms.draw(folder, summary, densities, curves))
-    except OSError as error:
-        raise InputError(f"`out` must be a folder that can be written, got {str(out)!r}: {error}") from error
+    check_replaceable(folder)
+    densities = np.linspace(0, 1, DENSITIES)
+    chain = columns([whole])
+    shallow = 0 < chain.depth <= DEEPEST or (chain.depth and bool(chain.homogeneous.all()))
+    curves = norms_over_density(chain, densities, stream_variance) if shallow else None
+    files = closed_forms.draw(summary, densities, curves)
+    replace_folder(folder, files, earlier=closed_forms.FILES)
+    return Theory(summary, {name: folder / name for name in files})
 
 
 def _norms(spec: Spec, stream_variance: float) -> dict[str, Any]:

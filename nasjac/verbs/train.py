@@ -60,7 +60,7 @@ def train(store: Store, key: str, task: Task, out: str | Path | None = None, pro
     row = store.architectures([key])[key]
     with workers(torch.device(task.device)) as pool:  # as in a validation, so that the runs are the same
         runs = pool.submit(fit, row, task, progress).result()
-    return keep(store, row, task, runs, None if out is None else Path(out))
+    return keep(store, row, task, runs, None if out is None else Path(out), "out")
 
 
 def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> list[Run]:
@@ -68,12 +68,14 @@ def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> l
     return task.trainer.train(_spec(row), task.data, task.device, progress)
 
 
-def keep(store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder: Path | None = None) -> Training:
-    """Record the runs of an architecture, and save the best in `folder` if that is given."""
+def keep(
+    store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder: Path | None = None, option: str = "save"
+) -> Training:
+    """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
     winner = best(runs)
     store.record_validations([_validation_row(row.key, task, run) for run in runs])
     if folder is not None and winner is not None:
-        checkpoint.save(folder, _spec(row), winner.state, _info(row.key, task, winner))
+        checkpoint.save(folder, _spec(row), winner.state, _info(row.key, task, winner), option=option)
     return Training(row.key, tuple(runs), winner, folder if winner else None)
 
 

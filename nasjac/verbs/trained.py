@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +88,10 @@ def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | N
     return Trained(spec.canonical, module.eval(), info, data, dataset)
 
 
-def check_out(out: str | Path) -> Path:
-    """The folder to be made. ValueError: there is something already."""
+def check_out(out: str | Path, option: str = "out") -> Path:
+    """The folder to be made, which the user calls `option`. InputError: there is something already."""
     if not checkpoint.is_free(out):
-        raise InputError(f"`out` must be a new or empty folder, for nothing is overwritten, got {out}")
+        raise InputError(f"`{option}` must be a new or empty folder, for nothing is overwritten, got {out}")
     return Path(out)
 
 
@@ -137,10 +136,7 @@ def beside(name: str, summary: Mapping[str, Any], lines: Mapping[str, Diagnosis 
     """The files beside a checkpoint: the summary as JSON, and the profiles drawn."""
     files = {name: (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode()}
     if drawn := {line: found for line, found in lines.items() if found}:
-        with tempfile.TemporaryDirectory() as folder:
-            figures = [Path(folder) / f"profile.{suffix}" for suffix in ("png", "svg")]
-            profiles.draw(drawn, figures)
-            files |= {figure.name: figure.read_bytes() for figure in figures}
+        files |= profiles.draw(drawn)
     return files
 
 

@@ -134,7 +134,7 @@ def _write(job: WarmSearch, best: Row, summary: Mapping[str, Any], rows: Sequenc
         "search.json": (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode(),
         "trials.csv": as_csv(COLUMNS, [[_flat(row.get(name)) for name in COLUMNS] for row in rows]).encode(),
     }
-    checkpoint.save(target, found.spec, found.state, {**info, "searched": searched}, files)
+    checkpoint.save(target, found.spec, found.state, {**info, "searched": searched}, files, "out")
 
 
 COLUMNS = (
