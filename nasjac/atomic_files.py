@@ -136,7 +136,7 @@ def _swap(draft: Path, target: Path, names: Collection[str]) -> None:
 def _take_over(draft: Path, target: Path, names: Collection[str]) -> None:
     """Link the other files of the folder into the draft, once it is sure that its other folders can be moved there."""
     others = []
-    for entry in os.scandir(target):
+    for entry in list(os.scandir(target)):
         is_folder = entry.is_dir(follow_symlinks=False)
         if entry.name in names and is_folder:
             raise IsADirectoryError(errno.EISDIR, "a folder is where a file is to be written", entry.path)
