@@ -15,6 +15,8 @@ from nasjac.spec import Spec
 SPEC = "spec.json"
 #: inputs and outputs that a network may have; levels of objects in objects; bytes of the file, which has some lines a block
 LARGEST, DEEPEST, MOST_BYTES = 2**31 - 1, 64, 2**24
+#: blocks of a network
+MOST_BLOCKS = 2**16
 #: characters of a wrong value that an error shows
 SHOWN = 60
 
@@ -35,7 +37,10 @@ def read_info(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"`checkpoint` must be a folder with {SPEC} and weights, got {str(folder)!r}: {error}") from error
     _check_values(info, path)
     _check_types(info, path)
-    spec_of(info)
+    try:
+        spec_of(info)
+    except InputError as error:
+        raise InputError(f"`checkpoint` must hold a {SPEC} with a Spec, got {path}: {error}") from error
     return dict(info)
 
 
@@ -84,12 +89,15 @@ def _model() -> Any:
         trainer: str
         trainer_id: str
 
+    class SpecContent(BaseModel, strict=True, extra="allow"):
+        blocks: list[Any] = Field(max_length=MOST_BLOCKS)
+
     class Info(BaseModel, strict=True, extra="allow"):
         """What verbs read; the rest is kept as it is."""
 
         inputs: int = Field(ge=1, le=LARGEST)
         outputs: int = Field(ge=1, le=LARGEST)
-        spec: dict[str, Any]
+        spec: SpecContent
         key: str = ""
         dataset: str = ""
         dataset_digest: str = ""

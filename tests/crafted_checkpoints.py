@@ -148,7 +148,9 @@ def odd_bytes(rng: random.Random, folder: Path) -> None:
 def header(rng: random.Random, folder: Path) -> None:
     """A header of absurd length, or that promises more numbers than there are."""
     tensor = {"dtype": "F32", "shape": [2**31, 2**31], "data_offsets": [0, rng.choice((4, 2**64, -4))]}
-    text = json.dumps(rng.choice(({"a": tensor}, {"a": {}}, {"__metadata__": {"x": 1}}, [], {"a": {**tensor, "dtype": "X"}})))
+    text = json.dumps(
+        rng.choice(({"a": tensor}, {"a": {}}, {"__metadata__": {"x": 1}}, [], {"a": {**tensor, "dtype": "X"}}))
+    )
     length = rng.choice((len(text), 0, 2**63, 10**8, len(text) + 1))
     (folder / checkpoint.MODEL).write_bytes(struct.pack("<Q", length) + text.encode() + b"\0" * 4)
 
@@ -216,7 +218,9 @@ def pickled(rng: random.Random, folder: Path) -> None:
     path = folder / checkpoint.MODEL
     state = load_file(path)
     path.unlink()
-    torch.save(rng.choice((state, [1], 3, {"a": 1})), folder / rng.choice((checkpoint.MODEL, "model.pt", "pytorch_model.bin")))
+    torch.save(
+        rng.choice((state, [1], 3, {"a": 1})), folder / rng.choice((checkpoint.MODEL, "model.pt", "pytorch_model.bin"))
+    )
 
 
 def no_file(rng: random.Random, folder: Path) -> None:

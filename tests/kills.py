@@ -1,4 +1,4 @@
-"""A writer that is killed at each step of its writing, and what is seen then. Run in a light process, which forks quickly."""
+"""A writer that is killed at each step of its writing, and what is seen then. A light process forks quickly."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def make(folder: Path, files: Mapping[str, bytes]) -> None:
 def kill_everywhere(
     folder: Path, prepare: Callable[[], object], write: Callable[[], object], check: Callable[[int], object]
 ) -> int:
-    """Prepare, kill the writer at its step 1, 2, ..., and check, until it has no more steps; returns how many there were."""
+    """Prepare, kill the writer at its step 1, 2, ..., and check, until it has no more steps; returns their number."""
     step = 0
     while True:
         step += 1

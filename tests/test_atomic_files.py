@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_the_old_folder(tmp_path: Path) -> None:
 
 def test_a_new_folder_is_not_put_over_another(tmp_path: Path) -> None:
     make(tmp_path / "kept", OLD)
-    with pytest.raises(InputError, match="`save` must be a folder that can be written, got .*kept"):
+    with pytest.raises(InputError, match=r"`save` must be a folder that can be written, got .*kept"):
         place_folder(tmp_path / "kept", NEW, "save")
     assert tree(tmp_path / "kept") == OLD and not litter(tmp_path)
 

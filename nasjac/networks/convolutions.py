@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nasjac.activations import ACTIVATIONS
 from nasjac.images import Conv
 from nasjac.networks.implicit import through
+from nasjac.networks.layers import with_memory
 from nasjac.spec import NORM_EPS, Spec
 
 #: layers with gain 1, in the place of an identity or outside the blocks; those inside have the spec's `weight_gain`
@@ -22,14 +23,12 @@ GROUPS, GROUP_CHANNELS = 8, 4
 def conv_of(spec: Spec, conv: Conv) -> nn.Conv2d:
     """Zeros around the image. Without biases where there are norms, whose shifts stand for them; not initialized."""
     padding, bias = conv.kernel // 2, spec.norm == "none"
-    # by way of the meta device: torch's own initialization would use up numbers of the global generator
-    layer = nn.Conv2d(*conv, padding=padding, bias=bias, device="meta")
-    return layer.to_empty(device="cpu")
+    return with_memory(nn.Conv2d(*conv, padding=padding, bias=bias, device="meta"))
 
 
 def readout_of(channels: int, outputs: int) -> nn.Linear:
     """The last layer; not initialized."""
-    return nn.Linear(channels, outputs, device="meta").to_empty(device="cpu")
+    return with_memory(nn.Linear(channels, outputs, device="meta"))
 
 
 def image_norm_of(spec: Spec, channels: int) -> nn.Module:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.spec import NORM_EPS, Block, Spec
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def with_memory(layer: Layer) -> Layer:
+    """A layer made on the meta device, for torch's own initialization would use up numbers of the global generator.
+
+    It gets memory on the CPU that is not initialized, but under `torch.device("meta")`, where shapes alone are asked for.
+    """
+    return layer if torch.get_default_device().type == "meta" else layer.to_empty(device="cpu")
+
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
     """Weights N(0, gain² / inputs), zero biases."""
-    # by way of the meta device: torch's own initialization would use up numbers of the global generator
-    layer = nn.Linear(inputs, outputs, device="meta")
-    if torch.get_default_device().type == "meta":  # the shapes alone are asked for
-        return layer
-    layer = layer.to_empty(device="cpu")
+    layer = with_memory(nn.Linear(inputs, outputs, device="meta"))
     nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs), generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

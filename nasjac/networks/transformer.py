@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.networks.attention import turn_of
-from nasjac.networks.layers import factor, gate_of, linear, norm_of
+from nasjac.networks.layers import factor, gate_of, linear, norm_of, with_memory
 from nasjac.networks.patches import patches
 from nasjac.placement import PLACEMENTS, residual_block
 from nasjac.spec import Block, Spec
@@ -152,6 +152,6 @@ class Attention(nn.Module):
 
 
 def _table(rows: int, width: int, deviation: float, generator: torch.Generator | None) -> nn.Embedding:
-    table = nn.Embedding(rows, width, device="meta").to_empty(device="cpu")
+    table = with_memory(nn.Embedding(rows, width, device="meta"))
     nn.init.normal_(table.weight, std=deviation, generator=generator)
     return table
