@@ -70,12 +70,16 @@ def make(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def kill_everywhere(
-    folder: Path, prepare: Callable[[], object], write: Callable[[], object], check: Callable[[int], object]
+    folder: Path,
+    prepare: Callable[[], object],
+    write: Callable[[], object],
+    check: Callable[[int], object],
+    stride: int = 1,
 ) -> int:
-    """Prepare, kill the writer at its step 1, 2, ..., and check, until it has no more steps; returns their number."""
-    step = 0
+    """Prepare, kill the writer at its step 1, 1 + stride, ..., and check, until it has no more; returns how far it got."""
+    step = 1 - stride
     while True:
-        step += 1
+        step += stride
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         prepare()
