@@ -16,7 +16,7 @@ from nasjac.errors import InputError
 from nasjac.store import Store
 from nasjac.store.rows import RunRow, TrialRow
 from nasjac.tables import csv_of
-from nasjac.verbs.report import LONGEST, Report, folder_name, report
+from nasjac.verbs.report import LONGEST_STUDY, Report, folder_name, report
 from tests.test_report import SCORE, make
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;<a href='http://x'>"
@@ -96,7 +96,7 @@ def test_text_is_marked_as_text_in_every_table(value: str) -> None:
 
 
 def test_a_name_that_no_folder_can_have_is_refused() -> None:
-    assert folder_name("n" * LONGEST) == "n" * LONGEST
+    assert folder_name("n" * LONGEST_STUDY) == "n" * LONGEST_STUDY
     for name, words in (("n" * 300, "got 300: 'nnn"), ("é" * 40, "got 240: 'ééé"), ("..", "got '..'")):
         with pytest.raises(InputError, match=words):
             folder_name(name)
