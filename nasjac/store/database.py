@@ -58,8 +58,12 @@ def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str 
     return kind if family.startswith(NETWORK_FILE_SYSTEMS) else None
 
 
-def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts") -> sqlite3.Connection:
+def connect(
+    path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False
+) -> sqlite3.Connection:
     """A connection in autocommit mode to the database at `path`; unless read_only, made or migrated if need be.
+
+    `trust` takes a database whose tables, views or triggers are not those that nasjac makes.
 
     ValueError: on a network file system; another program's file; of a newer schema; it cannot be opened or written.
     """

@@ -45,9 +45,15 @@ class Store:
     ValueError: see `nasjac.store.database.connect`.
     """
 
-    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, mounts: str | Path = "/proc/mounts"):
+    def __init__(
+        self,
+        url: str | Path = "nasjac.db",
+        read_only: bool = False,
+        mounts: str | Path = "/proc/mounts",
+        trust: bool = False,
+    ):
         self.path = path_of(url)
-        self._connection = connect(self.path, read_only, mounts)
+        self._connection = connect(self.path, read_only, mounts, trust)
         self._origin: dict[str, Any] = {"run_id": None, "fingerprint": None}
 
     def __enter__(self) -> Store:
