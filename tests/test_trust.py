@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -19,12 +20,11 @@ import pytest
 import torch
 
 from nasjac import checkpoint
-from nasjac.cli import main
+from nasjac.cli import commands, main
 from nasjac.cli.checkout import commit_of
 from nasjac.cli.trust import PICKLED, is_known_sampler
 from nasjac.networks import build
 from nasjac.spec import Block, Spec
-from nasjac.store import Store
 
 CONF = Path(__file__).parent.parent / "conf"
 #: a search of a second, with nothing trained
@@ -64,8 +64,9 @@ def here(tmp_path: Path, searched: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.fixture
-def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: exit code and standard error."""
+def run(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command: exit code and standard error. No report is written, which takes seconds."""
+    monkeypatch.setattr(commands, "report", lambda *given: SimpleNamespace(text="", summary={}))
 
     def call(*words: str) -> tuple[int, str]:
         code = main(words)
@@ -87,7 +88,7 @@ def edit(change: Change) -> None:
 def refused(answer: tuple[int, str], *parts: str) -> None:
     """It is one sentence that has these parts, and nothing was run."""
     code, err = answer
-    assert code == 2 and err.count("\n") == 1 and err.startswith("nasjac: `"), err
+    assert code == 2 and err.count("\n") == 1 and err.startswith("nasjac: "), err
     assert all(part in err for part in parts), err
     assert not Path("mark").exists(), "it was run"
 
@@ -114,7 +115,7 @@ ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
     ),
     "positional arguments": (put("sampler/_args_", [MARK]), ("sampler._args_.0._target_", *OUTS)),
     "another class for a sampler": (put("sampler/_target_", "evil.Thing"), ("sampler=evil.Thing", *OUTS)),
-    "a function for a sampler": (put("sampler", {"_target_": "os.system", "command": "mkdir mark"}), ("os.system",)),
+    "a function for a sampler": (put("sampler", {"_target_": "os.system", "command": "mkdir mark"}), ("=os.system", *OUTS)),
     "through Optuna's samplers to other modules": (
         put("sampler/_target_", "optuna.samplers._cmaes.pickle.loads"),
         ("optuna.samplers._cmaes.pickle.loads", *OUTS),
@@ -124,7 +125,7 @@ ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
         ("__builtins__.eval", *OUTS),
     ),
     "a class of Optuna's that is no sampler": (put("sampler/_target_", "optuna.samplers.nsgaii"), ("nsgaii", *OUTS)),
-    "a list for a class": (put("sampler/_target_", ["os.system"]), ("sampler._target_", "os.system")),
+    "a list for a class": (put("sampler/_target_", ["os.system"]), ("sampler._target_", "['os.system']")),
     "no class": (put("sampler", {}), ("sampler._target_", "None")),
     "a space": (put("choices/space", "evil:Thing"), ("space=evil:Thing", "trust=true")),
     "a score": (put("choices/score", "evil:Thing"), ("score=evil:Thing", "trust=true")),
@@ -136,7 +137,7 @@ ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "an option that no space has": (put("space/x", MARK), ("space", "os.mkdir")),
     "an option of a dataset": (put("dataset/path", MARK), ("dataset", "os.mkdir")),
     "an option of the budget": (put("budget/trials", MARK), ("budget", "os.mkdir")),
-    "an option of the search": (put("search/objectives", [MARK]), ("search", "os.mkdir")),
+    "an option of the search": (put("search/batch", MARK), ("search", "os.mkdir")),
     "the environment": (put("space/skip_mode", "${oc.env:HOME}"), ("space", "${oc.env:HOME}")),
     "an interpolation": (put("sampler/x", {"y": ["${oc.decode:1}"]}), ("sampler", "${oc.decode:1}")),
     "an interpolation for a name": (put("choices/space", "${oc.env:HOME}"), ("choices", "${oc.env:HOME}")),
@@ -153,7 +154,7 @@ ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
 def test_a_stored_search_runs_nothing_by_its_own_word(run: Run, case: str) -> None:
     change, parts = ATTACKS[case]
     edit(change)
-    refused(run(*NOTHING), "of study 'k'" if "trust=true" not in parts else "got 'k', whose stored search would run", *parts)
+    refused(run(*NOTHING), *(["got 'k', whose stored search would run"] if "trust=true" in parts else []), *parts)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "3", '{"space": ', "[" * 100_000, '{"seed": 1' + "0" * 5000 + "}"])
@@ -193,7 +194,7 @@ import optuna
 
 @dataclass(frozen=True)
 class Space:
-    deepest: int = 4
+    deepest: int = 2
     def __call__(self, trial):
         return Spec(8, (Block(),) * trial.suggest_int("depth", 1, self.deepest))
 
@@ -208,32 +209,37 @@ class Sampler(optuna.samplers.RandomSampler): ...
 
 
 @pytest.mark.parametrize(
-    ("given", "other"),
+    ("given", "others", "named"),
     [
-        ("space=mine_{}:Space", "space=resnet"),
-        ("score=mine_{}:Score", "score=merit"),
-        ("dataset=mine_{}:Data", None),
-        ("sampler=mine_{}.Sampler", "sampler=tpe"),
+        ("space=mine_space:Space", ["score=apjn", "sampler=random"], "space=mine_space:Space"),
+        ("score=mine_score:Score", ["sampler=random", *SMALL], "score=mine_score:Score"),
+        ("dataset=mine_dataset:Data", ["score=apjn", "sampler=random", *SMALL], "dataset=mine_dataset:Data"),
+        ("sampler=mine_sampler.Sampler", ["score=apjn", *SMALL], "sampler._target_=mine_sampler.Sampler"),
     ],
 )
-def test_options_of_ones_own_are_confirmed_on_the_command_line(run: Run, given: str, other: str | None) -> None:
-    given = given.format(given.partition("=")[0])
+def test_options_of_ones_own_are_confirmed_on_the_command_line(run: Run, given: str, others: list[str], named: str) -> None:
     Path(f"mine_{given.partition('=')[0]}.py").write_text(OWN)
     sys.path.insert(0, os.getcwd())
     Path("nasjac.db").unlink()
-    words = SEARCH if given.startswith("space") else (*SEARCH, *SMALL)
-    own = [given, *(["space.deepest=2"] if given.startswith("space") else [])]
-    assert run(*(word for word in words if not word.startswith(given.partition("=")[0] + "=")), *own) == (0, "")
-    refused(run(*NOTHING), f"would run {'sampler._target_' if 'sampler' in given else given.partition('=')[0]}=mine_", given)
+    plain = [word for word in SEARCH if not word.startswith(("score=", "sampler="))]
+    assert run(*plain, *others, given) == (0, "")
+    refused(run(*NOTHING), f"whose stored search would run {named}: give {given} too", "trust=true")
     assert run(*VALIDATE, "validation.random=1", given)[0] == 0
     assert run(*NOTHING, "trust=true")[0] == 0
-    if other is not None:
-        refused(run(*NOTHING, other), "must be left out or be that of study 'k'", other.partition("=")[2])
-    if given.startswith("space"):
-        refused(run(*NOTHING, given, "space.deepest=9"), "`space.deepest` must be left out")
-        with Store("nasjac.db") as store:
-            [config] = store.query("SELECT config FROM run WHERE verb = 'validate' LIMIT 1").config
-        assert json.loads(config)["space"] is None and json.loads(config)["choices"]["space"] == given[6:]
+
+
+def test_a_name_on_the_command_line_must_be_the_studys_and_has_no_options(run: Run) -> None:
+    refused(run(*NOTHING, "space=resnet"), "`space` must be left out or be that of study 'k', residual_mlp, got resnet")
+    refused(run(*NOTHING, "score=merit"), "`score` must be left out or be that of study 'k', apjn, got merit")
+    refused(
+        run(*NOTHING, "sampler=tpe"), "`sampler` must be left out or be", "RandomSampler, got optuna.samplers.TPESampler"
+    )
+    refused(run(*NOTHING, "space=residual_mlp", "space.depth_max=9"), "`space.depth_max` must be left out")
+    assert run(*NOTHING, "space=residual_mlp", "score=apjn", "sampler=random") == (0, "")
+    with sqlite3.connect("nasjac.db") as connection:
+        (config,) = connection.execute("SELECT config FROM run WHERE verb = 'validate'").fetchone()
+    stored = json.loads(config)
+    assert stored["space"] is None and stored["choices"]["space"] == "residual_mlp", "its options are the study's"
 
 
 def test_what_makes_an_option_of_a_sampler_is_confirmed_too(run: Run) -> None:
@@ -246,11 +252,11 @@ def test_what_makes_an_option_of_a_sampler_is_confirmed_too(run: Run) -> None:
 
 
 def test_a_stored_configuration_does_not_say_where_files_go(run: Run, here: Path) -> None:
-    edit(lambda content: content.update(save="mark", out="mark", database="mark", search={**content["search"]}))
+    edit(lambda content: content.update(save="mark", out="mark", database="mark"))
     edit(put("search/warm_start", "mark"))
     assert run(*VALIDATE, "validation.random=1", "save=kept")[0] == 0
     assert not Path("mark").exists()
-    assert {path.name for path in here.iterdir() if path.is_dir()} == {"kept", "reports"}
+    assert {path.name for path in here.iterdir() if path.is_dir()} == {"kept"}
 
 
 @pytest.mark.parametrize("key", ["../mark", "/tmp/nasjac-mark", "."])
@@ -263,6 +269,13 @@ def test_a_stored_key_does_not_lead_out_of_the_folder_for_checkpoints(run: Run, 
     connection.close()
     refused(run(*VALIDATE, "validation.top=1", "validation.random=0", "save=kept/deep"), "key", repr(key))
     assert not Path("kept").exists() and not Path("/tmp/nasjac-mark").exists()
+
+
+def test_a_stored_dataset_reads_the_file_that_it_names(run: Run) -> None:
+    Path("secret").write_text("too short")
+    edit(put("choices/dataset", "text"))
+    edit(put("dataset", {"path": "secret"}))
+    refused(run(*NOTHING), "got 9 in secret")
 
 
 class Harmful:
@@ -328,6 +341,15 @@ def test_a_pickle_in_a_checkpoint_is_not_run(run: Run, kept: Path, words: tuple[
     refused(run(*words), "pickle")
 
 
+def test_a_configuration_of_a_stranger_runs_what_it_says(run: Run) -> None:
+    Path("conf").mkdir()
+    Path("conf/theirs.yaml").write_text("# @package _global_\nsampler:\n  x:\n    _target_: os.mkdir\n    path: mark\n")
+    Path("conf/experiment").mkdir()
+    Path("conf/theirs.yaml").rename("conf/experiment/theirs.yaml")
+    run("search", "--config-dir", "conf", "experiment=theirs", "study=new", "budget.trials=1")
+    assert Path("mark").exists()
+
+
 class Page(HTMLParser):
     """The tags of a page and all their attributes."""
 
@@ -341,13 +363,13 @@ class Page(HTMLParser):
         self.attributes += attrs
 
 
-def test_a_report_of_a_strangers_database_runs_and_loads_nothing(run: Run) -> None:
+def test_a_report_of_a_strangers_database_runs_and_loads_nothing(here: Path) -> None:
     markup = "\"'><script src=http://e.test></script><img src=http://e.test onerror=alert(1)><style>@import 'x'"
     with sqlite3.connect("nasjac.db") as connection:
         for table, column in (("run", "command"), ("run", "device"), ("run", "git_commit"), ("trial", "reason")):
             connection.execute(f"UPDATE {table} SET {column} = ?", [markup])
         connection.execute("UPDATE study SET recommended_reason = ?", [markup])
-    assert run("report", "study=k", "quiet=true")[0] == 0
+    assert main(["report", "study=k", "quiet=true"]) == 0
     text = Path("reports/k/report.html").read_text()
     page = Page(text)
     assert text.count("&lt;script") >= 4 and not page.tags & {"script", "iframe", "object", "embed", "link", "form", "base"}
