@@ -18,7 +18,7 @@ def claims() -> list[str]:
     return [" ".join(item.split()) for item in items if item.startswith("- ")]
 
 
-def tests_in(path: str) -> set[str]:
+def names_in(path: str) -> set[str]:
     """The names of the test functions of a file."""
     return {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
 
@@ -29,13 +29,13 @@ def test_every_claim_ends_with_a_test_that_is_there() -> None:
     for claim in found:
         shown = SHOWN.search(claim)
         assert shown, f"no test is named: {claim}"
-        assert shown[2] in tests_in(shown[1]), claim
+        assert shown[2] in names_in(shown[1]), claim
 
 
 def test_every_test_that_is_named_is_there() -> None:
     named = re.findall(r"`(tests/\S+?)::(\w+)`", PAGE)
     assert len(named) >= len(claims())
-    assert [(path, name) for path, name in named if name not in tests_in(path)] == []
+    assert [(path, name) for path, name in named if name not in names_in(path)] == []
 
 
 def test_claims_stand_in_lists_and_nowhere_else() -> None:

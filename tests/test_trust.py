@@ -259,16 +259,17 @@ def test_a_stored_configuration_does_not_say_where_files_go(run: Run, here: Path
     assert {path.name for path in here.iterdir() if path.is_dir()} == {"kept"}
 
 
-@pytest.mark.parametrize("key", ["../mark", "/tmp/nasjac-mark", "."])
+@pytest.mark.parametrize("key", ["../mark", "{here}/mark", "."])
 def test_a_stored_key_does_not_lead_out_of_the_folder_for_checkpoints(run: Run, here: Path, key: str) -> None:
+    key = key.format(here=here)
     connection = sqlite3.connect("nasjac.db", isolation_level=None)
     (old,) = connection.execute("SELECT recommended_key FROM study").fetchone()
     connection.execute("UPDATE architecture SET key = ? WHERE key = ?", [key, old])
     connection.execute("UPDATE trial SET kept_key = ?, architecture_key = ? WHERE kept_key = ?", [key, key, old])
     connection.execute("UPDATE study SET recommended_key = ?", [key])
     connection.close()
-    refused(run(*VALIDATE, "validation.top=1", "validation.random=0", "save=kept/deep"), "key", repr(key))
-    assert not Path("kept").exists() and not Path("/tmp/nasjac-mark").exists()
+    refused(run(*VALIDATE, "validation.top=1", "validation.random=0", "save=kept"), "key", repr(key))
+    assert not Path("kept").exists()
 
 
 def test_a_stored_dataset_reads_the_file_that_it_names(run: Run) -> None:
