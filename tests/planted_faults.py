@@ -434,9 +434,9 @@ FAULTS = (
     ),
     Fault(
         "the report's predictor is the first objective by name",
-        "nasjac/cli/commands.py",
-        'for o in row.identity["search"]["objectives"]}',
-        'for o in sorted(row.identity["search"]["objectives"], reverse=True)}',
+        "nasjac/cli/stored.py",
+        "return dict(zip(names, directions(names), strict=True))",
+        "return dict(sorted(zip(names, directions(names), strict=True), reverse=True))",
         "tests/test_joints_reports.py::test_the_predictor_of_a_search_is_its_first_objective",
     ),
     # tables of trained architectures, models of others, and the command line
@@ -555,7 +555,7 @@ FAULTS = (
     ),
     Fault(
         "a study measured by other formulas is validated",
-        "nasjac/cli/options.py",
+        "nasjac/cli/stored.py",
         "if old != new:",
         'if old["name"] != new["name"]:',
         "tests/test_same_data.py::test_a_study_measured_by_other_formulas_is_neither_gone_on_with_nor_validated",

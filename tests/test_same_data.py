@@ -159,7 +159,7 @@ class Mine:
     run("search", *words)
     (tmp_path / "mine_data.py").write_text(source.replace("TURN", "1"))
     sys.modules.pop("mine_data")
-    for verb, given in (("search", words), ("validate", ["study=k", "quiet=true"])):
+    for verb, given in (("search", words), ("validate", ["study=k", "quiet=true", "dataset=mine_data:Mine"])):
         with pytest.raises(ValueError, match=r"`dataset` must hold the data of study 'k', labels and validation split too"):
             run(verb, *given)
     run("search", *words, "on_conflict=new")

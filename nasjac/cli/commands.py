@@ -17,14 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.depth import run_grow, run_prune
 from nasjac.cli.foreign import batch_of, made, plain
-from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, stored_search, validation_of
+from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, validation_of
 from nasjac.cli.runs import Run, recorded
+from nasjac.cli.stored import objectives_of, stored_search
+from nasjac.cli.trust import check_attributes, check_confirmed, trust_of
 from nasjac.cli.warm import check_cold, given, run_warm
 from nasjac.console import Console
 from nasjac.errors import InputError
 from nasjac.foreign.diagnose import FIRST
 from nasjac.interrupts import Interrupted, interrupts
-from nasjac.objectives import OBJECTIVES
 from nasjac.places import check_folder
 from nasjac.spec import Spec, check_choice
 from nasjac.store import Store
@@ -59,10 +60,13 @@ def run_search(config: DictConfig, choices: Choices) -> int:
     job = search_of(config, choices, device)
     name = config.study or job.default_name
     folder_name(name)
-    with Store(config.database) as store, interrupts() as stop:
+    trust = trust_of(config, choices)
+    with Store(config.database, trust=config.trust) as store, interrupts() as stop:
         name = store.open_study(name, job.identity, config.on_conflict, job.score_id, job.data.digest)
+        before = store.trials(name)
+        check_attributes(name, before, trust)
         with recorded(store, "search", name, config, choices, device) as run:
-            done = len(store.trials(name))
+            done = len(before)
             with console.bar(f"search {name}", job.budget.trials, done) as advance:
                 outcome = search(store, name, job, advance, stop)
             run.seconds |= outcome.seconds
@@ -83,8 +87,11 @@ def run_validate(config: DictConfig, choices: Choices) -> int:
     """validate a study that is there, then report."""
     console, device = _common(config)
     validation_of(config, choices)
-    with Store(existing(config.database)) as store, interrupts() as stop:
-        job = stored_search(store, config.study, device)
+    check_confirmed(given())
+    trust = trust_of(config, choices)
+    config.space = config.score = config.sampler = None  # names that confirm the study's, whose options are the study's
+    with Store(existing(config.database), trust=config.trust) as store, interrupts() as stop:
+        job = stored_search(store, config.study, device, trust)
         store.claim_data(config.study, job.data.digest)
         with recorded(store, "validate", config.study, config, choices, device) as run:
             _validate(store, config.study, job, config, choices, console, run, stop)
@@ -95,7 +102,7 @@ def run_validate(config: DictConfig, choices: Choices) -> int:
 def run_report(config: DictConfig, choices: Choices) -> int:
     """report on a study that is there."""
     console, _ = _common(config)
-    with Store(config.database, read_only=True) as store, interrupts() as stop:
+    with Store(config.database, read_only=True, trust=config.trust) as store, interrupts() as stop:
         return _finish(store, config.study, config, console, stop)
 
 
@@ -104,7 +111,7 @@ def run_train(config: DictConfig, choices: Choices) -> int:
     console, device = _common(config)
     key, out = str(config.key), config.out  # first of all: they may be missing
     dataset, trainer = option("dataset", choices, config), option("trainer", choices, config)
-    with Store(existing(config.database)) as store:
+    with Store(existing(config.database), trust=config.trust) as store:
         task = Task(dataset.name, dataset.load(), trainer, device.type)
         with recorded(store, "train", None, config, choices, device) as run:
             with console.bar(f"train {key}", trainer.steps) as advance:
@@ -177,7 +184,7 @@ def _architecture(config: DictConfig, choices: Choices) -> Spec:
         return spec_of(option("space", choices, config), {str(name): value for name, value in given.items()})
     if given:
         raise InputError(f"`key` must stand alone, for its architecture is known, got {', '.join(map(str, given))} too")
-    with Store(existing(config.database), read_only=True) as store:
+    with Store(existing(config.database), read_only=True, trust=config.trust) as store:
         key = store.resolve_key(str(config.key))
         return stored_spec(store.architectures([key])[key])
 
@@ -261,9 +268,7 @@ def _finish(store: Store, name: str, config: DictConfig, console: Console, stop:
     if stop.signal is not None:
         console.say(f"stopped; everything so far is stored. Go on with: {resume_command(config, name)}")
         return 128 + stop.signal
-    row = store.study(name)
-    objectives = {o: OBJECTIVES[o].direction for o in row.identity["search"]["objectives"]}
-    made = report(store, name, config.out, objectives)
+    made = report(store, name, config.out, objectives_of(store.study(name)))
     console.result(json.dumps(made.summary) if config.format == "json" else made.text)
     return 0
 

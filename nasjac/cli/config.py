@@ -29,12 +29,15 @@ GROUPS_OF: dict[str, dict[str, dict[str, Any]]] = {"correlate": {"space": TABLE_
 
 @dataclass
 class Common:
-    """What every verb takes."""
+    """What every verb takes. `trust` imports and runs what the database names, module:name options of one's own, and takes
+    a database whose schema is not nasjac's.
+    """
 
     database: str = "nasjac.db"
     device: str = "auto"
     quiet: bool = False
     format: str = "text"
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,12 @@ class SearchConfig(Common):
 
 @dataclass
 class ValidateConfig(Common):
-    """nasjac validate."""
+    """nasjac validate. `space`, `score` and `sampler` are the study's own; one given confirms that it may be run."""
 
     study: str = "???"
+    space: Any = None
+    score: Any = None
+    sampler: Any = None
     dataset: Any = None
     trainer: Any = None
     validation: ValidationOptions = field(default_factory=ValidationOptions)

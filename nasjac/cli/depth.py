@@ -187,6 +187,6 @@ def _spec(config: DictConfig) -> Spec:
         return prune.spec_from(path / checkpoint.SPEC if path.is_dir() else path)
     if config.spec.endswith(".json") or "/" in config.spec:
         raise InputError(f"`spec` must be a file with a Spec's JSON or the start of a stored key, got {config.spec!r}")
-    with Store(existing(config.database), read_only=True) as store:
+    with Store(existing(config.database), read_only=True, trust=config.trust) as store:
         key = store.resolve_key(str(config.spec))
         return stored_spec(store.architectures([key])[key])

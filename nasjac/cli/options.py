@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
@@ -12,15 +11,14 @@ import optuna
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from nasjac.cli.config import groups_of
+from nasjac.cli.config import groups_of, open_node
 from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
 from nasjac.objectives import Budget
 from nasjac.spaces import SPACES
-from nasjac.store import Store
 from nasjac.store.database import path_of
-from nasjac.study import random_specs
+from nasjac.study import SamplerFactory, random_specs
 from nasjac.verbs.search import Search, SearchOptions
 from nasjac.verbs.validate import ValidationOptions
 
@@ -28,7 +26,10 @@ Choices = Mapping[str, str]
 
 
 def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Search:
-    """The search that a configuration describes."""
+    """The search that a configuration describes.
+
+    It makes whatever the configuration names: what a database says must have been checked before (`nasjac.cli.stored`).
+    """
     data = option("dataset", choices, config).load()
     space = _fitted(option("space", choices, config), data)
     if type(space) in SPACES.values():  # a space of the user's own is called by the search alone
@@ -37,7 +38,7 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
     job = Search(
         space=space,
         score=score,
-        sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
+        sampler=sampler_of(config.sampler),
         data=data,
         names={group: names_of(group, choices, config) for group in ("space", "score", "sampler", "dataset")},
         budget=typed(Budget, config.budget),
@@ -48,6 +49,12 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
     return replace(job, score=score.among(random_specs(space, score.reference))) if hasattr(score, "among") else job
 
 
+def sampler_of(node: DictConfig) -> SamplerFactory:
+    """What makes the sampler that a node describes, called with a seed."""
+    factory: SamplerFactory = hydra.utils.instantiate(node, _partial_=True)
+    return factory
+
+
 def _fitted(space: Any, data: Data) -> Any:
     """A space of images for those of the dataset; any other space as it is."""
     if not hasattr(space, "for_images"):
@@ -56,36 +63,6 @@ def _fitted(space: Any, data: Data) -> Any:
         got = "token ids" if data.is_tokens else f"{data.inputs} features without a shape"
         raise InputError(f"`dataset` must hold images for a space of images, got {got}")
     return space.for_images(data.shape)
-
-
-def stored_search(store: Store, study: str, device: torch.device) -> Search:
-    """The search that made a study, from the configuration of its last run.
-
-    ValueError: its dataset has changed, or the score's formulas are other ones than those it was measured by.
-    """
-    row = store.study(study)
-    sql = "SELECT config FROM run WHERE study = :study AND verb = 'search' ORDER BY run_id DESC LIMIT 1"
-    runs = store.select(sql, {"study": study}).rows
-    if not runs:
-        raise InputError(f"`study` must have been made by nasjac search, got {study!r}, which has no run")
-    stored = json.loads(str(runs[0][0]))
-    config = OmegaConf.create(stored)
-    assert isinstance(config, DictConfig)
-    job = search_of(config, stored["choices"], device)
-    old, new = row.identity["score"], job.identity["score"]
-    if old != new:
-        asked, there = (f"{score['name']} ({_version(score)})" for score in (new, old))
-        rule = f"have been measured by {asked} to be measured further"
-        again = "nasjac search on_conflict=new measures again, in a new study"
-        raise InputError(f"`study` must {rule}, got {study!r}, which was measured by {there} ({again})")
-    if job.identity["dataset"] != row.identity["dataset"]:
-        rule = f"the inputs that study {study!r} was scored on"
-        raise InputError(f"`dataset` must hold {rule}, got other inputs: its file or options have changed since")
-    return job
-
-
-def _version(score: Mapping[str, Any]) -> str:
-    return str(score.get("formulas", "formulas of a version that did not name them"))
 
 
 def option(group: str, choices: Choices, config: DictConfig, verb: str = "search") -> Any:
@@ -130,8 +107,9 @@ def search_options(config: DictConfig) -> SearchOptions:
 
 
 def typed(kind: type, node: Any) -> Any:
-    """The dataclass of a node, whether Hydra typed it or it was read back from the database."""
-    values = OmegaConf.to_container(node, resolve=True)
+    """The dataclass of a node. Its values take the fields' types, whether Hydra typed them or the database holds them."""
+    merged = OmegaConf.merge(open_node(kind), node)
+    values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     return kind(**{str(name): tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from nasjac.cli.checkout import commit_of
 from nasjac.cli.options import Choices
 from nasjac.fingerprint import fingerprint
 from nasjac.store import Store
@@ -34,7 +34,7 @@ def recorded(
     """A row in `run` for the time of the block: what ran, with which versions, and where its time went."""
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
-    commit, dirty = _git()
+    commit, dirty = commit_of()
     row = RunRow(
         verb=verb,
         study=study,
@@ -53,16 +53,3 @@ def recorded(
     finally:
         run.seconds["total"] = time.perf_counter() - began
         store.finish_run(number, run.status, run.seconds, run.notes)
-
-
-def _git() -> tuple[str | None, bool | None]:
-    """The commit of the repository one stands in and whether it has changes; None where there is none."""
-    try:
-        done = [
-            subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        ]
-    except FileNotFoundError:
-        return None, None
-    head, state = done
-    return (head.stdout.strip(), bool(state.stdout.strip())) if head.returncode == 0 else (None, None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nasjac import checkpoint
 from nasjac.cli.depth import folder_of, own_data, own_name
-from nasjac.cli.options import Choices, option, search_options, typed
+from nasjac.cli.options import Choices, option, sampler_of, search_options, typed
 from nasjac.console import Console
 from nasjac.errors import InputError
 from nasjac.growth import Beginning
@@ -23,7 +22,7 @@ from nasjac.verbs.warm_search import OBJECTIVES_OF_WEIGHTS, WarmOptions, WarmSea
 from nasjac.verbs.warm_space import WarmSpace
 
 #: what a search from a checkpoint takes: the rest belongs to architectures without weights, or to the database
-TAKEN = ("search", "warm", "budget", "sampler", "dataset", "seed", "device", "quiet", "format", "out", "hydra")
+TAKEN = ("search", "warm", "budget", "sampler", "dataset", "seed", "device", "quiet", "format", "out", "trust", "hydra")
 NOT_TAKEN = ("search.racing", "budget.min_effective_depth")
 
 
@@ -73,7 +72,7 @@ def _job(config: DictConfig, choices: Choices, names: Sequence[str]) -> WarmSear
             options.insert,
             Beginning(options.init, options.gain, config.seed),
         ),
-        sampler=hydra.utils.instantiate(config.sampler, _partial_=True),
+        sampler=sampler_of(config.sampler),
         budget=typed(Budget, config.budget),
         options=options,
         objectives=search.objectives or OBJECTIVES_OF_WEIGHTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
@@ -84,7 +85,7 @@ def validate(
     store.record_picks(study, picks, task.data.digest)
     keys = list(dict.fromkeys(key for key, _ in picks))
     architectures = store.architectures(keys)
-    folders = {key: None if save is None else Path(save) / key for key in keys}
+    folders = {key: None if save is None else Path(save) / _folder_name(key) for key in keys}
     todo = {key: job for key in keys if (job := _remaining(store, key, task, folders[key]))}
     reused, trained = len(keys) - len(todo), 0
     progress = progress or (lambda done, total, text: None)
@@ -97,6 +98,13 @@ def validate(
                 trained += 1
                 progress(reused + trained, len(keys), summary(keep(store, architectures[key], fitted, runs, folder)))
     return Validation(tuple(picks), trained, reused, len(todo) - trained)
+
+
+def _folder_name(key: str) -> str:
+    """The key as the name of a folder: a stranger's database could say a path that leads elsewhere."""
+    if not re.fullmatch("[0-9a-f]{12}", key):
+        raise InputError(f"`key` must be 12 hexadecimal digits to name a checkpoint's folder, got {key!r}")
+    return key
 
 
 def _fit(row: ArchitectureRow, job: tuple[Task, Path | None], stop: Callable[[], bool]) -> list[Run] | None:
