@@ -3,7 +3,7 @@
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
     0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    0  errors  reading  workers  whole_files  fingerprint
+    0  errors  arguments  reading  workers  whole_files  fingerprint
     1  spec  measurement  estimators  image_energies  decorrelation  strata
     2  networks  facts  ensemble  foreign  dynamics
     3  theory  spaces  samplers  datasets  objectives  store  branches
