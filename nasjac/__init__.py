@@ -2,16 +2,17 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    0  errors  arguments  reading  workers  whole_files  fingerprint
-    1  spec  measurement  estimators  image_energies  decorrelation  strata
-    2  networks  facts  ensemble  foreign  dynamics
-    3  theory  spaces  samplers  datasets  objectives  store  branches
-    4  scores  trainers  checkpoint  growth  compression  study  prescription  reporting  console  tables  interrupts
-    5  verbs
-    6  cli
+    0  errors
+    1  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
+    1  reading  workers  whole_files  fingerprint
+    2  spec  measurement  estimators  image_energies  decorrelation  strata
+    3  networks  facts  ensemble  foreign  dynamics
+    4  theory  spaces  samplers  datasets  objectives  store  branches
+    5  scores  trainers  checkpoint  growth  compression  study  prescription  reporting  console  tables  interrupts
+    6  verbs
+    7  cli
 
-Floors 0 to 2, `theory` and `scores` need torch and numpy alone.
+Floors 0 to 3, `theory` and `scores` need torch and numpy alone.
 """
 
 from __future__ import annotations

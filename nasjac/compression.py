@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.arguments import instance, items, shown, whole
 from nasjac.branches.ours import blocks_of, gated
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, items, shown, whole
 from nasjac.facts import branch_energies
 from nasjac.images import begins_stage
 from nasjac.pruning import CRITERIA as ORDERS

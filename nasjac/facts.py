@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nasjac.arguments import items
+from nasjac.errors.arguments import items
 from nasjac.image_energies import ImageStack, ImageUnit, image_energies
 from nasjac.meanfield import Columns, block_energies
 from nasjac.meanfield.decoder import Decoder, sublayer_energies

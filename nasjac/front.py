@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasjac.arguments import Kind, array, items, number, shown, whole
 from nasjac.errors import InputError
+from nasjac.errors.arguments import Kind, array, items, number, shown, whole
 
 Direction = int | str
 SIGNS: dict[Direction, float] = {"minimize": 1.0, -1: 1.0, "maximize": -1.0, 1: -1.0}
@@ -109,9 +109,7 @@ def _volume(points: NDArray[np.float64], reference: float) -> float:
         return float(reference - points.min())
     points = points[np.argsort(points[:, -1], kind="stable")]
     thickness = np.diff(points[:, -1], append=reference)
-    return sum(
-        _volume(points[: i + 1, :-1], reference) * float(height) for i, height in enumerate(thickness) if height > 0
-    )
+    return sum(_volume(points[: i + 1, :-1], reference) * float(height) for i, height in enumerate(thickness) if height > 0)
 
 
 def _costs(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasjac import arguments
-from nasjac.arguments import instance, items, whole
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
+from nasjac.errors.arguments import instance, items, whole
 from nasjac.images import begins_stage
 from nasjac.networks import build
 from nasjac.placement import PLACEMENTS

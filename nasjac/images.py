@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from nasjac.arguments import LARGEST, shown
 from nasjac.errors import InputError
+from nasjac.errors.arguments import LARGEST, shown
 
 IMAGE_NORMS = ("batchnorm", "groupnorm", "none")
 #: where the activation is: after the sum of branch and shortcut (He et al. 2016a), or before each convolution (2016b)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasjac.arguments import instance, number, shown, whole
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, number, shown, whole
 
 #: vectors [B, n] to vectors [B, m], or back: row b by map b
 Product = Callable[[Tensor], Tensor]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasjac.arguments import array, items, real, shown
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, items, real, shown
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nasjac.arguments import number, shown, whole
 from nasjac.errors import InputError
+from nasjac.errors.arguments import number, shown, whole
 
 #: most blocks of which an order is made
 MOST_BLOCKS = 10**8

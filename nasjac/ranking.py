@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasjac.arguments import array, instance, number, whole
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, instance, number, whole
 
 MINIMUM = 3
 #: most values that are ranked, for all pairs of them are compared, and most resamples

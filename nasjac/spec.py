@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nasjac.activations import ACTIVATIONS
-from nasjac.arguments import LARGEST, flag, number, shown, whole
 from nasjac.errors import InputError
+from nasjac.errors.arguments import LARGEST, flag, number, shown, whole
 from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, check_patches, steps
 from nasjac.placement import PLACEMENTS
 from nasjac.reading import parse_json

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from nasjac.arguments import instance, number
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, number
 from nasjac.facts import columns
 from nasjac.meanfield import expected_norms as expected
 from nasjac.meanfield import fluctuations

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasjac.arguments import array, items, shown, whole
 from nasjac.dynamics.arc import Curve
 from nasjac.dynamics.reactor import Numbers, Reactor
 from nasjac.dynamics.steady import SAME, Box, roots, two_ends
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, items, shown, whole
 from nasjac.meanfield.newton import newton
 
 #: steps along the arc in scaled units: the first, the longest, the shortest; the cosine between tangents that is enough

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasjac.arguments import array, number, shown, tensor
 from nasjac.dynamics.bdf2 import checked_state, no_solution
 from nasjac.dynamics.formula import Past, Start
 from nasjac.dynamics.newton import Diverged, Newton, root_mean_square
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, number, shown, tensor
 
 #: how far a step may grow, well below 1 + √2, and shrink; what is aimed at; a growth that is not worth a new LU
 GROWTH, SHRINKAGE, AIM, KEEP = 2.0, 0.2, 0.9, 1.2

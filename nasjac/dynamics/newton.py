@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasjac.arguments import shown
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import shown
 
 KINDS = ("modified", "full")
 #: iterations of one solve; the share of the tolerance that the last displacement may leave (Hairer & Wanner 1996, IV.8)

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasjac.arguments import instance, items, number, shown, tensor
 from nasjac.dynamics.control import integrate
 from nasjac.dynamics.solution import Solution
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, items, number, shown, tensor
 
 Rates = Callable[[Tensor], Tensor]
 Numbers = Sequence[float] | Tensor

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasjac.arguments import array, instance, items, number, real, shown
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, instance, items, number, real, shown
 from nasjac.meanfield.moments import MOMENTS, Array
 
 Mask = NDArray[np.bool_]

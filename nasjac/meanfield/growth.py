@@ -17,8 +17,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nasjac.arguments import items, number, whole
 from nasjac.errors import InputError
+from nasjac.errors.arguments import items, number, whole
 
 #: a count that rounding has put just below a whole number is that number
 ROUNDING = 1e-9
