@@ -398,7 +398,11 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     """InputError that names the field, the choices and the value, unless `value` is one of `choices`."""
     try:
         known = value in choices
-    except (TypeError, ValueError):  # not hashable, or an array, which is equal to nothing as a whole
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ):  # not hashable, or an array or tensor, which is equal to nothing as a whole
         known = False
     if not known:
         raise InputError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {shown(value)}")

@@ -84,7 +84,7 @@ def mass_action(
     for name, values in (("orders", e_SR), ("constants", k_R)):
         if not ((values >= 0) & values.isfinite()).all():
             raise InputError(f"`{name}` must hold finite numbers of at least 0, got {shown(values.tolist())}")
-    count = len(e_SR)
+    names, count = tuple(items("species", species, str, "names")), len(e_SR)
     less_SR = torch.where(e_SR > 0, e_SR - 1, 0)  # of e x^(e−1), which is 0 where e is, for x = 0 too
 
     def powers(x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def mass_action(
         factors[..., one, one, :] = slopes
         return (k_R * factors.prod(dim=-2)).transpose(-1, -2)
 
-    return Reactions(tuple(species), n_SR, rates, jacobian)
+    return Reactions(names, n_SR, rates, jacobian)
 
 
 @dataclass(frozen=True)

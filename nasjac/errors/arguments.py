@@ -102,7 +102,10 @@ def items(name: str, value: object, kind: Kind[T], what: str) -> list[T]:
     """The items of a sequence, all of a `kind`; `what` is their name in the error. A text or a mapping is no sequence."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InputError(f"`{name}` must be a sequence of {what}, got {shown(value)}")
-    found = list(value)
+    try:
+        found = list(value)
+    except TypeError as error:  # an array or tensor without dimensions
+        raise InputError(f"`{name}` must be a sequence of {what}, got {shown(value)}") from error
     for item in found:
         if not isinstance(item, kind):
             raise InputError(f"`{name}` must be a sequence of {what}, got {shown(item)} in it")
@@ -138,3 +141,23 @@ def tensor(name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor) and value.dtype == torch.float64 and value.device.type == "cpu" and not value.is_sparse:
         return value
     return torch.from_numpy(np.array(array(name, value)))
+
+
+def dense(name: str, value: object) -> Tensor:
+    """A plain tensor, whose numbers are in memory: neither sparse nor quantized nor on the device meta."""
+    found = instance(name, value, Tensor, "a tensor")
+    if found.layout != torch.strided or found.is_quantized or found.is_nested or found.device.type == "meta":
+        kind = "on the device meta" if found.device.type == "meta" else f"of layout {found.layout} and dtype {found.dtype}"
+        raise InputError(f"`{name}` must be a tensor whose numbers are in memory one by one, got one {kind}")
+    return found
+
+
+def device(name: str, value: object) -> torch.device:
+    """A device of torch that is there."""
+    try:
+        found = torch.device(value)  # type: ignore[call-overload]
+        torch.empty(1, device=found)
+    except (*UNREADABLE, AssertionError, NotImplementedError) as error:  # each backend has its own
+        said = str(error).strip().splitlines()
+        raise InputError(f"`{name}` must be a device that torch has here, got {shown(value)}: {said[0]}") from error
+    return found  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nasjac.ensemble import members, with_members
 from nasjac.errors import InputError
+from nasjac.errors.arguments import number, whole
 from nasjac.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
@@ -66,14 +67,12 @@ class Apjn:
     incidental: ClassVar[tuple[str, ...]] = ("max_memory",)
 
     def __post_init__(self) -> None:
-        if self.draws < 16:
-            raise InputError(f"`score.draws` must be at least 16, got {self.draws!r}")
+        for name, least in (("draws", 16), ("max_draws", 0), ("patterns", 3), ("seed", 0)):
+            object.__setattr__(self, name, whole(f"score.{name}", getattr(self, name), least))
         for name in ("rel_error", "max_memory"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"`score.{name}` must be greater than 0 and finite, or null, got {value!r}")
-        if self.patterns < 3:
-            raise InputError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
+            if value is not None:
+                object.__setattr__(self, name, number(f"score.{name}", value, 0.0, open_low=True))
         check_choice("score.dtype", self.dtype, DTYPES)
         check_choice("score.plan", self.plan, PLANS)
 

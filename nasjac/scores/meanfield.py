@@ -20,6 +20,7 @@ from torch import Tensor
 from nasjac.cost import trainability_cost, trainability_penalty
 from nasjac.ensemble import members, with_members
 from nasjac.errors import InputError
+from nasjac.errors.arguments import whole
 from nasjac.facts import columns
 from nasjac.meanfield import Columns, expected_norms, fluctuations
 from nasjac.meanfield.columns import Mask
@@ -48,8 +49,8 @@ class Meanfield:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.patterns < 3:
-            raise InputError(f"`score.patterns` must be at least 3, got {self.patterns!r}")
+        for name, least in (("patterns", 3), ("seed", 0)):
+            object.__setattr__(self, name, whole(f"score.{name}", getattr(self, name), least))
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from nasjac.cost import merit
 from nasjac.decorrelation import of_correlations
 from nasjac.ensemble import members
 from nasjac.errors import InputError
+from nasjac.errors.arguments import whole
 from nasjac.facts import facts
 from nasjac.measurement import Estimate, Measurement
 from nasjac.networks.common_probe import independent_inputs, input_correlations
@@ -60,8 +61,7 @@ class Merit(Apjn):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("decorrelation_draws", 2), ("images", 2), ("reference", 256)):
-            if getattr(self, name) < least:
-                raise InputError(f"`score.{name}` must be at least {least}, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, whole(f"score.{name}", getattr(self, name), least))
         if self.plan != "independent":
             raise InputError(f"`score.plan` must be independent for merit, got {self.plan!r}")
 
