@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +22,7 @@ from nasjac.meanfield import growth as growth_rules
 from nasjac.scores import Apjn, Meanfield, Merit
 from tests.crafted_models import MODELS
 
-#: what a call may raise beside InputError: a wrong number or name of arguments is Python's to refuse, a step of an
-#: integration without a solution is said as an ArithmeticError
+#: what a call may raise: an integration whose step has no solution says so by an ArithmeticError
 ALLOWED = (InputError,)
 NO_SOLUTION = (ArithmeticError,)
 
@@ -49,6 +52,11 @@ def endless() -> list[Any]:
     found: list[Any] = []
     found.append(found)
     return found
+
+
+def spec(**more: Any) -> Spec:
+    """A small architecture."""
+    return Spec(**{"width": 4, "blocks": (Block(), Block(skip=0.0)), "placement": "pre", **more})
 
 
 #: odd values as Python writes them, one a line
@@ -147,16 +155,14 @@ Rude()
 
 def value_of(expression: str) -> Any:
     """An odd value, made anew."""
-    return eval(expression)
+    return eval(expression, NAMES)
 
 
+#: what the expressions speak of
+NAMES = {thing.__name__: thing for thing in (math, torch, Fraction, Decimal, Path, Block, spec, deep, endless, Rude)}
+NAMES["np"] = np
 #: odd values by their text
 ODD = {text: partial(value_of, text) for text in EXPRESSIONS.split("\n") if text}
-
-
-def spec(**more: Any) -> Spec:
-    """A small architecture."""
-    return Spec(**{"width": 4, "blocks": (Block(), Block(skip=0.0)), "placement": "pre", **more})
 
 
 def columns(**more: Any) -> meanfield.Columns:
@@ -360,8 +366,6 @@ def fault(crafted: Crafted) -> str | None:
     except InputError as error:
         said = str(error)
         return None if "must" in said or "could not" in said or "needs" in said else f"says {said!r}"
-    except crafted.allowed:
-        return None
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return None if type(error) in crafted.allowed else f"{type(error).__name__}: {error}"
     return None

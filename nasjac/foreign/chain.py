@@ -87,7 +87,7 @@ def scaled_blocks(
     """
     modules = dict(model.named_modules())
     if isinstance(modules.get(blocks), (nn.ModuleList, nn.Sequential)):
-        names = [f"{blocks}.{name}" for name, _ in modules[blocks].named_children()]
+        names = [f"{blocks}.{name}".lstrip(".") for name, _ in modules[blocks].named_children()]
     else:
         names = chosen(trace(model, args, kwargs)[0], blocks, "blocks")
     watch = _Watch(blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,7 @@ def example(text: str, model: nn.Module, seed: int, memory: int) -> Any:
         shape = [whole("input", int(number), 1, LARGEST) for number in found[2].split("x")]
         largest = whole("input", int(found[3] or 1), 1)
     except ValueError as error:  # more digits than Python converts are an error of its own
-        rule = f"{FORMS} of sizes from 1 to {LARGEST}"
-        raise InputError(f"`input` must be {rule}, got {shown(text)}") from error
+        raise InputError(f"`input` must be of sizes from 1 to {LARGEST}, got {shown(text)}") from error
     _check_memory(shape, text, memory)
     generator = Generator().manual_seed(seed)
     if not found[1]:
@@ -63,7 +63,9 @@ def _stored(path: Path) -> Any:
     if path.suffix == ".npy":
         return _array(path)
     try:  # what is no archive of tensors, one that is cut, and pickles of anything else, which are not run
-        return torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of unusual pickles; what matters of a stranger's is raised
+            return torch.load(path, weights_only=True, map_location="cpu")
     except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(f"`input` must be a file of tensors that torch.save wrote, got {str(path)!r}: {said}") from error

@@ -34,8 +34,8 @@ def arguments(inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         raise InputError(
             "`inputs` must hold tensors that are not empty, got " + ("an empty one" if found else shown(inputs))
         )
-    for tensor in found:
-        dense("inputs", tensor)
+    if any(dense("inputs", tensor).isnan().any() for tensor in found):
+        raise InputError("`inputs` must hold numbers, got NaN in them")
     return args, kwargs
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from nasjac.errors import InputError
-from nasjac.foreign.diagnose import Diagnosis
+from nasjac.errors.arguments import whole
+from nasjac.foreign.diagnose import LARGEST_SEED, Diagnosis
 from nasjac.foreign.diagnose import diagnose as diagnosed
 from nasjac.foreign.example import example
 from nasjac.foreign.nested import mapped
@@ -95,16 +96,16 @@ def built(
     name: str, make: Factory, inputs: str | Callable[[], Any], seed: int, device: torch.device
 ) -> tuple[nn.Module, Any]:
     """A model of the user's own and its batch, on the device. ValueError: it fails, or is not a module."""
-    torch.manual_seed(seed)
+    torch.manual_seed(whole("seed", seed, 0, LARGEST_SEED))
     with own_traceback(name):
-        module = called(f"`model` must be a callable that makes an nn.Module without arguments, which {name} did not", make)
+        module = called(f"`model` must make an nn.Module, which {name} did not", make)
     if not isinstance(module, nn.Module):
         raise InputError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
     if isinstance(inputs, str):
         batch = example(inputs, module, seed, free(torch.device("cpu")) // 2)
     else:
         with own_traceback(name):
-            batch = called("`input` must make a batch without arguments, which it did not", inputs)
+            batch = called("`input` must make a batch, which it did not", inputs)
     return module.to(device), mapped(batch, lambda tensor: tensor.to(device))
 
 

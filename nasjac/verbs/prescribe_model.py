@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import number
 from nasjac.foreign import Diagnosis
 from nasjac.prescription.models import Scaling, branch_scale
 from nasjac.reporting import profiles
@@ -36,7 +37,8 @@ def prescribe_model(
 
     ValueError: whatever it or the user's own code refuses.
     """
-    if not tolerance > 0:
+    number("target", target)
+    if not number("tolerance", tolerance) > 0:
         raise InputError(f"`tolerance` must be above 0 for a model, whose norms are sampled, got {tolerance!r}")
     model, batch = built(name, make, inputs, seed, device)
     with own_traceback(name):
