@@ -47,7 +47,7 @@ class Reactions:
 
     def __post_init__(self) -> None:
         instance("stoichiometry", self.stoichiometry, Tensor, "a tensor")
-        object.__setattr__(self, "species", tuple(items("species", self.species, str, "names")))
+        object.__setattr__(self, "species", _names(self.species))
         for name in ("rates", "rate_jacobian"):
             if not callable(getattr(self, name)):
                 raise InputError(f"`{name}` must be a function of x, got {shown(getattr(self, name))}")
@@ -84,7 +84,7 @@ def mass_action(
     for name, values in (("orders", e_SR), ("constants", k_R)):
         if not ((values >= 0) & values.isfinite()).all():
             raise InputError(f"`{name}` must hold finite numbers of at least 0, got {shown(values.tolist())}")
-    names, count = tuple(items("species", species, str, "names")), len(e_SR)
+    names, count = _names(species), len(e_SR)
     less_SR = torch.where(e_SR > 0, e_SR - 1, 0)  # of e x^(e−1), which is 0 where e is, for x = 0 too
 
     def powers(x: Tensor) -> Tensor:
@@ -177,6 +177,11 @@ def checked_state(reactor: Reactor, x: Tensor, name: str) -> Tensor:
     if state.shape != (count,) or not ((state >= 0) & state.isfinite()).all():
         raise InputError(f"`{name}` must hold {count} finite concentrations of at least 0, got {shown(state.tolist())}")
     return state
+
+
+def _names(species: Sequence[str]) -> tuple[str, ...]:
+    """One a species; a text has a letter for each."""
+    return tuple(items("species", list(species) if isinstance(species, str) else species, str, "names"))
 
 
 def _matrix(name: str, rows: Sequence[Numbers]) -> Tensor:
