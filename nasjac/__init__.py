@@ -4,7 +4,7 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
 
     0  errors
     1  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    1  reading  origin  ranges  places  workers  file_system  fingerprint
+    1  reading  origin  places  workers  file_system  fingerprint
     2  spec  measurement  estimators  image_energies  decorrelation  strata  csv_text  atomic_files
     3  networks  facts  ensemble  foreign  dynamics
     4  theory  checkpoint_info  weights  spaces  samplers  datasets  objectives  store  branches

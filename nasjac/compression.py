@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from nasjac.branches.ours import blocks_of, gated
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, items, shown, whole
 from nasjac.facts import branch_energies
 from nasjac.images import begins_stage
 from nasjac.pruning import CRITERIA as ORDERS
@@ -44,7 +46,7 @@ class Pruned:
 
 def check_prunable(spec: Spec) -> None:
     """ValueError of a DenseNet, whose later blocks take every branch for an input of theirs."""
-    if spec.kind == "densenet":
+    if instance("spec", spec, Spec, "a Spec").kind == "densenet":
         raise InputError(
             "`checkpoint` must be of residual blocks x + F(x) to prune; what the branches of a densenet make are "
             "channels of all later blocks"
@@ -58,7 +60,7 @@ def branches(spec: Spec) -> list[int]:
 
     Not one without a skip where the shape changes: no shortcut is there to stand for it.
     """
-    blocks = spec.canonical.blocks
+    blocks = instance("spec", spec, Spec, "a Spec").canonical.blocks
     changing = {n for n in range(len(blocks)) if spec.convolves and begins_stage(blocks, n)}
     return [n for n, block in enumerate(blocks) if block.keep and (n not in changing or block.skip > 0)]
 
@@ -69,8 +71,9 @@ def chosen(spec: Spec, ratio: float, criterion: str, values: Callable[[], Array]
     `values` [branches] to prune the lowest of first, for those of `VALUES`.
     """
     check_choice("criterion", criterion, CRITERIA)
-    if not 0 <= ratio < 1:
-        raise InputError(f"`ratio` must be a number in [0, 1), got {ratio!r}")
+    if not (isinstance(ratio, Real) and 0 <= ratio < 1) or isinstance(ratio, bool):
+        raise InputError(f"`ratio` must be a number in [0, 1), got {shown(ratio)}")
+    seed = whole("seed", seed)
     there = branches(spec)
     keep = keep_set(ratio, "lowest_energy" if criterion in VALUES else criterion, len(there), values, seed)
     return [number for number, kept in zip(there, keep, strict=True) if not kept]
@@ -83,10 +86,11 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
     shape changes.
     """
     check_prunable(spec)
+    gone = [whole("gone", number) for number in items("gone", gone, object, "numbers of blocks")]
     old = spec.canonical
     if unknown := sorted(set(gone) - set(branches(spec))):
         raise InputError(f"`gone` must hold numbers of branches that can be pruned, got {unknown[0]}")
-    if len(gone) and len(gone) == sum(block.keep for block in old.blocks):
+    if gone and len(set(gone)) == sum(block.keep for block in old.blocks):
         raise InputError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
     smaller = pruned_spec(old, gone)
     lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.convolves and begins_stage(old.blocks, n))]
@@ -106,7 +110,8 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
 
 def pruned_spec(spec: Spec, gone: Sequence[int]) -> Spec:
     """The Spec without these branches, numbered as those of the canonical spec."""
-    blocks = enumerate(spec.canonical.blocks)
+    blocks = enumerate(instance("spec", spec, Spec, "a Spec").canonical.blocks)
+    gone = [whole("gone", number) for number in items("gone", gone, object, "numbers of blocks")]
     marked = tuple(replace(block, keep=block.keep and n not in gone) for n, block in blocks)
     return replace(spec.canonical, blocks=marked).canonical
 

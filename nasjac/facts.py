@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors.arguments import items
 from nasjac.image_energies import ImageStack, ImageUnit, image_energies
 from nasjac.meanfield import Columns, block_energies
 from nasjac.meanfield.decoder import Decoder, sublayer_energies
@@ -116,7 +117,7 @@ def branch_energies(spec: Spec) -> NDArray[np.float64]:
 
 def facts(specs: Sequence[Spec]) -> list[Facts]:
     """Facts of each spec, in order: those of its canonical form, so that two forms of one network have the same."""
-    specs = [spec.canonical for spec in specs]
+    specs = [spec.canonical for spec in items("specs", specs, Spec, "Spec")]
     chains = [(n, spec) for n, spec in enumerate(specs) if spec.kind == "residual_mlp"]
     found = dict(_chain_facts(chains))
     found |= {n: _decoder_facts(spec) for n, spec in enumerate(specs) if spec.is_transformer}

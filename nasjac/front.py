@@ -7,11 +7,13 @@ Nothing here depends on the units of an objective.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import Kind, array, items, number, shown, whole
 
 Direction = int | str
 SIGNS: dict[Direction, float] = {"minimize": 1.0, -1: 1.0, "maximize": -1.0, 1: -1.0}
@@ -46,8 +48,7 @@ def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> ND
     The order is that of choosing, so a shorter list is the beginning of a longer one. The objectives are normalized to
     [0, 1] over the front; the reference point is `REFERENCE` in each.
     """
-    if count < 0:
-        raise InputError(f"`count` must be at least 0, got {count}")
+    count, directions = whole("count", count), _checked(directions)
     front, points = _normalized_front(values, directions)
     chosen: list[int] = []
     while len(chosen) < min(count, len(front)):
@@ -68,17 +69,19 @@ def knee(
     objective. (Das, "On characterizing the knee of the Pareto curve", Structural Optimization 18, 1999, with the unit
     slope as the line.)
     """
-    shown = np.asarray(values, dtype=float)
-    if not shown.size:
+    table, directions = array("values", values), _checked(directions)
+    if not table.size:
         raise InputError("`values` must hold at least one point, got none")
-    logarithmic = np.array(list(ratios) or [False] * shown.shape[1])
-    front = pareto_front(shown, directions)
-    nats = np.where(logarithmic, np.log(np.where(logarithmic, shown, 1.0)), shown)
+    front = pareto_front(table, directions)
+    logarithmic = np.array(_one_each("ratios", ratios, (bool, np.bool_), table.shape[1]) or [False] * table.shape[1])
+    if not (table[:, logarithmic] > 0).all():
+        raise InputError("`values` must be above 0 in an objective of `ratios`, which enters by its logarithm")
+    nats = np.where(logarithmic, np.log(np.where(logarithmic, table, 1.0)), table)
     sums = _costs(nats, directions)[front].sum(axis=1)
     best = int(np.argmin(sums))
     index = int(front[best])
-    labels = list(names) or [f"objective {i + 1}" for i in range(shown.shape[1])]
-    where = ", ".join(f"{label} {value:.4g}" for label, value in zip(labels, shown[index], strict=True))
+    labels = _one_each("names", names, str, table.shape[1]) or [f"objective {i + 1}" for i in range(table.shape[1])]
+    where = ", ".join(f"{label} {value:.4g}" for label, value in zip(labels, table[index], strict=True))
     if len(front) == 1:
         return index, f"the front is this one point: {where}"
     signs = [SIGNS[direction] for direction in directions]
@@ -92,6 +95,13 @@ def hypervolume(points: NDArray[np.float64], reference: float) -> float:
 
     Sliced along the last objective: between two neighbouring values of it the dominated part is the same.
     """
+    points, reference = array("points", points), number("reference", reference)
+    if points.ndim != 2:
+        raise InputError(f"`points` must be [points, objectives], got shape {points.shape}")
+    return _volume(points, reference)
+
+
+def _volume(points: NDArray[np.float64], reference: float) -> float:
     points = points[(points < reference).all(axis=1)]
     if not points.size:
         return 0.0
@@ -99,24 +109,35 @@ def hypervolume(points: NDArray[np.float64], reference: float) -> float:
         return float(reference - points.min())
     points = points[np.argsort(points[:, -1], kind="stable")]
     thickness = np.diff(points[:, -1], append=reference)
-    return sum(
-        hypervolume(points[: i + 1, :-1], reference) * float(height) for i, height in enumerate(thickness) if height > 0
-    )
+    return sum(_volume(points[: i + 1, :-1], reference) * float(height) for i, height in enumerate(thickness) if height > 0)
 
 
 def _costs(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:
     """`values` with every objective turned so that less is better."""
-    array = np.asarray(values, dtype=float)
-    unknown = [direction for direction in directions if direction not in SIGNS]
-    if unknown:
-        raise InputError(f"`directions` must be minimize (-1) or maximize (+1), got {unknown[0]!r}")
-    if array.ndim != 2 or array.shape[1] != len(directions):
-        rule = f"[points, {len(directions)}] for {len(directions)} directions"
-        raise InputError(f"`values` must be {rule}, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError(f"`values` must be finite, got {array[~np.isfinite(array)][0]}")
-    signs: NDArray[np.float64] = np.array([SIGNS[direction] for direction in directions])
-    return array * signs
+    table, known = array("values", values), _checked(directions)
+    if table.ndim != 2 or table.shape[1] != len(known):
+        rule = f"[points, {len(known)}] for {len(known)} directions"
+        raise InputError(f"`values` must be {rule}, got shape {table.shape}")
+    if not np.isfinite(table).all():
+        raise InputError(f"`values` must be finite, got {table[~np.isfinite(table)][0]}")
+    signs: NDArray[np.float64] = np.array([SIGNS[direction] for direction in known])
+    return table * signs
+
+
+def _checked(directions: Sequence[Direction]) -> list[Direction]:
+    rule = "minimize (-1) or maximize (+1)"
+    known = items("directions", directions, (int, np.integer, str), rule)
+    if unknown := [direction for direction in known if direction not in SIGNS]:
+        raise InputError(f"`directions` must be {rule}, got {shown(unknown[0])}")
+    return known  # type: ignore[return-value]
+
+
+def _one_each(name: str, given: Sequence[Any], kind: Kind[Any], count: int) -> list[Any]:
+    """What is given of each of `count` objectives; nothing where nothing is given."""
+    found = items(name, given, kind, "texts" if kind is str else "booleans")
+    if found and len(found) != count:
+        raise InputError(f"`{name}` must have one entry for each of {count} objectives, got {len(found)}")
+    return found
 
 
 def _normalized_front(values: ArrayLike, directions: Sequence[Direction]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

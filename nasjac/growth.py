@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
+from nasjac.errors.arguments import instance, items, whole
 from nasjac.images import begins_stage
 from nasjac.networks import build
 from nasjac.placement import PLACEMENTS
-from nasjac.ranges import check_seed
 from nasjac.spec import TRANSFORMERS, Block, Spec, check_choice
 
 State = Mapping[str, Tensor]
@@ -35,6 +35,8 @@ INITS = {"zero_last": True, "skipinit": True, "rezero": True, "small_gain": Fals
 #: residual branches of a layer
 LAYER = dict.fromkeys(TRANSFORMERS, 2)
 CALIBRATION_BATCH = 256
+#: most new blocks at once
+MOST_NEW = 100_000
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,8 @@ class Beginning:
 
     def __post_init__(self) -> None:
         check_choice("init", self.init, INITS)
-        if not 0 < self.gain < math.inf:
-            raise InputError(f"`gain` must be a finite number greater than 0, got {self.gain!r}")
-        check_seed("seed", self.seed)
+        arguments.number("gain", self.gain, 0.0, open_low=True)
+        arguments.seed("seed", self.seed)
 
     @property
     def is_identity(self) -> bool:
@@ -74,7 +75,7 @@ class Grown:
 
 def check_growable(spec: Spec) -> None:
     """ValueError where a block that keeps the shape cannot be put in: the blocks of a DenseNet change it."""
-    if spec.kind == "densenet":
+    if instance("spec", spec, Spec, "a Spec").kind == "densenet":
         raise InputError(
             "`checkpoint` must be of residual blocks x + F(x), which keep the shape, to grow; a densenet's blocks change it"
         )
@@ -98,6 +99,7 @@ def spread(spec: Spec, count: int, init: str = "zero_last") -> list[int]:
     Copies go where there is something to copy, unless that is nowhere.
     """
     ends, size = insertion_places(spec, init), LAYER.get(spec.kind, 1)
+    count = whole("count", count, 0, MOST_NEW)
     layers = math.ceil(count / size)
     chosen = [ends[(2 * n + 1) * len(ends) // (2 * layers)] for n in range(layers)]
     return [place for place in chosen for _ in range(size)][:count]
@@ -105,7 +107,8 @@ def spread(spec: Spec, count: int, init: str = "zero_last") -> list[int]:
 
 def insertion_places(spec: Spec, init: str = "zero_last") -> list[int]:
     """Where `spread` puts new blocks: behind each block, in a transformer behind each layer."""
-    blocks, size = spec.canonical.blocks, LAYER.get(spec.kind, 1)
+    blocks, size = instance("spec", spec, Spec, "a Spec").canonical.blocks, LAYER.get(spec.kind, 1)
+    check_choice("init", init, INITS)
     ends = [p for p in range(1, len(blocks) + 1) if size == 1 or p == len(blocks) or blocks[p].op == "attention"] or [0]
     if init == "copy":
         ends = [
@@ -138,6 +141,10 @@ def _planned(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[S
     """The Spec, of each block the old one that it is or is a copy of, and the numbers of new blocks."""
     check_growable(spec)
     old = spec.canonical
+    instance("beginning", beginning, Beginning, "a Beginning")
+    places = [whole("after", place) for place in items("after", places, object, "numbers of blocks")]
+    if len(places) > MOST_NEW:
+        raise InputError(f"`after` must hold at most {MOST_NEW} numbers, got {len(places)}")
     if beyond := [place for place in places if not 0 <= place <= len(old.blocks)]:
         raise InputError(f"`after` must hold numbers of blocks in 0 ... {len(old.blocks)}, got {beyond[0]}")
     order = list(_order(len(old.blocks), sorted(places)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import LARGEST, shown
 
 IMAGE_NORMS = ("batchnorm", "groupnorm", "none")
 #: where the activation is: after the sum of branch and shortcut (He et al. 2016a), or before each convolution (2016b)
@@ -144,9 +145,9 @@ def check_patches(shape: Sequence[int], patch: int, context: int) -> None:
 
 def check_shape(kind: str, shape: Sequence[int]) -> None:
     """ValueError unless it is that of images."""
-    if len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
+    if len(shape) != 3 or not all(type(size) is int and 1 <= size <= LARGEST for size in shape):
         rule = f"(channels, rows, columns) of its images in a {kind}, whole numbers of at least 1"
-        raise InputError(f"`shape` must be {rule}, got {tuple(shape)}")
+        raise InputError(f"`shape` must be {rule}, got {shown(tuple(shape))}")
 
 
 def check_pixels(name: str, shape: Sequence[int], stage: int) -> None:

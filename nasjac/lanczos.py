@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, number, shown, whole
 
 #: vectors [B, n] to vectors [B, m], or back: row b by map b
 Product = Callable[[Tensor], Tensor]
@@ -40,12 +41,21 @@ def spectral_norms(
     `start` [B, n] random vectors; `most` steps (by default the n or m + 1 after which B has all singular values).
     Both bases are orthogonalized in full, twice. Memory: (n + m) k numbers a map.
     """
+    rel_error = number("rel_error", rel_error)
     if not 0 < rel_error < 1:
         raise InputError(f"`rel_error` must be a number in (0, 1), got {rel_error!r}")
-    if start.ndim != 2 or not start.shape[1]:
+    most = None if most is None else whole("most", most, 1)
+    if instance("start", start, Tensor, "a tensor").ndim != 2 or not start.shape[1]:
         raise InputError(f"`start` must be vectors [maps, n], got shape {tuple(start.shape)}")
+    if start.dtype not in NOTHING:
+        raise InputError(f"`start` must be float32 or float64, got {start.dtype}")
+    for name, given in (("product", product), ("transposed", transposed)):
+        if not callable(given):
+            raise InputError(f"`{name}` must be a function of vectors [maps, n], got {shown(given)}")
     right, _ = _unit(start, start.new_zeros(len(start)))
     image = product(right)
+    if not isinstance(image, Tensor) or image.ndim != 2 or len(image) != len(start):
+        raise InputError(f"`product` must give vectors [maps, m] for `start` {[*start.shape]}, got {shown(image)}")
     most = min(start.shape[1], image.shape[1] + 1, most or start.shape[1])
     left, alpha = _unit(image, image.new_zeros(len(image)))
     V, U, diagonal, beside = [right], [left], [alpha], list[Tensor]()

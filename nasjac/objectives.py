@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import Facts
 from nasjac.measurement import Estimate
-from nasjac.ranges import check_whole
 from nasjac.spec import check_choice
 
 MOST_TRIALS = 1_000_000
@@ -59,10 +58,10 @@ class Budget:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
-        check_whole("budget.trials", self.trials, 1, MOST_TRIALS)
+        arguments.whole("budget.trials", self.trials, 1, MOST_TRIALS)
         for name in ("params", "max_params", "max_flops"):
             if getattr(self, name) is not None:
-                check_whole(f"budget.{name}", getattr(self, name), 1)
+                arguments.whole(f"budget.{name}", getattr(self, name), 1)
         if not 0 <= self.min_effective_depth < math.inf:
             raise InputError(
                 f"`budget.min_effective_depth` must be at least 0 and finite, got {self.min_effective_depth!r}"

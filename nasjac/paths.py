@@ -18,9 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, items, real, shown
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
+
+#: most blocks of a distribution of path lengths: some minutes
+MOST_BLOCKS = 200_000
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,11 @@ def path_lengths(share: ArrayLike) -> PathLengths:
     >>> path_lengths([0.5, 0.5]).probability.tolist()
     [0.25, 0.5, 0.25]
     """
-    p = np.asarray(share, dtype=np.float64)
+    p = array("share", share)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise InputError(f"`share` must hold numbers in [0, 1], one a block, got {p.tolist()}")
+        raise InputError(f"`share` must hold numbers in [0, 1], one a block, got {shown(p.tolist())}")
+    if p.size > MOST_BLOCKS:
+        raise InputError(f"`share` must have at most {MOST_BLOCKS} entries, for time grows as their square, got {p.size}")
     probability = np.ones(1)
     for value in p:
         probability = np.convolve(probability, (1 - value, value))
@@ -106,9 +112,10 @@ def log_pruning_damage(chi: ArrayLike, keep: ArrayLike, skip: ArrayLike = 1.0) -
 
 def count_paths(skip: Sequence[bool], branch: Sequence[bool]) -> int:
     """Number of gradient paths through a chain of blocks, exact: each block offers its identity, its branch, or both."""
-    if len(branch) != len(skip):
-        raise InputError(f"`branch` must have one entry a block, {len(skip)}, got {len(branch)}")
-    return math.prod(int(s) + int(b) for s, b in zip(skip, branch, strict=True))
+    skips, kept = (items(name, given, (bool, np.bool_), "booleans") for name, given in (("skip", skip), ("branch", branch)))
+    if len(kept) != len(skips):
+        raise InputError(f"`branch` must have one entry a block, {len(skips)}, got {len(kept)}")
+    return math.prod(bool(s) + bool(b) for s, b in zip(skips, kept, strict=True))
 
 
 def log_expected_paths(skip: ArrayLike, keep: ArrayLike = True) -> float:
@@ -117,24 +124,24 @@ def log_expected_paths(skip: ArrayLike, keep: ArrayLike = True) -> float:
     >>> math.isclose(math.exp(log_expected_paths([1.0, 0.5, 0.5], keep=[True, True, False])), 2 * 1.5)
     True
     """
-    _, density, kept = _blocks(np.ones_like(skip, dtype=np.float64), skip, keep)
+    _, density, kept = _blocks(np.ones_like(array("skip", skip)), skip, keep)
     return float(np.log1p(density[kept]).sum())
 
 
 def _blocks(chi: ArrayLike, skip: ArrayLike, keep: ArrayLike) -> tuple[Array, Array, Kept]:
     """Energies, densities and keep set as [L] each."""
-    energy, density, kept = np.asarray(chi, dtype=np.float64), np.asarray(skip, dtype=np.float64), np.asarray(keep)
+    energy, density, kept = array("chi", chi), array("skip", skip), real("keep", keep)
     if energy.ndim != 1:
         raise InputError(f"`chi` must have one number a block, got shape {energy.shape}")
-    for name, array in (("skip", density), ("keep", kept)):
-        if array.shape not in ((), energy.shape):
-            raise InputError(f"`{name}` must be one entry or one a block, {len(energy)}, got shape {array.shape}")
+    for name, given in (("skip", density), ("keep", kept)):
+        if given.shape not in ((), energy.shape):
+            raise InputError(f"`{name}` must be one entry or one a block, {len(energy)}, got shape {given.shape}")
     if not ((energy >= 0) & np.isfinite(energy)).all():
-        raise InputError(f"`chi` must hold finite numbers of at least 0, got {energy.tolist()}")
+        raise InputError(f"`chi` must hold finite numbers of at least 0, got {shown(energy.tolist())}")
     if not ((density >= 0) & (density <= 1)).all():
-        raise InputError(f"`skip` must hold numbers in [0, 1], got {density.tolist()}")
+        raise InputError(f"`skip` must hold numbers in [0, 1], got {shown(density.tolist())}")
     if kept.size and kept.dtype != np.bool_:  # the kept blocks' indices would be misread as True and False
-        raise InputError(f"`keep` must hold True or False, got {kept.tolist()}")
+        raise InputError(f"`keep` must hold True or False, got {shown(kept.tolist())}")
     return energy, np.broadcast_to(density, energy.shape), np.broadcast_to(kept.astype(np.bool_), energy.shape)
 
 
@@ -145,7 +152,7 @@ def _shares(branch: Array, identity: Array, kept: Kept) -> Array:
 
 def _check_alive(branch: Array, identity: Array) -> None:
     if not (branch + identity > 0).all():
-        raise InputError(f"`chi` must be above 0 where `skip` is 0, got {branch.tolist()}")
+        raise InputError(f"`chi` must be above 0 where `skip` is 0, got {shown(branch.tolist())}")
 
 
 def _log_one_minus_exp(log: float) -> float:

@@ -13,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import number, shown, whole
+
+#: most blocks of which an order is made
+MOST_BLOCKS = 10**8
 
 Order = NDArray[np.intp]
 Energy = Callable[[], NDArray[np.float64]]
@@ -62,10 +66,9 @@ def keep_set(ratio: float, criterion: str, depth: int, energy: Energy, seed: int
     >>> keep_set(0.5, "lowest_energy", 4, energy=lambda: np.array([3.0, 1.0, 2.0, 1.0]), seed=0).tolist()
     [True, False, True, False]
     """
-    if not 0 <= ratio <= 1:
-        raise InputError(f"`prune_ratio` must be a number in [0, 1], got {ratio!r}")
-    if criterion not in CRITERIA:
-        raise InputError(f"`prune_criterion` must be one of {', '.join(CRITERIA)}, got {criterion!r}")
+    ratio, depth, seed = number("prune_ratio", ratio, 0.0, 1.0), whole("depth", depth, 0, MOST_BLOCKS), whole("seed", seed)
+    if not isinstance(criterion, str) or criterion not in CRITERIA:
+        raise InputError(f"`prune_criterion` must be one of {', '.join(CRITERIA)}, got {shown(criterion)}")
     keep = np.ones(depth, dtype=np.bool_)
     pruned = math.floor(ratio * depth + 1e-9)  # the guard: 0.29 * 100 is 28.999999999999996
     if pruned:

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, instance, number, whole
 
 MINIMUM = 3
+#: most values that are ranked, for all pairs of them are compared, and most resamples
+MOST_VALUES, MOST_RESAMPLES = 2**15, 10**6
 
 Statistic = Callable[[ArrayLike, ArrayLike], float | None]
 
@@ -61,9 +64,11 @@ def bootstrap_interval(
     bootstrap", 1993, chapter 13.)
     """
     x, y = _pair(x, y)
+    instance("generator", generator, np.random.Generator, "a numpy.random.Generator")
+    resamples, level = whole("resamples", resamples, 1, MOST_RESAMPLES), number("level", level, 0.0, 1.0)
     if statistic(x, y) is None:
         return None
-    drawn = generator.integers(x.size, size=(resamples, x.size))
+    drawn = (generator.integers(x.size, size=x.size) for _ in range(resamples))
     found = [value for rows in drawn if (value := statistic(x[rows], y[rows])) is not None]
     if 2 * len(found) <= resamples or min(found) == max(found):
         return None
@@ -77,10 +82,10 @@ def noise_ceiling(values: ArrayLike, statistic: Statistic = kendall_tau) -> floa
     A score cannot be expected to agree with a target much better than the target's replicates (training seeds) agree
     with each other. None with fewer than two replicates, or where a pair has no statistic.
     """
-    array = np.asarray(values, dtype=float)
-    if array.ndim != 2:
-        raise InputError(f"`values` must be [points, replicates], got {array.shape}")
-    found = [statistic(array[:, i], array[:, j]) for i, j in combinations(range(array.shape[1]), 2)]
+    table = array("values", values)
+    if table.ndim != 2:
+        raise InputError(f"`values` must be [points, replicates], got {table.shape}")
+    found = [statistic(table[:, i], table[:, j]) for i, j in combinations(range(table.shape[1]), 2)]
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known and len(known) == len(found) else None
 
@@ -102,7 +107,7 @@ class TopK:
 
 def top_k(score: ArrayLike, target: ArrayLike, k: int) -> TopK | None:
     """The `k` highest by `score` against the `k` highest by `target`, ties by index; None unless 1 <= k <= n."""
-    score, target = _pair(score, target)
+    score, target, k = *_pair(score, target), whole("k", k)
     if not 1 <= k <= score.size:
         return None
     liked, best = (np.argsort(-values, kind="stable")[:k] for values in (score, target))
@@ -112,9 +117,11 @@ def top_k(score: ArrayLike, target: ArrayLike, k: int) -> TopK | None:
 
 
 def _pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y = array("x", x), array("y", y)
     if x.ndim != 1 or x.shape != y.shape:
         raise InputError(f"`x` and `y` must be of one length, got shapes {x.shape} and {y.shape}")
+    if x.size > MOST_VALUES:
+        raise InputError(f"`x` and `y` must hold at most {MOST_VALUES} values, whose pairs are compared, got {x.size}")
     for name, values in (("x", x), ("y", y)):
         if np.isnan(values).any():
             raise InputError(f"`{name}` must hold no nan, got nan at index {int(np.argmax(np.isnan(values)))}")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, fields, replace
 from functools import cached_property
-from sys import float_info
 from typing import Any
+
+import numpy as np
 
 from nasjac.activations import ACTIVATIONS
 from nasjac.errors import InputError
+from nasjac.errors.arguments import flag, number, shown, whole
 from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, check_patches, steps
 from nasjac.placement import PLACEMENTS
-from nasjac.ranges import check_whole
+from nasjac.reading import parse_json
 
 NORMS = ("layernorm", "rmsnorm")
 NORM_EPS = 1e-5  # torch's default for LayerNorm
@@ -67,14 +69,11 @@ class Block:
     def __post_init__(self) -> None:
         check_choice("op", self.op, OPS)
         for name in ("keep", "gate"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
-        if isinstance(self.stage, bool) or not isinstance(self.stage, int) or self.stage < 0:
-            raise InputError(f"`stage` must be a whole number of at least 0, got {self.stage!r}")
-        check_whole("stage", self.stage, 0, MOST_STAGES)
-        _check_number("skip", self.skip, low=0.0, high=1.0)
+            _settle(self, name, flag(name, getattr(self, name)))
+        _settle(self, "stage", whole("stage", self.stage, high=MOST_STAGES))
+        _settle(self, "skip", number("skip", self.skip, low=0.0, high=1.0))
         # a branch that is not pruned counts for something, so that no block ever loses both skip and branch
-        _check_number("scale", self.scale, low=0.0, open_low=True)
+        _settle(self, "scale", number("scale", self.scale, low=0.0, open_low=True))
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -143,35 +142,40 @@ class Spec:
     leak: float = 0.0
 
     def __post_init__(self) -> None:
+        _settle(self, "width", whole("width", self.width, low=2, high=MOST_SIZE))
+        self._check_sequences()
         if len(self.blocks) > MOST_BLOCKS:
             raise InputError(f"`blocks` must be at most {MOST_BLOCKS}, got {len(self.blocks)}")
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
-            raise InputError(f"`width` must be a whole number of at least 2, got {self.width!r}")
-        object.__setattr__(self, "blocks", tuple(self.blocks))
-        object.__setattr__(self, "shape", tuple(self.shape))
         check_choice("kind", self.kind, KINDS)
         check_choice("placement", self.placement, PLACEMENTS)
         check_choice("norm", self.norm, IMAGE_NORMS if self.convolves else NORMS)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("branch", self.branch, BRANCHES)
-        _check_number("weight_gain", self.weight_gain, low=0.0, open_low=True)
+        _settle(self, "weight_gain", number("weight_gain", self.weight_gain, low=0.0, open_low=True))
         check_choice("order", self.order, ORDERS)
         for name in ("ffn_ratio", "heads", "context", "patch", "growth"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"`{name}` must be a whole number of at least 1, got {value!r}")
-            check_whole(name, value, 1, MOST_CONTEXT if name == "context" else MOST_SIZE)
-        check_whole("width", self.width, 2, MOST_SIZE)
+            most = MOST_CONTEXT if name == "context" else MOST_SIZE
+            _settle(self, name, whole(name, getattr(self, name), low=1, high=most))
         check_choice("positions", self.positions, POSITIONS)
         check_choice("logit_scale", self.logit_scale, LOGIT_SCALES)
-        _check_number("query_gain", self.query_gain, low=0.0, open_low=True)
+        _settle(self, "query_gain", number("query_gain", self.query_gain, low=0.0, open_low=True))
         self._check_steps()
         self._check_kind()
 
+    def _check_sequences(self) -> None:
+        """`blocks` and `shape` are kept as tuples, whatever sequences they were given as."""
+        for name, what in (("blocks", "blocks"), ("shape", "whole numbers")):
+            if isinstance(getattr(self, name), (str, bytes, Mapping)) or not isinstance(getattr(self, name), Iterable):
+                raise InputError(f"`{name}` must be a sequence of {what}, got {shown(getattr(self, name))}")
+        _settle(self, "blocks", tuple(self.blocks))
+        _settle(self, "shape", tuple(int(size) if isinstance(size, np.integer) else size for size in self.shape))
+        if strangers := [block for block in self.blocks if not isinstance(block, Block)]:
+            raise InputError(f"`blocks` must be a sequence of Block, got {shown(strangers[0])} in it")
+
     def _check_steps(self) -> None:
         check_choice("block", self.block, BLOCK_TYPES)
-        _check_number("step", self.step, low=0.0, open_low=True)
-        _check_number("leak", self.leak, low=0.0)
+        _settle(self, "step", number("step", self.step, low=0.0, open_low=True))
+        _settle(self, "leak", number("leak", self.leak, low=0.0))
         if self.block == "leaky" and self.step * self.leak >= 1:
             raise InputError(f"`leak` must be below 1 / `step` in leaky blocks, 1 / {self.step:g}, got {self.leak!r}")
         if self.kind not in STEPPED_KINDS and (self.block, self.step) != ("explicit", 1.0):
@@ -386,34 +390,29 @@ class Spec:
 
     @staticmethod
     def from_json(text: str) -> Spec:
-        """The Spec that `to_json` wrote. ValueError names an unknown field."""
-        content = json.loads(text)
-        if not isinstance(content, Mapping) or not isinstance(content.get("blocks"), list):
-            raise InputError("a Spec's JSON must be an object with a list `blocks`")
+        """The Spec that `to_json` wrote. InputError: it is not the JSON of one; an unknown field is named."""
+        if not isinstance(text, (str, bytes)):
+            raise InputError(f"a Spec's JSON must be a text, got {shown(text)}")
+        content = parse_json(text, "spec")
+        if not isinstance(content, Mapping) or not isinstance(content.get("blocks"), list) or "width" not in content:
+            raise InputError(f"a Spec's JSON must be an object with `width` and a list `blocks`, got {shown(text)}")
         blocks = tuple(Block(**_known(Block, block)) for block in content["blocks"])
         return Spec(**{**_known(Spec, content), "blocks": blocks})
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
-    """ValueError that names the field, the choices and the value, unless `value` is one of `choices`."""
-    if not isinstance(value, Hashable) or not _is_one_of(value, choices):
-        raise InputError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {value!r}")
-
-
-def _is_one_of(value: Hashable, choices: Any) -> bool:
+    """InputError that names the field, the choices and the value, unless `value` is one of `choices`."""
     try:
-        return value in choices
-    except TypeError:  # a tuple that holds a list
-        return False
+        known = value in choices
+    except (TypeError, ValueError, RuntimeError):  # not hashable, or an array, which is equal to nothing as a whole
+        known = False
+    if not known:
+        raise InputError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {shown(value)}")
 
 
-def _check_number(name: str, value: object, low: float, high: float = math.inf, open_low: bool = False) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
-    number = number and not (isinstance(value, int) and abs(value) > float_info.max)
-    if not number or value < low or value > high or (open_low and value == low):  # type: ignore[operator]
-        least = f"greater than {low:g}" if open_low else f"at least {low:g}"
-        rule = f"a number in [{low:g}, {high:g}]" if high < math.inf else f"a finite number {least}"
-        raise InputError(f"`{name}` must be {rule}, got {value!r}")
+def _settle(item: Spec | Block, name: str, value: object) -> None:
+    """Set a field of a frozen item to its checked value, which is of Python's own type where NumPy's was given."""
+    object.__setattr__(item, name, value)
 
 
 SPEC_FIELDS, BLOCK_FIELDS = fields(Spec), fields(Block)
@@ -432,8 +431,10 @@ def _non_default(item: Spec | Block, entries: tuple[Field[Any], ...]) -> dict[st
     return content
 
 
-def _known(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type, content: Any) -> dict[str, Any]:
     names = [entry.name for entry in fields(kind)]
+    if not isinstance(content, Mapping):
+        raise InputError(f"a {kind.__name__} must be a JSON object of its fields, got {shown(content)}")
     unknown = [name for name in content if name not in names]
     if unknown:
         raise InputError(f"`{unknown[0]}` is not a field of {kind.__name__}; its fields are {', '.join(names)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, number
 from nasjac.facts import columns
 from nasjac.meanfield import expected_norms as expected
 from nasjac.meanfield import fluctuations
@@ -23,6 +24,7 @@ COVERED: dict[str, tuple[Any, ...]] = {
 
 def uncovered(spec: Spec) -> str | None:
     """The field of `spec` that the closed forms do not cover, as a sentence; None where they cover it."""
+    instance("spec", spec, Spec, "a Spec")
     for name, choices in COVERED.items():
         if getattr(spec.canonical, name) not in choices:
             return f"`{name}` must be one of {', '.join(map(str, choices))} for a closed form, got {getattr(spec, name)!r}"
@@ -42,6 +44,7 @@ def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
     """
     if reason := uncovered(spec):
         raise InputError(reason)
+    stream_variance = number("stream_variance", stream_variance, 0.0, open_low=True)
     chain = columns([spec])
     means, spread = expected(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
     layers = (

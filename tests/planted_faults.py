@@ -634,7 +634,7 @@ FAULTS = (
     Fault(
         "facts are of the form in which a network was proposed",
         "nasjac/facts.py",
-        "specs = [spec.canonical for spec in specs]",
+        'specs = [spec.canonical for spec in items("specs", specs, Spec, "Spec")]',
         "specs = list(specs)",
         "tests/test_former_keys.py::test_one_network_has_one_key",
     ),

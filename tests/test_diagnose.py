@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import pickle
 import random
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import nasjac
+from nasjac import InputError
 from nasjac.cli import main
-from nasjac.foreign.diagnose import Diagnosis
+from nasjac.foreign.diagnose import DiagnosedLayer, Diagnosis, Point
+from nasjac.foreign.example import example
 from nasjac.foreign.nested import floating
+from nasjac.foreign.setup import arguments
 from nasjac.reporting.verdict import law, verdict
 from tests.foreign_models import MODELS, UNITS, Decoder, NormBlock, made
 
@@ -346,6 +353,37 @@ def test_verdicts() -> None:
     assert "close to critical" in verdict(plain(1.0))
 
 
+def profile(logs: Sequence[float]) -> Diagnosis:
+    """A diagnosis of blocks with these log 𝒥 from the input, known to a thousandth."""
+    names = ["input", *(f"block {n}" for n in range(1, len(logs) + 1)), "output"]
+    forward = [DiagnosedLayer(name, "forward", y, y, 1e-3) for name, y in zip(names, [0.0, *logs, logs[-1]], strict=True)]
+    backward = [DiagnosedLayer(name, "backward", logs[-1], logs[-1], 1e-3) for name in names]
+    return Diagnosis((*forward, *backward), True, tuple(Point(name, (2, 4)) for name in names))
+
+
+@pytest.mark.parametrize(
+    ("rate", "says", "never"),
+    [
+        (
+            0.06,
+            "grows exponentially, by a factor of 1.06 .* so slowly that over 12 blocks it stays close to critical",
+            "this is",
+        ),
+        (0.2, "grows exponentially, by a factor of 1.22 .* over 12 blocks that is 2.4 nats", "critical|no block"),
+        (
+            0.5,
+            r"grows exponentially, by a factor of 1.65 .* scale the residual branches by about 1/√12",
+            "critical|no block",
+        ),
+        (0.0, "along the blocks; .*; this is close to critical", "exponentially"),
+    ],
+)
+def test_a_verdict_does_not_contradict_itself(rate: float, says: str, never: str) -> None:
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(12)
+    said = verdict(profile((rate * np.arange(1, 13) + noise).tolist()))
+    assert re.search(says, said) and not re.search(never, said), said
+
+
 FACTORY = """
 import torch
 from tests.foreign_models import made
@@ -394,9 +432,72 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["model=tests.foreign_models:Shared", "input=nowhere.npy"], ["`input`", "nowhere.npy"]),
         (["model=tests.foreign_models:Shared", "input=2x6", "tokens=maybe"], ["`tokens`", "auto, true, false"]),
         (["model=tests.foreign_models:Shared", "input=2x5"], ["RuntimeError", "input of size[2, 5]"]),
+        (
+            ["model=json:dumps", "input=3x4"],
+            ["`model` must make an nn.Module, which json:dumps did not: it raised TypeError"],
+        ),
+        (["model=math:pi", "input=3x4"], ["`model`", "got float in math:pi"]),
+        (["model=os:getcwd", "input=3x4"], ["`model` must make an nn.Module, got str from os:getcwd"]),
+        (["model=sys:exit", "input=3x4"], ["it raised SystemExit"]),
+        (["model=..:x", "input=3x4"], ["package.module:name, got '..:x'"]),
+        (["model=torch.nn:Module", "input=3x4"], ["`model` Module could not take `inputs`: it raised NotImplementedError"]),
+        (["model=torch.nn:Identity", "input=0x4"], ["`input` must be of sizes from 1 to", "'0x4'"]),
+        (["model=torch.nn:Identity", "input=1000000x1000000"], ["`input` must be a batch that there is memory for"]),
+        (["model=torch.nn:Identity", "input=ids:3x4:0"], ["`input` must be of sizes", "'ids:3x4:0'"]),
+        (["model=torch.nn:Identity", "input=3x4", "seed=99999999999999999999"], ["`seed` must be a whole number"]),
+        (["model=torch.nn:Identity", "input=3x4", "layers=[]"], ["`layers` must name modules", "got none"]),
+        (["model=torch.nn:Identity", "input=3x4", "compare=[3]"], ["`model` must be package.module:name", "got 3"]),
     ],
 )
 def test_bad_commands(words: list[str], said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", *words]) == 2
     printed = capsys.readouterr().err
     assert all(word in printed for word in said), printed
+
+
+BROKEN = {
+    "leaves": ("import sys; sys.exit(0)", "SystemExit: 0"),
+    "fails": ("raise ValueError('at import')", "ValueError: at import"),
+    "cut": ("def (", "SyntaxError: invalid syntax"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_module_that_fails_on_import(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own traceback, and then a sentence; sys.exit(0) is no success."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"own_{name}.py").write_text(BROKEN[name][0])
+    assert main(["diagnose", f"model=own_{name}:make", "input=3x4"]) == 2
+    shown, _, said = capsys.readouterr().err.partition("nasjac: ")
+    assert f"own_{name}.py" in shown and BROKEN[name][1] in said and said.count("\n") == 1
+
+
+def test_batches_in_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pickle runs, and nothing waits for a pipe or reads a device to its end."""
+    monkeypatch.chdir(tmp_path)
+    for suffix in ("npy", "pt"):
+        Path(f"empty.{suffix}").touch()
+        Path(f"junk.{suffix}").write_bytes(b"\x93NUMPY\x01\x00 junk of a stranger")
+        Path(f"pickle.{suffix}").write_bytes(pickle.dumps(Writes()))
+        os.mkfifo(f"pipe.{suffix}")
+        Path(f"device.{suffix}").symlink_to("/dev/zero")
+        Path(f"folder.{suffix}").mkdir()
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117).encode() + b"\n"
+    Path("promise.npy").write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + header)
+    np.save("texts.npy", np.array(["a"]))
+    np.save("nan.npy", np.full((3, 4), np.nan))
+    torch.save("text", "text.pt")
+    for path in sorted(tmp_path.glob("*.*")):
+        with pytest.raises(InputError, match="`input"):
+            arguments(example(path.name, nn.Identity(), seed=0, memory=2**30))
+    assert not Path("written").exists()
+
+
+class Writes:
+    """A pickle of it writes a file where it is loaded."""
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("written"),)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nasjac.cli.sentence import quoted
 from nasjac.errors import InputError
+from nasjac.errors.arguments import number, whole
 from nasjac.places import check_folder
-from nasjac.ranges import check_real, check_whole
 from nasjac.scores import apjn
 from nasjac.scores.apjn import Apjn
 from nasjac.spec import Block, Spec, check_choice
@@ -129,10 +129,10 @@ def test_weights_that_have_no_room_are_not_drawn(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "1", None, 1.5, 10**30, [1]])
 def test_ranges_refuse_what_is_no_number_of_them(value: object) -> None:
     with pytest.raises(InputError, match="`x` must be"):
-        check_whole("x", value, 0, 10)
+        whole("x", value, 0, 10)
     if value != 1.5:
         with pytest.raises(InputError, match="`x` must be"):
-            check_real("x", value, 0, 10)
+            number("x", value, 0, 10)
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, ([1],), float("nan"), None])

@@ -95,7 +95,7 @@ def test_small_fronts_have_a_knee_and_say_so() -> None:
         (lambda: pareto_front([[1.0, np.nan]], DIRECTIONS), "`values` must be finite, got nan"),
         (lambda: pareto_front([[1.0]], DIRECTIONS), "`values` must be \\[points, 2\\]"),
         (lambda: pareto_front([[1.0]], ("up",)), "`directions` must be .* got 'up'"),
-        (lambda: spread([[1.0]], ("minimize",), -1), "`count` must be at least 0, got -1"),
+        (lambda: spread([[1.0]], ("minimize",), -1), "`count` must be a whole number of at least 0, got -1"),
         (lambda: knee(np.empty((0, 2)), DIRECTIONS), "at least one point"),
     ],
 )

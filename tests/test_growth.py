@@ -213,7 +213,7 @@ def test_bad_rules_are_named() -> None:
         rms_count(math.inf, 2)
     with pytest.raises(ValueError, match=r"`budget.tau` must be a finite number above 1, got 1"):
         edge_count(0.1, 1)
-    with pytest.raises(ValueError, match=r"`time` must be a number of at least 0, got -0.1"):
+    with pytest.raises(ValueError, match=r"`time` must be a finite number of at least 0, got -0.1"):
         edge(-0.1)
 
 

@@ -260,7 +260,7 @@ def test_decorrelation_survives_streams_of_any_size(activation: str) -> None:
         ({"activation": ["swish"]}, "`activation` must be one of linear, relu, erf, gelu, tanh, got 'swish'"),
         ({"skip": 1.2}, "`skip` must hold numbers in \\[0, 1\\], got 1.2"),
         ({"keep": np.full((1, 4), -0.1)}, "`keep` must hold numbers in \\[0, 1\\], got -0.1"),
-        ({"scale": -1.0}, "`scale` must hold finite numbers at least 0"),
+        ({"scale": -1.0}, "`scale` must hold finite numbers of at least 0"),
         ({"weight_gain": 0.0}, "`weight_gain` must hold numbers in \\[1e-09, 1e\\+09\\], got 0.0"),
         ({"strength": math.nan}, "`strength` must hold finite numbers"),
         ({"scale": 0.0, "skip": 0.5}, "`scale` must be greater than 0 where the identity path may be cut"),

@@ -214,11 +214,11 @@ def test_a_search_is_for_merit_unless_told() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"reference": 255}, "`score.reference` must be at least 256, got 255"),
-        ({"images": 1}, "`score.images` must be at least 2, got 1"),
-        ({"decorrelation_draws": 1}, "`score.decorrelation_draws` must be at least 2, got 1"),
+        ({"reference": 255}, "`score.reference` must be a whole number of at least 256, got 255"),
+        ({"images": 1}, "`score.images` must be a whole number of at least 2, got 1"),
+        ({"decorrelation_draws": 1}, "`score.decorrelation_draws` must be a whole number of at least 2, got 1"),
         ({"plan": "forward"}, "`score.plan` must be independent for merit, got 'forward'"),
-        ({"draws": 8}, "`score.draws` must be at least 16"),
+        ({"draws": 8}, "`score.draws` must be a whole number of at least 16"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, object], words: str) -> None:

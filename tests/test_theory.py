@@ -128,7 +128,7 @@ def test_an_ensemble_is_measured_over_all_patterns_and_keeps_the_cheapest_drawn(
 
 
 def test_bad_options_and_inputs_are_named() -> None:
-    with pytest.raises(ValueError, match=r"`score\.patterns` must be at least 3, got 2"):
+    with pytest.raises(ValueError, match=r"`score\.patterns` must be a whole number of at least 3, got 2"):
         Meanfield(patterns=2)
     with pytest.raises(ValueError, match="`inputs` must hold at least 2 rows that are not zero"):
         nasjac.measure([Spec(8, (Block(),))], torch.zeros(5, 3), Meanfield())

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import shown
+from nasjac.foreign.theirs import called
+from nasjac.verbs.diagnose import own_traceback
 
 
 def load(name: str) -> Any:
-    """The object package.module:name, which may lie in the current folder. ValueError if it is not there."""
+    """The object package.module:name, which may lie in the current folder.
+
+    InputError: it is not there, or its module fails when it is imported; then its traceback is printed first.
+    """
+    rule = f"an option of your own must be package.module:name, got {shown(name)}"
     module, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise InputError(rule)
     import_from_here()
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with own_traceback(name):
+            what = f"the module of {name} must be one that can be imported, which it is not"
+            return getattr(called(what, import_module, (module,), apart_from=(ImportError,)), attribute)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"an option of your own must be package.module:name, got {name!r}: {error}") from error
+        raise InputError(f"{rule}: {error}") from error
 
 
 def import_from_here() -> None:

@@ -12,8 +12,7 @@ from nasjac.datasets.cifar10_batches import FOLDER, read_batches
 from nasjac.datasets.cifar10_pack import read_pack
 from nasjac.datasets.data import Data, standardized
 from nasjac.datasets.files import check_path
-from nasjac.errors import InputError
-from nasjac.ranges import LARGEST, check_whole
+from nasjac.errors import InputError, arguments
 
 SHAPE, CLASSES = (3, 32, 32), 10
 
@@ -40,7 +39,7 @@ class Cifar10:
     def __post_init__(self) -> None:
         check_path("dataset.root", self.root)
         if self.limit is not None:
-            check_whole("dataset.limit", self.limit, -LARGEST)
+            arguments.whole("dataset.limit", self.limit, -arguments.MOST)
             if self.limit < CLASSES or self.limit % CLASSES:
                 raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
 

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.errors import InputError
-from nasjac.ranges import check_whole
+from nasjac.errors import InputError, arguments
 from nasjac.spec import Spec
 
 
@@ -41,7 +40,7 @@ class Data:
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_whole("outputs", self.outputs, 1)
+        arguments.whole("outputs", self.outputs, 1)
         for name in ("train_inputs", "train_labels", "valid_inputs", "valid_labels"):
             given = getattr(self, name)
             if not isinstance(given, Tensor):

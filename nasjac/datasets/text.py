@@ -11,8 +11,7 @@ from torch import Tensor
 
 from nasjac.datasets.data import Data
 from nasjac.datasets.files import check_path, read_bytes
-from nasjac.errors import InputError
-from nasjac.ranges import LARGEST, check_whole
+from nasjac.errors import InputError, arguments
 from nasjac.spec import MOST_CONTEXT, check_choice
 
 LEVELS = ("character", "byte")
@@ -44,9 +43,9 @@ class Text:
         if self.path is not None:
             check_path("dataset.path", self.path)
         check_choice("dataset.level", self.level, LEVELS)
-        check_whole("dataset.context", self.context, 2, MOST_CONTEXT)
+        arguments.whole("dataset.context", self.context, 2, MOST_CONTEXT)
         if self.limit is not None:
-            check_whole("dataset.limit", self.limit, -LARGEST)
+            arguments.whole("dataset.limit", self.limit, -arguments.MOST)
         if self.limit is not None and self.limit < 1:
             raise InputError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
 

@@ -18,6 +18,7 @@ from nasjac.dynamics.newton import Diverged, Newton, NewtonMatrix, examined
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, instance, number, shown, tensor
 
 
 def march(
@@ -39,8 +40,8 @@ def march(
     >>> round(float(march(decay, torch.ones(1), [0.0, 0.1, 0.2]).states[-1]), 6)
     0.823864
     """
-    t_T = [float(t) for t in times]
-    _check_times(t_T)
+    t_T = _checked_times(times)
+    accuracy = number("accuracy", accuracy, 0.0, 1.0, open_low=True)
     y, solver = checked_state(system, t_T[0], initial, "initial"), Newton(system, newton)
     states = [y]
     past: Start | Past = Start(t_T[0], y, system.function(t_T[0], y))
@@ -72,8 +73,7 @@ def newton_matrix(system: System, t: float, y: Tensor, step: float, ratio: float
     >>> round(newton_matrix(decay, 0.0, torch.ones(1), step=0.5).eigenvalues.real.item(), 12)
     2.0
     """
-    if not 0 < step < math.inf:
-        raise InputError(f"`step` must be a finite number above 0, got {step!r}")
+    t, step = number("t", t), number("step", step, 0.0, open_low=True)
     state = checked_state(system, t, y, "y")
     return examined(system.jacobian(t, state), step * coefficients(ratio).beta)
 
@@ -86,9 +86,10 @@ def no_solution(t: float, step: float, reason: Diverged) -> ArithmeticError:
 
 def checked_state(system: System, t: float, state: Tensor, name: str) -> Tensor:
     """The state as float64 [N]. ValueError: not a finite vector, or one that f does not fit."""
-    y = torch.as_tensor(state, dtype=torch.float64)
-    if y.ndim != 1 or not y.isfinite().all():
-        raise InputError(f"`{name}` must be a vector of finite numbers, got {y.tolist()}")
+    y = tensor(name, state)
+    if y.ndim != 1 or not len(y) or not y.isfinite().all():
+        raise InputError(f"`{name}` must be a vector of finite numbers, got {shown(y.tolist())}")
+    instance("system", system, System, "a nasjac.dynamics.System")
     shape, square = system.function(t, y).shape, system.jacobian(t, y).shape
     if shape != y.shape or square != (len(y), len(y)):
         raise InputError(
@@ -97,10 +98,14 @@ def checked_state(system: System, t: float, state: Tensor, name: str) -> Tensor:
     return y
 
 
-def _check_times(times: Sequence[float]) -> None:
+def _checked_times(given: Sequence[float] | Tensor) -> list[float]:
+    times = array("times", given).tolist()
+    if not isinstance(times, list) or any(isinstance(time, list) for time in times):
+        raise InputError(f"`times` must be numbers one after the other, got {shown(times)}")
     steps = [later - earlier for earlier, later in pairwise(times)]
     if not steps or not all(0 < step < math.inf for step in steps):
-        raise InputError(f"`times` must hold two or more finite numbers that increase, got {list(times)[:8]}")
+        raise InputError(f"`times` must hold two or more finite numbers that increase, got {shown(times)}")
     for before, step in pairwise(steps):
         if step / before >= RATIO_LIMIT:
             raise InputError(f"`times` must have steps below 1 + √2 times the one before, got {before:.6g} then {step:.6g}")
+    return times

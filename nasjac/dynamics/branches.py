@@ -18,13 +18,14 @@ from torch import Tensor
 
 from nasjac.dynamics.arc import Curve
 from nasjac.dynamics.reactor import Numbers, Reactor
-from nasjac.dynamics.steady import SAME, Box, roots
+from nasjac.dynamics.steady import SAME, Box, roots, two_ends
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, items, shown, whole
 from nasjac.meanfield.newton import newton
 
 #: steps along the arc in scaled units: the first, the longest, the shortest; the cosine between tangents that is enough
 FIRST, LONGEST, SHORTEST, STRAIGHT = 2e-3, 1e-2, 1e-8, 0.99
-MOST_POINTS = 20_000
+MOST_POINTS, MOST_SEEDS = 20_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ def branches(
     the box's and the range's edges or back to itself. A branch that exists between two neighbouring seeds only is missed.
     ValueError: no steady state at any of them, bad numbers. ArithmeticError: a branch that cannot be followed.
     """
-    low, high = map(float, dilutions)
-    if not 0 < low < high < math.inf:
-        raise InputError(f"`dilutions` must be two finite numbers above 0 that increase, got {dilutions!r}")
-    if seeds < 1:
-        raise InputError(f"`seeds` must be at least 1, got {seeds}")
-    curve, found = Curve(reactor, Box.of(reactor, *box), (low, high)), list[list[Tensor]]()
+    ends = array("dilutions", dilutions)
+    if ends.shape != (2,) or not 0 < ends[0] < ends[1] < math.inf:
+        raise InputError(f"`dilutions` must be two finite numbers above 0 that increase, got {shown(dilutions)}")
+    low, high = ends.tolist()
+    seeds = whole("seeds", seeds, 1, MOST_SEEDS)
+    curve, found = Curve(reactor, Box.of(reactor, *two_ends(box)), (low, high)), list[list[Tensor]]()
     done: list[Branch] = []
     for number in range(seeds):
         dilution = low * (high / low) ** ((number + 0.5) / seeds)
@@ -87,7 +88,8 @@ def branches(
 
 def critical_dilutions(found: list[Branch]) -> list[Event]:
     """All events at which a steady state becomes stable or unstable, by dilution: the roots of α(J_closed(x*(D))) = D."""
-    return sorted((e for branch in found for e in branch.events if e.changes_stability), key=lambda e: e.dilution)
+    known = items("found", found, Branch, "nasjac.dynamics.Branch")
+    return sorted((e for branch in known for e in branch.events if e.changes_stability), key=lambda e: e.dilution)
 
 
 def _followed(curve: Curve, start: Tensor) -> tuple[list[Tensor], list[Event], bool]:

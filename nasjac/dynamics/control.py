@@ -15,6 +15,7 @@ from nasjac.dynamics.newton import Diverged, Newton, root_mean_square
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, number, shown, tensor
 
 #: how far a step may grow, well below 1 + √2, and shrink; what is aimed at; a growth that is not worth a new LU
 GROWTH, SHRINKAGE, AIM, KEEP = 2.0, 0.2, 0.9, 1.2
@@ -45,9 +46,10 @@ def integrate(
     y, solver = checked_state(system, t, initial, "initial"), Newton(system, newton)
     weights = _checked_weights(rtol, atol, len(y))
     start = Start(t, y, system.function(t, y))
-    h = _first_step(system, start, end, weights.of(y)) if first_step is None else float(first_step)
-    if not 0 < h < math.inf:
-        raise InputError(f"`first_step` must be a finite number above 0, got {h!r}")
+    if first_step is None:
+        h = _first_step(system, start, end, weights.of(y))
+    else:
+        h = number("first_step", first_step, 0.0, open_low=True)
     past: Start | Past = start
     times, states, rejected, halved, in_a_row = [t], [y], 0, 0, 0
     while t < end:
@@ -117,16 +119,16 @@ def _first_step(system: System, start: Start, end: float, scale: Tensor) -> floa
 
 
 def _checked_interval(interval: tuple[float, float]) -> tuple[float, float]:
-    start, end = map(float, interval)
-    if not -math.inf < start < end < math.inf:
-        raise InputError(f"`interval` must be two finite numbers that increase, got {interval!r}")
-    return start, end
+    ends = array("interval", interval)
+    if ends.shape != (2,) or not -math.inf < ends[0] < ends[1] < math.inf:
+        raise InputError(f"`interval` must be two finite numbers that increase, got {shown(interval)}")
+    return float(ends[0]), float(ends[1])
 
 
 def _checked_weights(rtol: float, atol: float | Tensor, size: int) -> _Weights:
-    absolute = torch.as_tensor(atol, dtype=torch.float64)
-    if not 0 < rtol < 1:
+    absolute, relative = tensor("atol", atol), number("rtol", rtol)
+    if not 0 < relative < 1:
         raise InputError(f"`rtol` must be in (0, 1), got {rtol!r}")
     if absolute.shape not in ((), (size,)) or not ((absolute > 0) & absolute.isfinite()).all():
-        raise InputError(f"`atol` must be one finite number above 0, or {size} of them, got {absolute.tolist()}")
-    return _Weights(float(rtol), absolute)
+        raise InputError(f"`atol` must be one finite number above 0, or {size} of them, got {shown(absolute.tolist())}")
+    return _Weights(relative, absolute)

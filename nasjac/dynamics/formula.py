@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from nasjac.errors import InputError
+from nasjac.errors.arguments import number
 
 #: constant ratios of successive steps below it are zero-stable
 RATIO_LIMIT = 1 + math.sqrt(2)
+#: ratios up to here have squares that floating point holds
+WIDEST = 1e150
 
 
 class Coefficients(NamedTuple):
@@ -37,9 +39,8 @@ def coefficients(ratio: float = 1.0) -> Coefficients:
     >>> [round(value, 4) for value in coefficients(1.0)]
     [1.3333, 0.3333, 0.6667, -0.2222]
     """
-    if not 0 < ratio < math.inf:
-        raise InputError(f"`ratio` must be a finite number above 0, got {ratio!r}")
-    w, d = ratio, 1 + 2 * ratio
+    w = number("ratio", ratio, 0.0, WIDEST, open_low=True)
+    d = 1 + 2 * w
     return Coefficients((1 + w) ** 2 / d, w**2 / d, (1 + w) / d, -((1 + w) ** 2) / (6 * w * d))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import shown
 
 KINDS = ("modified", "full")
 #: iterations of one solve; the share of the tolerance that the last displacement may leave (Hairer & Wanner 1996, IV.8)
@@ -54,8 +55,8 @@ class Newton:
     """
 
     def __init__(self, system: System, kind: str) -> None:
-        if kind not in KINDS:
-            raise InputError(f"`newton` must be one of {', '.join(KINDS)}, got {kind!r}")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise InputError(f"`newton` must be one of {', '.join(KINDS)}, got {shown(kind)}")
         self.system, self.kind = system, kind
         self.work: Counter[str] = Counter()
         self._jacobian: Tensor | None = None

@@ -13,7 +13,6 @@ only for D > sup_x μ₂(J_closed(x)), where the tank contracts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from nasjac.dynamics.control import integrate
 from nasjac.dynamics.solution import Solution
 from nasjac.dynamics.system import System
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, items, number, shown, tensor
 
 Rates = Callable[[Tensor], Tensor]
 Numbers = Sequence[float] | Tensor
@@ -46,6 +46,11 @@ class Reactions:
     rate_jacobian: Rates
 
     def __post_init__(self) -> None:
+        instance("stoichiometry", self.stoichiometry, Tensor, "a tensor")
+        object.__setattr__(self, "species", _names(self.species))
+        for name in ("rates", "rate_jacobian"):
+            if not callable(getattr(self, name)):
+                raise InputError(f"`{name}` must be a function of x, got {shown(getattr(self, name))}")
         shape, count = tuple(self.stoichiometry.shape), len(self.species)
         if len(shape) != 2 or shape[0] != count or not self.stoichiometry.isfinite().all():
             raise InputError(f"`stoichiometry` must have one row of finite numbers a species, {count}, got shape {shape}")
@@ -69,8 +74,8 @@ def mass_action(
     >>> decay.rates(torch.tensor([2.0])).tolist(), decay.jacobian(torch.tensor([2.0])).tolist()
     ([12.0], [[-12.0]])
     """
-    e_SR, n_SR = _matrix(orders), _matrix(stoichiometry)
-    k_R = torch.as_tensor(constants, dtype=torch.float64)
+    e_SR, n_SR = (_matrix(name, rows) for name, rows in (("orders", orders), ("stoichiometry", stoichiometry)))
+    k_R = tensor("constants", constants)
     if e_SR.shape != n_SR.shape or k_R.shape != n_SR.shape[1:]:
         shapes = f"{tuple(e_SR.shape)} and {tuple(k_R.shape)}"
         raise InputError(
@@ -78,8 +83,8 @@ def mass_action(
         )
     for name, values in (("orders", e_SR), ("constants", k_R)):
         if not ((values >= 0) & values.isfinite()).all():
-            raise InputError(f"`{name}` must hold finite numbers of at least 0, got {values.tolist()}")
-    count = len(e_SR)
+            raise InputError(f"`{name}` must hold finite numbers of at least 0, got {shown(values.tolist())}")
+    names, count = _names(species), len(e_SR)
     less_SR = torch.where(e_SR > 0, e_SR - 1, 0)  # of e x^(e−1), which is 0 where e is, for x = 0 too
 
     def powers(x: Tensor) -> Tensor:
@@ -95,7 +100,7 @@ def mass_action(
         factors[..., one, one, :] = slopes
         return (k_R * factors.prod(dim=-2)).transpose(-1, -2)
 
-    return Reactions(tuple(species), n_SR, rates, jacobian)
+    return Reactions(names, n_SR, rates, jacobian)
 
 
 @dataclass(frozen=True)
@@ -109,11 +114,13 @@ class Reactor:
     feed: Tensor
 
     def __post_init__(self) -> None:
-        count = len(self.reactions.species)
+        count = len(instance("reactions", self.reactions, Reactions, "nasjac.dynamics.Reactions").species)
+        instance("feed", self.feed, Tensor, "a tensor")
         if self.feed.dtype != torch.float64:
             raise InputError(f"`feed` must be float64, got {self.feed.dtype}")
         if self.feed.shape != (count,) or not ((self.feed >= 0) & self.feed.isfinite()).all():
-            raise InputError(f"`feed` must hold {count} finite concentrations of at least 0, got {self.feed.tolist()}")
+            given = shown(self.feed.tolist())
+            raise InputError(f"`feed` must hold {count} finite concentrations of at least 0, got {given}")
 
     def change(self, dilution: float, x: Tensor) -> Tensor:
         """x' [..., S]."""
@@ -126,7 +133,7 @@ class Reactor:
 
     def system(self, dilution: float) -> System:
         """The equations at one D, to integrate. ValueError: D below 0."""
-        checked_dilution(dilution)
+        dilution = checked_dilution(dilution)
         return System(lambda t, x: self.change(dilution, x), lambda t, x: self.jacobian(dilution, x))
 
     def trajectory(
@@ -143,30 +150,42 @@ class Reactor:
 
 def spectral_abscissa(jacobian: Tensor) -> float:
     """α, the largest real part of the eigenvalues [S, S]: the rate at which a disturbance ends up growing."""
-    return float(torch.linalg.eigvals(jacobian).real.max())
+    return float(torch.linalg.eigvals(_square(jacobian)).real.max())
 
 
 def numerical_abscissa(jacobian: Tensor) -> float:
     """μ₂, the largest eigenvalue of (J + Jᵀ)/2: the fastest growth at once; at least α, more where J is not normal."""
-    return float(torch.linalg.eigvalsh((jacobian + jacobian.mT) / 2).max())
+    matrix = _square(jacobian)
+    return float(torch.linalg.eigvalsh((matrix + matrix.mT) / 2).max())
 
 
-def checked_dilution(dilution: float) -> None:
-    """ValueError: D is not a finite number of at least 0."""
-    if not 0 <= dilution < math.inf:
-        raise InputError(f"`dilution` must be a finite number of at least 0, got {dilution!r}")
+def _square(jacobian: Tensor) -> Tensor:
+    matrix = tensor("jacobian", jacobian)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix) or not matrix.isfinite().all():
+        raise InputError(f"`jacobian` must be a square matrix of finite numbers, got shape {tuple(matrix.shape)}")
+    return matrix
+
+
+def checked_dilution(dilution: float) -> float:
+    """D. InputError: it is not a finite number of at least 0."""
+    return number("dilution", dilution, 0.0)
 
 
 def checked_state(reactor: Reactor, x: Tensor, name: str) -> Tensor:
     """x as float64 [S]. ValueError: concentrations below 0, or not one a species."""
-    state, count = torch.as_tensor(x, dtype=torch.float64), len(reactor.reactions.species)
+    state, count = tensor(name, x), len(reactor.reactions.species)
     if state.shape != (count,) or not ((state >= 0) & state.isfinite()).all():
-        raise InputError(f"`{name}` must hold {count} finite concentrations of at least 0, got {state.tolist()}")
+        raise InputError(f"`{name}` must hold {count} finite concentrations of at least 0, got {shown(state.tolist())}")
     return state
 
 
-def _matrix(rows: Sequence[Numbers]) -> Tensor:
-    lengths = {len(row) for row in rows}
-    if len(lengths) != 1:
-        raise InputError(f"`stoichiometry` and `orders` must have rows of one length, got {sorted(lengths)}")
-    return torch.stack([torch.as_tensor(row, dtype=torch.float64) for row in rows])
+def _names(species: Sequence[str]) -> tuple[str, ...]:
+    """One a species; a text has a letter for each."""
+    return tuple(items("species", list(species) if isinstance(species, str) else species, str, "names"))
+
+
+def _matrix(name: str, rows: Sequence[Numbers]) -> Tensor:
+    found = tensor(name, rows)
+    if found.ndim != 2:
+        raise InputError(f"`{name}` must have rows of one length, got shape {tuple(found.shape)}")
+    return found

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import shown, tensor
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Solution:
         Between t_{n−1} and t_n it is the parabola through the last three states, whose slope at t_n is f_n by the formula
         itself; before t_1 it is the parabola of the second step. ValueError: times outside.
         """
-        t = torch.as_tensor(times, dtype=torch.float64).reshape(-1)
+        t = tensor("times", times).reshape(-1)
         first, last = float(self.times[0]), float(self.times[-1])
         if not ((t >= first) & (t <= last)).all():
-            raise InputError(f"`times` must lie in [{first:g}, {last:g}], got {t.tolist()}")
+            raise InputError(f"`times` must lie in [{first:g}, {last:g}], got {shown(t.tolist())}")
         if len(self.times) == 2:  # one step of backward Euler, or a given point: a straight line
             share = ((t - first) / (last - first))[:, None]
             return (1 - share) * self.states[0] + share * self.states[1]

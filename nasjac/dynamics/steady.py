@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasjac.dynamics.reactor import Numbers, Reactor, checked_dilution
 from nasjac.errors import InputError
+from nasjac.errors.arguments import instance, items, shown, tensor
 
 #: starts in a box, and Newton steps from each; two roots are one where they are as near, in units of the box
 STARTS, MOST_STEPS, SAME = 256, 60, 1e-7
@@ -27,12 +28,12 @@ class Box:
     @classmethod
     def of(cls, reactor: Reactor, low: Numbers, high: Numbers) -> Box:
         """ValueError: not two rows of S finite concentrations, 0 <= low < high."""
-        count = len(reactor.reactions.species)
-        ends = [torch.as_tensor(end, dtype=torch.float64) for end in (low, high)]
+        count = len(instance("reactor", reactor, Reactor, "a nasjac.dynamics.Reactor").reactions.species)
+        ends = [tensor("box", end) for end in (low, high)]
         fits = all(end.shape == (count,) and bool(end.isfinite().all()) for end in ends)
         if not fits or not ((ends[0] >= 0) & (ends[0] < ends[1])).all():
-            shown = f"{ends[0].tolist()} and {ends[1].tolist()}"
-            raise InputError(f"`box` must be {count} concentrations twice, 0 <= low < high, got {shown}")
+            given = f"{shown(ends[0].tolist())} and {shown(ends[1].tolist())}"
+            raise InputError(f"`box` must be {count} concentrations twice, 0 <= low < high, got {given}")
         return cls(*ends)
 
     @property
@@ -51,11 +52,19 @@ def steady_states(reactor: Reactor, dilution: float, box: tuple[Numbers, Numbers
     that there are no others; `branches` adds those that hang together with them. ValueError: no state in the box, bad
     numbers.
     """
-    checked_dilution(dilution)
-    found = roots(reactor, dilution, Box.of(reactor, *box))
+    dilution = checked_dilution(dilution)
+    found = roots(reactor, dilution, Box.of(reactor, *two_ends(box)))
     if not len(found):
         raise InputError(f"`box` must hold a steady state at dilution {dilution:g}, got none from {box[0]} to {box[1]}")
     return found
+
+
+def two_ends(box: tuple[Numbers, Numbers]) -> tuple[Numbers, Numbers]:
+    """The box's low and high ends. InputError: it is not two sequences."""
+    ends = items("box", box, object, "two ends, low and high")
+    if len(ends) != 2:
+        raise InputError(f"`box` must be two ends, low and high, got {len(ends)}")
+    return ends[0], ends[1]  # type: ignore[return-value]
 
 
 def roots(reactor: Reactor, dilution: float, box: Box) -> Tensor:

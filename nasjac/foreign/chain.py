@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nasjac.errors import InputError
 from nasjac.foreign.nested import floating, swapped
+from nasjac.foreign.theirs import called, taking
 from nasjac.foreign.trace import chosen, trace
 
 
@@ -45,7 +46,7 @@ class ScaledBlocks(nn.Module):
             for handle in handles:
                 stack.callback(handle.remove)
             try:
-                self.model(*self.args, **self.kwargs)
+                called(taking(self.model), self.model, self.args, self.kwargs, apart_from=(RuntimeError,))
             except _Done as done:
                 return done.tensor
         raise InputError("`blocks` must be called by the model, the last one too")
@@ -86,14 +87,14 @@ def scaled_blocks(
     """
     modules = dict(model.named_modules())
     if isinstance(modules.get(blocks), (nn.ModuleList, nn.Sequential)):
-        names = [f"{blocks}.{name}" for name, _ in modules[blocks].named_children()]
+        names = [f"{blocks}.{name}".lstrip(".") for name, _ in modules[blocks].named_children()]
     else:
         names = chosen(trace(model, args, kwargs)[0], blocks, "blocks")
     watch = _Watch(blocks)
     handles = [modules[name].register_forward_hook(watch, with_kwargs=True) for name in names]
     try:
         with torch.no_grad():
-            model(*args, **kwargs)
+            called(taking(model), model, args, kwargs)
     finally:
         for handle in handles:
             handle.remove()

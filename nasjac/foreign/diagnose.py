@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import flag, number, shown, whole
 from nasjac.foreign.fresh import initialized
 from nasjac.foreign.sampling import Network, Precision, Sampled, Series, network_of, sample, stacked
 from nasjac.foreign.setup import arguments, depends_on_batch, fitted, prepared
@@ -22,6 +23,8 @@ from nasjac.measurement import Layer, Profile
 
 #: probes of a direction before precision is looked at; all there are of each initialization, where there are several
 FIRST = 4
+#: most probes of a direction and most initializations, whose energies are all kept; the largest seed
+MOST, LARGEST_SEED = 10**7, 2**62
 
 #: (probes done, most that there may be)
 Advance = Callable[[int, int], None]
@@ -115,18 +118,24 @@ def diagnose(
     over probes at the inputs given, or over initializations. ValueError: whatever the model or the call makes impossible,
     with the reason. Source: Doshi, He & Gromov 2023 (partial Jacobians); Hutchinson 1990 (probes).
     """
-    _check(batchnorm, reinitialize, rel_error, max_probes)
+    if not callable(model):
+        raise InputError(f"`model` must be an nn.Module or a callable that makes one, got {shown(model)}")
+    if advance is not None and not callable(advance):
+        raise InputError(f"`advance` must be a function of two whole numbers, got {shown(advance)}")
+    if tokens is not None:
+        tokens = flag("tokens", tokens)
+    _check(batchnorm, reinitialize, rel_error, max_probes, seed)
     began, notes = time.perf_counter(), list[str]()
     precision = Precision(math.inf, FIRST, FIRST) if reinitialize else Precision(rel_error, FIRST, max_probes)
     progress = _Progress(2 * precision.most * max(1, reinitialize), advance)
     args, kwargs = arguments(inputs)
     networks, sampled = list[Network](), list[Sampled]()
-    for number, module in enumerate(initialized(model, reinitialize, seed, notes)):
+    for place, module in enumerate(initialized(model, reinitialize, seed, notes)):
         own_args, own_kwargs = fitted(module, args, kwargs, notes)
         with undisturbed(module, batchnorm):
             run = prepared(module, own_args, own_kwargs, layers, origin, output)
             networks.append(network_of(run, depends_on_batch(module, batchnorm), tokens))
-            sampled.append(sample(networks[-1], precision, seed + number, progress))
+            sampled.append(sample(networks[-1], precision, seed + place, progress))
     layers_found = _layers(networks[0], sampled)
     reached = None if reinitialize else all(_precise(layer, rel_error) for layer in layers_found)
     return Diagnosis(
@@ -154,15 +163,14 @@ class _Progress:
             self.advance(self.done, self.total)
 
 
-def _check(batchnorm: str, reinitialize: int, rel_error: float, max_probes: int) -> None:
-    if batchnorm not in BATCHNORM:
-        raise InputError(f"`batchnorm` must be one of {', '.join(BATCHNORM)}, got {batchnorm!r}")
-    if reinitialize < 0 or reinitialize == 1:
+def _check(batchnorm: str, reinitialize: int, rel_error: float, max_probes: int, seed: int) -> None:
+    if not isinstance(batchnorm, str) or batchnorm not in BATCHNORM:
+        raise InputError(f"`batchnorm` must be one of {', '.join(BATCHNORM)}, got {shown(batchnorm)}")
+    if whole("reinitialize", reinitialize, 0, MOST) == 1:
         raise InputError(f"`reinitialize` must be 0 or at least 2 (an error needs two), got {reinitialize!r}")
-    if not rel_error > 0:
-        raise InputError(f"`rel_error` must be above 0, got {rel_error!r}")
-    if max_probes < FIRST:
-        raise InputError(f"`max_probes` must be at least {FIRST}, got {max_probes!r}")
+    number("rel_error", rel_error, 0.0, open_low=True)
+    whole("max_probes", max_probes, FIRST, MOST)
+    whole("seed", seed, 0, LARGEST_SEED)
 
 
 def _precise(layer: Layer, rel_error: float) -> bool:
@@ -226,6 +234,8 @@ def _points(networks: Sequence[Network], sampled: Sequence[Sampled]) -> tuple[Po
 
 def similarity(tensor: Tensor, dimension: Literal[0, 1]) -> float:
     """Mean cosine between different inputs (0), or between different tokens of one input (1), of [inputs, tokens, ...]."""
+    if tensor.ndim <= dimension:  # a single number
+        return math.nan
     vectors = tensor.detach().to(torch.float64).flatten(dimension + 1)
     count = vectors.shape[dimension]
     unit = torch.nn.functional.normalize(vectors, dim=-1)

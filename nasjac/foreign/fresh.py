@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from nasjac.errors import InputError
+from nasjac.foreign.theirs import called
 
 
 def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: int, notes: list[str]) -> Iterator[nn.Module]:
@@ -17,20 +18,40 @@ def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: in
     A module is copied and its parts initialize themselves by `reset_parameters`.
     ValueError: some parameter's module has none.
     """
-    if not count and isinstance(model, nn.Module):
-        yield model
-        return
+    if isinstance(model, nn.Module):
+        check_module(model)
+        if not count:
+            yield model
+            return
     for number in range(max(1, count)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + number)
-            network = _again(model, notes) if isinstance(model, nn.Module) else model()
+            network = _again(model, notes) if isinstance(model, nn.Module) else called(making(model), model)
         if not isinstance(network, nn.Module):
             raise InputError(f"`model` must be an nn.Module or make one, got {type(network).__name__}")
+        check_module(network)
         yield network
 
 
+def check_module(model: nn.Module) -> None:
+    """InputError: a module whose parts cannot be watched."""
+    name = type(model).__name__
+    if "_modules" not in vars(model):
+        raise InputError(f"`model` must call super().__init__() where it is made, which {name} does not")
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        raise InputError(f"`model` must be made of Python modules, whose layers can be watched, got TorchScript in {name}")
+
+
+def making(factory: object) -> str:
+    """What fails where a callable that makes a model raises something."""
+    name = getattr(factory, "__name__", type(factory).__name__)
+    return f"`model` must be an nn.Module or a callable that makes one without arguments, which {name} did not"
+
+
 def _again(model: nn.Module, notes: list[str]) -> nn.Module:
-    network = copy.deepcopy(model)
+    network: nn.Module = called(
+        f"`model` {type(model).__name__} could not be copied to `reinitialize` it", copy.deepcopy, (model,)
+    )
     resets = {name: _initializer(module) for name, module in network.named_modules()}
     left = [
         f"{name}.{parameter}".lstrip(".")
@@ -45,7 +66,7 @@ def _again(model: nn.Module, notes: list[str]) -> nn.Module:
         )
     for reset in resets.values():
         if reset is not None:
-            reset()
+            called(f"`model` {type(model).__name__} could not `reinitialize`", reset)
     notes.append(
         "re-initialized by reset_parameters of the model's modules: what its constructor does besides is not repeated"
     )

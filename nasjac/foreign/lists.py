@@ -33,7 +33,7 @@ def list_of(model: nn.Module, blocks: str) -> nn.ModuleList | nn.Sequential:
 
 def names_of(model: nn.Module, blocks: str) -> list[str]:
     """The names of the list's modules."""
-    return [f"{blocks}.{name}" for name, _ in list_of(model, blocks).named_children()]
+    return [f"{blocks}.{name}".lstrip(".") for name, _ in list_of(model, blocks).named_children()]
 
 
 def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]]) -> list[nn.Module]:

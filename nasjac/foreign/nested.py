@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from nasjac.errors import InputError
+
 
 def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     """Every tensor in `value` with the name of its place, such as `0.hidden` or `pixel_values`; depth first, in order."""
@@ -36,6 +38,14 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     changed = {key: new for key, part in _parts(value) if (new := mapped(part, change)) is not part}
     if not changed:
         return value
+    try:
+        return _rebuilt(value, changed)
+    except TypeError as error:  # one that cannot be copied or written, or takes other arguments than what it holds
+        kind = type(value).__name__
+        raise InputError(f"tensors must be in containers that can be copied with another tensor, got a {kind}") from error
+
+
+def _rebuilt(value: Any, changed: Mapping[Any, Any]) -> Any:
     if isinstance(value, Mapping):
         other: Any = copy.copy(value)
         for key, part in changed.items():

@@ -109,7 +109,7 @@ class Prober:
         """The layers' tensors: origin, watched calls, output."""
         with torch.no_grad():
             start = self.run.origin.tensor
-            kept, output = self.run(start, lambda tensor: tensor.clone())
+            kept, output = self.run(start, lambda tensor: tensor.clone(), differentiating=False)
         return [start, *(tensor for _, tensor in kept), output]
 
     def _sphere(self, like: Tensor) -> Tensor:

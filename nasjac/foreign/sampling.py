@@ -36,8 +36,8 @@ class Precision:
         error *= 1 + 2 / math.sqrt(2 * (probes - 1))
         if not error > self.goal:
             return probes
-        wanted = math.ceil(probes * (error / self.goal) ** 2)
-        return min(self.most, max(probes + 2, min(wanted, 4 * probes)))
+        wanted = math.ceil(probes * min(2.0, error / self.goal) ** 2)  # at most four times as many at once
+        return min(self.most, max(probes + 2, wanted))
 
 
 @dataclass
@@ -102,7 +102,7 @@ def network_of(run: Pass, depends_on_batch: bool, tokens: bool | None) -> Networ
     """What one plain pass tells. `inputs` is 1 where a layer has no batch dimension or batch statistics join the inputs."""
     with torch.no_grad():
         start = run.origin.tensor
-        kept, output = run(start, lambda tensor: tensor.clone())
+        kept, output = run(start, lambda tensor: tensor.clone(), differentiating=False)
     tensors = [start, *(tensor for _, tensor in kept), output]
     names = ["input", *(name for name, _ in kept), "output"]
     batch = start.shape[0] if start.ndim else 1

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import dense, instance, shown
 from nasjac.foreign.nested import floating, mapped, tensors
 from nasjac.foreign.taps import Origin, Pass
 from nasjac.foreign.trace import Call, chosen, near, stream, trace
@@ -24,16 +26,23 @@ def arguments(inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         args, kwargs = (), {str(name): value for name, value in inputs.items()}
     else:
         args, kwargs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
-    found = [tensor for _, tensor in tensors((args, kwargs))]
+    try:
+        found = [tensor for _, tensor in tensors((args, kwargs))]
+    except RecursionError as error:
+        raise InputError("`inputs` must be nested less deeply, got a structure without an end") from error
     if not found or any(tensor.numel() == 0 for tensor in found):
         raise InputError(
-            "`inputs` must hold tensors that are not empty, got " + ("an empty one" if found else repr(inputs))
+            "`inputs` must hold tensors that are not empty, got " + ("an empty one" if found else shown(inputs))
         )
+    if any(dense("inputs", tensor).isnan().any() for tensor in found):
+        raise InputError("`inputs` must hold numbers, got NaN in them")
     return args, kwargs
 
 
 def fitted(model: nn.Module, args: Any, kwargs: Any, notes: list[str]) -> tuple[Any, Any]:
     """The inputs in the precision of the model. ValueError: another device, or a precision that is too low."""
+    if uninitialized := [name for name, p in model.named_parameters() if is_lazy(p)]:
+        raise InputError(f"`model` must have its parameters (call it once on a batch), got none yet in {uninitialized[0]}")
     weights = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
     low = {name: p.dtype for name, p in weights.items() if p.dtype not in DTYPES}
     if low:
@@ -68,8 +77,8 @@ def prepared(
     made = floating(whole)
     if not made:
         raise InputError(f"`model` must give a floating-point tensor, got {type(whole).__name__}")
-    if output is not None and output not in made:
-        raise InputError(f"`output` must be one of {', '.join(made)}, got {output!r}")
+    if output is not None and (not isinstance(output, str) or output not in made):
+        raise InputError(f"`output` must be one of {', '.join(map(repr, made))}, got {shown(output)}")
     return Pass(model, args, kwargs, start, names, next(iter(made)) if output is None else output)
 
 
@@ -79,6 +88,7 @@ def _origin(calls: Sequence[Call], args: Any, kwargs: Any, name: str | None) -> 
     real = {place: tensor for place, tensor in given.items() if tensor.is_floating_point()}
     made = {call.name: call.output for call in reversed(calls) if call.name and call.output is not None}
     if name is not None:
+        instance("origin", name, str, "the name of a real input or a called module")
         if name in real:
             return Origin(name, real[name], in_module=False)
         if name in made:

@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nasjac.errors import InputError
 from nasjac.foreign.nested import floating, swapped
+from nasjac.foreign.theirs import called, taking
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,14 @@ class Pass:
     layers: Sequence[str]
     output: str
 
-    def __call__(self, start: Tensor, keep: Callable[[Tensor], Any]) -> tuple[list[tuple[str, Any]], Tensor]:
+    def __call__(
+        self, start: Tensor, keep: Callable[[Tensor], Any], differentiating: bool = True
+    ) -> tuple[list[tuple[str, Any]], Tensor]:
         """(name, keep(tensor)) of every watched call in order, and the output, with `start` for the origin's tensor.
 
         A module's second call is named `name#2`. A tensor that one watched module passes on as it is counts once, for the
-        first. What goes on is a copy, so that an operation in place downstream does not reach what is kept.
+        first. What goes on is a copy, so that an operation in place downstream does not reach what is kept. What torch
+        raises in `differentiating` (a RuntimeError) is left to the caller.
         """
         modules = dict(self.model.named_modules())
         seen, (args, kwargs) = _Seen(keep), (self.args, self.kwargs)
@@ -47,8 +52,13 @@ class Pass:
         else:
             args, kwargs = swapped((args, kwargs), self.origin.tensor, start)
         with watched([modules[name] for name in names], hooks):
-            output = self.model(*args, **kwargs)
-        return seen.kept, floating(output)[self.output]
+            expected = (RuntimeError,) if differentiating else ()
+            made = floating(called(taking(self.model), self.model, args, kwargs, expected))
+        if self.output not in made:
+            raise InputError(
+                f"`model` must give the same outputs at every call, got {', '.join(made) or 'none'} at another"
+            )
+        return seen.kept, made[self.output]
 
 
 @contextmanager

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import items
 from nasjac.foreign.nested import floating, tensors
+from nasjac.foreign.theirs import called, taking
 
 #: holders of modules, which are nobody's block
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -49,6 +51,8 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             given = [tensor for _, tensor in tensors((args, kwargs))]
             made = list(floating(output).values())
+            if any(tensor.layout != torch.strided or not tensor.numel() for tensor in made):
+                raise InputError(f"layers must give dense tensors that are not empty, which `{name or 'model'}` does not")
             if not all(tensor.isfinite().all() for tensor in made) and all(_finite(tensor) for tensor in given):
                 raise InputError(f"activations must be finite, got NaN or infinity from layer `{name or 'model'}` on")
             calls.append(Call(name, module, tuple(given), next(iter(made), None)))
@@ -59,7 +63,7 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
         for name, module in model.named_modules():
             handle = module.register_forward_hook(watch(name), with_kwargs=True)
             stack.callback(handle.remove)
-        return calls, model(*args, **kwargs)
+        return calls, called(taking(model), model, args, kwargs)
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -92,13 +96,13 @@ def stream(calls: Sequence[Call]) -> list[str]:
 def chosen(calls: Sequence[Call], layers: str | Sequence[str], what: str = "layers") -> list[str]:
     """The called modules that `layers` names or matches (* and ?). ValueError: one matches nothing; near names follow."""
     names = list(dict.fromkeys(call.name for call in calls if call.name and call.output is not None))
-    patterns = [layers] if isinstance(layers, str) else list(layers)
+    patterns = [layers] if isinstance(layers, str) else items(what, layers, str, "names of modules")
+    if not patterns:
+        raise InputError(f"`{what}` must name modules that the model calls, got none; near are {', '.join(names[:LISTED])}")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names, LISTED, 0.4) or names[:LISTED]
-            raise InputError(
-                f"`{what}` must name modules that the model calls, got {pattern!r}; near are {', '.join(near)}"
-            )
+            there = ", ".join(near(pattern, names))
+            raise InputError(f"`{what}` must name modules that the model calls, got {pattern!r}; near are {there}")
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 

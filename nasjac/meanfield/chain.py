@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasjac.meanfield.columns import Columns
+from nasjac.meanfield.columns import Columns, positive
 from nasjac.meanfield.moments import MOMENTS, Array, nonlinearity
 
 _T = TypeVar("_T", np.float64, np.intp)
@@ -126,11 +126,12 @@ def trajectory(columns: Columns, stream_variance: ArrayLike = 1.0) -> Trajectory
     Exact in the gates where `columns.random_gates` is false or `columns.homogeneous` true; elsewhere each stream takes the
     size it has on average over the gates before.
     """
+    start = positive("stream_variance", stream_variance, columns)
     law, shape = Law(columns), (columns.depth, len(columns), 1)
     random = law.rows(columns.random_gates)
     energy, variance, q, log_factor, typical, gate_variance = (np.empty(shape) for _ in range(6))
     streams = np.empty((shape[0] + 1, *shape[1:]))
-    streams[0] = law.rows(np.log(np.broadcast_to(np.asarray(stream_variance, dtype=np.float64), len(columns))))
+    streams[0] = law.rows(np.log(start))
     for block, (keep, skip) in enumerate(zip(law.keep, law.skip, strict=True)):
         stream = streams[block]
         branch = law.branch(block, stream)

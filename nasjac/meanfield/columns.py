@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import array, instance, items, number, real, shown
 from nasjac.meanfield.moments import MOMENTS, Array
 
 Mask = NDArray[np.bool_]
@@ -54,12 +55,15 @@ class Columns:
     norm_eps: float = 0.0
 
     def __post_init__(self) -> None:
-        names = sorted({str(name) for name in self.activation})
-        for name in names:
+        names = np.asarray(items("activation", self.activation, str, "names of activations"), dtype=np.str_)
+        for name in sorted({str(name) for name in names}):
             if name not in MOMENTS:
-                raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
-        object.__setattr__(self, "activation", np.asarray(self.activation, dtype=np.str_))
-        rows, depth = len(self.activation), np.shape(self.keep)[-1]
+                raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {shown(name)}")
+        object.__setattr__(self, "activation", names)
+        object.__setattr__(self, "norm_eps", number("norm_eps", self.norm_eps, 0.0))
+        if real("keep", self.keep).ndim < 1:
+            raise InputError(f"`keep` must be [architectures, blocks] or [blocks], got {shown(self.keep)}")
+        rows, depth = len(self.activation), np.shape(real("keep", self.keep))[-1]
         for name in ("two_matrix", "on_input", "on_branch", "on_sum"):
             self._set(name, bool, (rows,))
         for name in ("weight_gain", "inner_bias", "outer_bias"):
@@ -119,7 +123,7 @@ class Columns:
         return replace(self, **taken)
 
     def _set(self, name: str, kind: type, shape: tuple[int, ...]) -> None:
-        value: NDArray[Any] = np.asarray(getattr(self, name), dtype=kind)
+        value: NDArray[Any] = real(name, getattr(self, name)).astype(kind)
         if value.ndim == 1 and len(shape) == 2 and value.shape == shape[:1]:
             value = value[:, None]
         try:
@@ -131,6 +135,18 @@ class Columns:
         value = np.asarray(getattr(self, name))
         wrong = ~np.isfinite(value) | (value < low) | (value > high) | (open_low & (value == low))
         if wrong.any():
-            least = f"greater than {low:g}" if open_low else f"at least {low:g}"
+            least = f"greater than {low:g}" if open_low else f"of at least {low:g}"
             rule = f"numbers in [{low:g}, {high:g}]" if high < np.inf else f"finite numbers {least}"
             raise InputError(f"`{name}` must hold {rule}, got {float(value[wrong].flat[0])!r}")
+
+
+def positive(name: str, value: ArrayLike, columns: Columns) -> Array:
+    """[B] finite numbers above 0, one or one an architecture. InputError: they are not, or `columns` are no Columns."""
+    instance("columns", columns, Columns, "nasjac.meanfield.Columns")
+    found = array(name, value)
+    if found.shape not in ((), (1,), (len(columns),)):
+        raise InputError(f"`{name}` must be one number or one for each of {len(columns)} chains, got shape {found.shape}")
+    wrong = ~(np.isfinite(found) & (found > 0))
+    if wrong.any():
+        raise InputError(f"`{name}` must hold finite numbers greater than 0, got {float(found[wrong][0])!r}")
+    return np.broadcast_to(found, (len(columns),))

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasjac.errors import InputError
 from nasjac.meanfield.chain import trajectory
-from nasjac.meanfield.columns import Columns, Mask
+from nasjac.meanfield.columns import Columns, Mask, positive
 from nasjac.meanfield.gates import gate_averages
 from nasjac.meanfield.moments import Array
 
@@ -58,10 +57,7 @@ def expected_norms(columns: Columns, stream_variance: ArrayLike = 1.0) -> Expect
     >>> round(float(np.exp(expected_norms(chain).forward[0, -1])), 4)
     5.0625
     """
-    start = np.broadcast_to(np.asarray(stream_variance, dtype=np.float64), (len(columns),))
-    if not (np.isfinite(start) & (start > 0)).all():
-        wrong = start[~(np.isfinite(start) & (start > 0))]
-        raise InputError(f"`stream_variance` must hold finite numbers greater than 0, got {float(wrong[0])!r}")
+    start = positive("stream_variance", stream_variance, columns)
     along = trajectory(columns, start)
     forward, typical = _cumulative(along.log_factor), _cumulative(along.log_typical)
     backward, backward_typical = forward[:, -1:] - forward, typical[:, -1:] - typical

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from nasjac.errors import InputError
 from nasjac.meanfield.chain import Trajectory, trajectory
-from nasjac.meanfield.columns import Columns, Mask
+from nasjac.meanfield.columns import Columns, Mask, positive
 from nasjac.meanfield.moments import DERIVATIVE_FOURTHS, MOMENTS, Array
 
 
@@ -47,8 +47,8 @@ def fluctuations(
     block by block, each outcome in units of its own mean, so that the spread over gate patterns stays out of it.
     """
     units, inner = (
-        np.broadcast_to(np.asarray(given, dtype=np.float64), (len(columns),))
-        for given in (width, width if hidden is None else hidden)
+        positive(name, given, columns)
+        for name, given in (("width", width), ("hidden", width if hidden is None else hidden))
     )
     if not (units >= 2).all():
         raise InputError(f"`width` must hold numbers of at least 2, got {float(units.min())!r}")

@@ -18,9 +18,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import items, number, whole
 
 #: a count that rounding has put just below a whole number is that number
 ROUNDING = 1e-9
+#: the exponential of it is beyond floating point
+OVERFLOW = 709.0
 
 
 class Rules(NamedTuple):
@@ -49,13 +52,13 @@ def worst_case_count(epsilon_spectral: float, tau: float) -> int | None:
 def rms_count(epsilon_rms: float, tau: float) -> int | None:
     """⌊2 ln τ / ln(1 + ε²)⌋: so many blocks multiply a typical vector by at most τ."""
     _check("epsilon_rms", epsilon_rms, tau)
-    return _count(2 * math.log(tau), math.log1p(epsilon_rms**2))
+    return _count(2 * math.log(tau), math.log1p(epsilon_rms * epsilon_rms))
 
 
 def edge_count(epsilon_rms: float, tau: float) -> int | None:
     """⌊t* / ε²⌋ with √x₊(t*) = τ: so many blocks have their largest singular value at τ, for N and m → ∞."""
     _check("epsilon_rms", epsilon_rms, tau)
-    return _count(edge_time(tau), epsilon_rms**2)
+    return _count(edge_time(tau), epsilon_rms * epsilon_rms)
 
 
 def edge(time: float) -> float:
@@ -64,8 +67,8 @@ def edge(time: float) -> float:
     >>> round(edge(0.5), 4)
     2.8299
     """
-    if not 0 <= time < math.inf:
-        raise InputError(f"`time` must be a number of at least 0, got {time!r}")
+    if number("time", time, 0.0) > 2 * OVERFLOW:  # sinh s is more than t
+        return math.inf
     s = 2 * math.asinh(math.sqrt(time / 2))  # cosh s − 1 = 2 sinh²(s/2)
     return math.exp((s + math.sinh(s)) / 2)
 
@@ -87,25 +90,32 @@ def edge_time(tau: float) -> float:
 
 def measured_sum(spectral_norms: Iterable[float]) -> float:
     """Σ ln(1 + ‖J_F‖₂) over the new blocks: the worst case holds while it is at most ln τ."""
-    return math.fsum(math.log1p(norm) for norm in spectral_norms)
+    return math.fsum(math.log1p(norm) for norm in _sizes("spectral_norms", spectral_norms))
 
 
 def expected_deviation(epsilon_rms: float, count: int) -> float:
     """√(E‖G(y) − y‖² / ‖y‖²) = √((1 + ε²)^m − 1) of m new blocks in a row, exact for relu branches of two matrices."""
-    return math.sqrt(math.expm1(count * math.log1p(epsilon_rms**2)))
+    epsilon = number("epsilon_rms", epsilon_rms, 0.0)
+    grown = count * math.log1p(epsilon * epsilon) if whole("count", count) else 0.0
+    return math.sqrt(math.expm1(grown)) if grown < OVERFLOW else math.inf
 
 
 def deviation_bound(ratios: Iterable[float]) -> float:
     """‖G(y) − y‖ / ‖y‖ ≤ ∏(1 + r) − 1, r the largest ‖F(y)‖ / ‖y‖ of each new block in a row."""
-    return math.expm1(math.fsum(math.log1p(ratio) for ratio in ratios))
+    grown = math.fsum(math.log1p(ratio) for ratio in _sizes("ratios", ratios))
+    return math.expm1(grown) if grown < OVERFLOW else math.inf
 
 
-def _count(whole: float, each: float) -> int | None:
-    return math.floor(whole / each + ROUNDING) if each > 0 else None
+def _sizes(name: str, values: Iterable[float]) -> list[float]:
+    return [number(name, value, 0.0) for value in items(name, values, object, "numbers of at least 0")]
+
+
+def _count(total: float, each: float) -> int | None:
+    """None where each is nothing, or so little that no number holds the count."""
+    return math.floor(total / each + ROUNDING) if each > 0 and total / each < math.inf else None
 
 
 def _check(name: str, epsilon: float, tau: float) -> None:
-    if not 0 <= epsilon < math.inf:
-        raise InputError(f"`{name}` must be a finite number of at least 0, got {epsilon!r}")
-    if not 1 < tau < math.inf:
+    number(name, epsilon, 0.0)
+    if not number("budget.tau", tau) > 1:
         raise InputError(f"`budget.tau` must be a finite number above 1, got {tau!r}")

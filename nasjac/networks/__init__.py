@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from nasjac.errors import InputError
+from nasjac.errors.arguments import LARGEST, instance, whole
 from nasjac.networks.convolutions import ImageNetwork, initialize
 from nasjac.networks.densenet import DenseNet
+from nasjac.networks.memory import free
 from nasjac.networks.mlp import ResidualMLP
 from nasjac.networks.resnet import ResNet
 from nasjac.networks.transformer import TransformerLM, VisionTransformer
@@ -24,14 +26,20 @@ def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | No
     resnet, densenet, vit  images of the spec's `shape`, `inputs` numbers each, [batch, inputs] or [batch, *shape] ->
                     [batch, outputs]
 
-    ValueError: an ensemble, which stands for many networks; another number of inputs than the images have.
+    InputError: an ensemble, which stands for many networks; another number of inputs than the images have; a network that
+    is too large for the memory.
     """
+    instance("spec", spec, Spec, "a Spec")
+    inputs, outputs = whole("inputs", inputs, 1, LARGEST), whole("outputs", outputs, 1, LARGEST)
+    if generator is not None:
+        instance("generator", generator, torch.Generator, "a torch.Generator")
     if spec.is_ensemble:
         raise InputError("`skip` must be 0 or 1 in every block of a network to build, got a probability (an ensemble)")
     if spec.takes_images and inputs != math.prod(spec.shape):
         rule = f"the numbers of an image of `shape` {spec.shape}, {math.prod(spec.shape)}"
         raise InputError(f"`inputs` must be {rule}, got {inputs}")
     spec = spec.canonical
+    _check_memory(spec, inputs, outputs)
     if spec.kind == "residual_mlp":
         return ResidualMLP(spec, inputs, outputs, generator)
     if spec.kind == "transformer_lm":
@@ -39,6 +47,16 @@ def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | No
     if spec.kind == "vit":
         return VisionTransformer(spec, outputs, generator)
     return _convolutional(spec, outputs, generator)
+
+
+def _check_memory(spec: Spec, inputs: int, outputs: int) -> None:
+    """InputError if the weights are certain not to fit, of which this counts fewer than there are."""
+    matrix = {"densenet": spec.growth, "resnet": spec.width**2 // 16}.get(spec.kind, spec.width**2)
+    weights = spec.width * (outputs if spec.convolves else inputs + outputs) + matrix * sum(b.keep for b in spec.blocks)
+    needed, there = 4 * weights, free(torch.device("cpu"))
+    if needed > there:
+        got = f"at least {needed / 2**30:.3g} GiB of weights with {there / 2**30:.3g} GiB free"
+        raise InputError(f"`spec` must be of a network that fits into memory, got {got} (`width` {spec.width})")
 
 
 def _convolutional(spec: Spec, outputs: int, generator: torch.Generator | None) -> ImageNetwork:

@@ -139,8 +139,17 @@ def _advice(fitted: dict[str, Law | None], total: float | None, blocks: int) -> 
             return f"scale the residual branches by about 1/√{blocks} = {math.sqrt(1 / blocks):.2g}, or norm their inputs"
         return "keep the skip paths open (no norm on the sum), or raise the gain of the weights"
     if abs(total) <= PLATEAU:
-        return "this is close to critical"
+        slow = f"so slowly that over {blocks} blocks it stays close to critical"
+        return slow if _exponential(norm) else "this is close to critical"
+    if _exponential(norm):
+        change = f"{abs(norm.rate) * blocks:.2g} nats"
+        return f"over {blocks} blocks that is {change}, not surely more than the {EDGE:g} within which networks train"
     return "no block is at fault: what is left is a constant that learning rates absorb"
+
+
+def _exponential(found: Law | None) -> TypeGuard[Law]:
+    """Whether a law is exponential, and surely grows or surely shrinks."""
+    return found is not None and found.kind == "exponential" and found.low * found.high > 0
 
 
 def _steep(found: Law | None, blocks: int) -> TypeGuard[Law]:

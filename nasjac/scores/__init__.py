@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
+from nasjac.errors.arguments import dense, items, shown
 from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.az_nas import AzNas
@@ -65,11 +66,14 @@ def measure(
     `inputs` [n, features] are standardized data, n at least 2, or token ids [n, T] for transformers; `score` is Apjn()
     unless another is given. ValueError: inputs of another shape or not finite, anything but Specs.
     """
-    if inputs.ndim != 2 or len(inputs) < 2:
+    if dense("inputs", inputs).ndim != 2 or len(inputs) < 2 or not inputs.shape[1]:
         raise InputError(f"`inputs` must be [n, features] with n at least 2, got shape {list(inputs.shape)}")
+    if inputs.is_complex() or inputs.dtype == torch.bool:
+        raise InputError(f"`inputs` must hold real numbers or token ids, got {inputs.dtype}")
     if not inputs.isfinite().all():
         raise InputError(f"`inputs` must be finite, got {int((~inputs.isfinite()).sum())} numbers that are not")
-    strangers = [spec for spec in specs if not isinstance(spec, Spec)]
-    if strangers:
-        raise InputError(f"`specs` must be a sequence of Spec, got {strangers[0]!r} in it")
-    return (score or Apjn())(specs, inputs, torch.device(device))
+    known = items("specs", specs, Spec, "Spec")
+    score = Apjn() if score is None else score
+    if isinstance(score, type) or not callable(score) or not hasattr(score, "name"):
+        raise InputError(f"`score` must be a score with its options, such as nasjac.scores.Apjn(), got {shown(score)}")
+    return score(known, inputs.detach(), arguments.device("device", device))

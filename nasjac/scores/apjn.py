@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.ensemble import members, with_members
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
 from nasjac.networks.draws import Draws
 from nasjac.networks.memory import free
 from nasjac.networks.population import Tally, sampled
 from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples, joined
-from nasjac.ranges import check_seed, check_whole
 from nasjac.spec import Spec, check_choice
 
 #: precision -> dtype of everything but the matrix products, and theirs
@@ -74,14 +73,13 @@ class Apjn:
     incidental: ClassVar[tuple[str, ...]] = ("max_memory",)
 
     def __post_init__(self) -> None:
-        check_whole("score.draws", self.draws, 16, MOST_DRAWS)
-        check_whole("score.max_draws", self.max_draws, 0, MOST_DRAWS)
-        check_whole("score.patterns", self.patterns, 3, MOST_PATTERNS)
-        check_seed("score.seed", self.seed)
+        for name, least, most in (("draws", 16, MOST_DRAWS), ("max_draws", 0, MOST_DRAWS), ("patterns", 3, MOST_PATTERNS)):
+            object.__setattr__(self, name, arguments.whole(f"score.{name}", getattr(self, name), least, most))
+        object.__setattr__(self, "seed", arguments.seed("score.seed", self.seed))
         for name in ("rel_error", "max_memory"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"`score.{name}` must be greater than 0 and finite, or null, got {value!r}")
+            if value is not None:
+                object.__setattr__(self, name, arguments.number(f"score.{name}", value, 0.0, open_low=True))
         check_choice("score.dtype", self.dtype, DTYPES)
         check_choice("score.plan", self.plan, PLANS)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nasjac.cost import trainability_cost, trainability_penalty
 from nasjac.ensemble import members, with_members
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import columns
 from nasjac.meanfield import Columns, expected_norms, fluctuations
 from nasjac.meanfield.columns import Mask
@@ -27,7 +27,6 @@ from nasjac.meanfield.correlation import decorrelation
 from nasjac.meanfield.expected import model_error
 from nasjac.meanfield.moments import Array
 from nasjac.measurement import TERMS, Estimate, Layer, Measurement
-from nasjac.ranges import check_seed, check_whole
 from nasjac.spec import Spec
 from nasjac.theory import uncovered
 
@@ -49,8 +48,8 @@ class Meanfield:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("score.patterns", self.patterns, 3, 2**12)
-        check_seed("score.seed", self.seed)
+        object.__setattr__(self, "patterns", arguments.whole("score.patterns", self.patterns, 3, 2**12))
+        object.__setattr__(self, "seed", arguments.seed("score.seed", self.seed))
 
     @property
     def name(self) -> str:

@@ -18,12 +18,11 @@ from torch import Tensor
 from nasjac.cost import merit
 from nasjac.decorrelation import of_correlations
 from nasjac.ensemble import members
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import facts
 from nasjac.measurement import Estimate, Measurement
 from nasjac.networks.common_probe import independent_inputs, input_correlations
 from nasjac.networks.draws import Draws
-from nasjac.ranges import check_whole
 from nasjac.scores.apjn import DTYPES, Apjn
 from nasjac.scores.log_rank import LogRank
 from nasjac.spec import Spec
@@ -63,7 +62,7 @@ class Merit(Apjn):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("decorrelation_draws", 2), ("images", 2), ("reference", 256)):
-            check_whole(f"score.{name}", getattr(self, name), least, MOST[name])
+            object.__setattr__(self, name, arguments.whole(f"score.{name}", getattr(self, name), least, MOST[name]))
         if self.plan != "independent":
             raise InputError(f"`score.plan` must be independent for merit, got {self.plan!r}")
 

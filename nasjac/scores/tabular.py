@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.networks.draws import Draws
-from nasjac.ranges import LARGEST_SEED, check_whole
 
 #: how many architectures are done
 Done = Callable[[int], None]
@@ -81,4 +80,4 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """ValueError that names a score's option, unless it is a whole number from `least` to what `MOST` says."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
-    check_whole(f"score.{name}", value, least, MOST.get(name, LARGEST_SEED))
+    arguments.whole(f"score.{name}", value, least, MOST.get(name, arguments.LARGEST_SEED))

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.images import check_pixels
-from nasjac.ranges import check_whole
 from nasjac.spec import MOST_BLOCKS, check_choice
 
 #: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
@@ -24,7 +23,7 @@ SMALL_IMAGE = (1, 8, 8)
 def check_depth(space: Any) -> None:
     """ValueError unless the least and most blocks are in order and in what a Spec may have."""
     check_range(space, "depth", low=1)
-    check_whole("space.depth_max", space.depth_max, 1, MOST_BLOCKS)
+    arguments.whole("space.depth_max", space.depth_max, 1, MOST_BLOCKS)
 
 
 def check_range(space: Any, name: str, low: float, high: float = math.inf) -> None:
@@ -52,7 +51,7 @@ def check_widths(widths: tuple[int, ...]) -> None:
     if not 1 <= len(widths) <= 3 or min(widths) < 2:
         raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
     for width in widths:
-        check_whole("space.widths", width, 2, MOST_UNITS)
+        arguments.whole("space.widths", width, 2, MOST_UNITS)
 
 
 def check_sizes(space: Any, name: str) -> None:
@@ -61,7 +60,7 @@ def check_sizes(space: Any, name: str) -> None:
     if not values or min(values) < 1:
         raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(values)}")
     for value in values:
-        check_whole(f"space.{name}", value, 1, MOST_FACTOR)
+        arguments.whole(f"space.{name}", value, 1, MOST_FACTOR)
 
 
 def check_stages(space: Any) -> None:

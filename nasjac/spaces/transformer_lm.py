@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nasjac.ranges import check_whole
+from nasjac.errors import arguments
 from nasjac.spaces.transformer import TransformerOptions, transformer
 from nasjac.spec import MOST_CONTEXT, Spec
 
@@ -21,7 +21,7 @@ class TransformerLmSpace(TransformerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("space.context", self.context, 2, MOST_CONTEXT)
+        arguments.whole("space.context", self.context, 2, MOST_CONTEXT)
 
     def __call__(self, trial: Trial) -> Spec:
         """One architecture from one trial."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.errors import arguments
 from nasjac.pruning import CRITERIA, keep_set
-from nasjac.ranges import check_whole
 from nasjac.scales import BRANCH_SCALES
 from nasjac.spaces.checks import check_names, check_range
 from nasjac.wiring import check_density, skip_pattern
@@ -42,7 +42,7 @@ class WiredOptions:
     def __post_init__(self) -> None:
         check_range(self, "skip_density", low=0.0, high=1.0)
         check_range(self, "prune_ratio", low=0.0, high=1.0)
-        check_whole("space.wiring_seeds", self.wiring_seeds, 1, 2**20)
+        arguments.whole("space.wiring_seeds", self.wiring_seeds, 1, 2**20)
         check_names(self, {"prune_criteria": CRITERIA, "branch_scales": self.laws})
 
 

@@ -10,8 +10,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nasjac.errors import InputError
-from nasjac.ranges import check_seed, check_whole
+from nasjac.errors import InputError, arguments
 from nasjac.trainers.run import Trainer
 
 #: updates of a brief training, samples of one, and rates or seeds that are tried
@@ -67,8 +66,8 @@ def settle(options: Brief) -> None:
     object.__setattr__(options, "learning_rates", tuple(map(float, options.learning_rates)))
     object.__setattr__(options, "seeds", tuple(options.seeds))
     rates, seeds = options.learning_rates, options.seeds
-    check_whole("trainer.steps", options.steps, 1, MOST_STEPS)
-    check_whole("trainer.batch", options.batch, 1, MOST_BATCH)
+    arguments.whole("trainer.steps", options.steps, 1, MOST_STEPS)
+    arguments.whole("trainer.batch", options.batch, 1, MOST_BATCH)
     for name, values in (("learning_rates", rates), ("seeds", seeds)):
         check(name, len(values), len(values) <= MOST_TRIED, f"at most {MOST_TRIED}, which are trained together")
     check(
@@ -79,7 +78,7 @@ def settle(options: Brief) -> None:
     )
     check("seeds", seeds, _distinct(seeds) and min(seeds) >= 0, "different whole numbers from 0 on")
     for seed in seeds:
-        check_seed("trainer.seeds", seed)
+        arguments.seed("trainer.seeds", seed)
     check("warmup", options.warmup, 0 <= options.warmup <= 1, "in [0, 1]")
     check("weight_decay", options.weight_decay, 0 <= options.weight_decay < math.inf, "at least 0")
     check("clip", options.clip, options.clip > 0, "greater than 0")

@@ -17,8 +17,7 @@ from torch import Tensor
 from nasjac import tables
 from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.datasets import Data, check_kind
-from nasjac.errors import InputError
-from nasjac.ranges import check_seed, check_whole
+from nasjac.errors import InputError, arguments
 from nasjac.ranking import noise_ceiling, spearman
 from nasjac.reporting.correlated import agreement, strata, warnings
 from nasjac.scores.fact import FACTS
@@ -51,9 +50,9 @@ class Options:
     def __post_init__(self) -> None:
         check_choice("half", self.half, HALVES)
         if self.n is not None:
-            check_whole("n", self.n, 1)
-        check_whole("resamples", self.resamples, 0, MOST_RESAMPLES)
-        check_seed("seed", self.seed)
+            arguments.whole("n", self.n, 1)
+        arguments.whole("resamples", self.resamples, 0, MOST_RESAMPLES)
+        arguments.seed("seed", self.seed)
 
 
 def correlate(

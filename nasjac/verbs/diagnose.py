@@ -10,24 +10,28 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
 from torch import nn
 
 from nasjac.atomic_files import check_replaceable, replace_folder
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.foreign.diagnose import Diagnosis
 from nasjac.foreign.diagnose import diagnose as diagnosed
 from nasjac.foreign.example import example
 from nasjac.foreign.nested import mapped
-from nasjac.ranges import check_real, check_seed, check_whole
+from nasjac.foreign.theirs import TheirError, called
+from nasjac.networks.memory import free
 from nasjac.reporting import profiles
 from nasjac.reporting.verdict import laws, verdict
 from nasjac.reporting.wording import EFFECTIVE_RANK
 from nasjac.tables import as_text as as_table
 
 Factory = Callable[[], nn.Module]
+#: packages in which nobody's own code is: what they raise is the fault of their caller
+LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "scipy", "safetensors"}
 
 
 #: a pass through the model each
@@ -49,10 +53,10 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("reinitialize", self.reinitialize, 0, MOST_PROBES)
-        check_whole("max_probes", self.max_probes, 1, MOST_PROBES)
-        check_real("rel_error", self.rel_error, 0, open_low=True)
-        check_seed("seed", self.seed)
+        arguments.whole("reinitialize", self.reinitialize, 0, MOST_PROBES)
+        arguments.whole("max_probes", self.max_probes, 1, MOST_PROBES)
+        arguments.number("rel_error", self.rel_error, 0, open_low=True)
+        arguments.seed("seed", self.seed)
         if self.tokens not in ("auto", "true", "false"):
             raise InputError(f"`tokens` must be one of auto, true, false, got {self.tokens!r}")
 
@@ -101,12 +105,16 @@ def built(
     name: str, make: Factory, inputs: str | Callable[[], Any], seed: int, device: torch.device
 ) -> tuple[nn.Module, Any]:
     """A model of the user's own and its batch, on the device. ValueError: it fails, or is not a module."""
-    torch.manual_seed(seed)
+    torch.manual_seed(arguments.seed("seed", seed))
     with own_traceback(name):
-        module = make()
+        module = called(f"`model` must make an nn.Module, which {name} did not", make)
     if not isinstance(module, nn.Module):
         raise InputError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
-    batch = example(inputs, module, seed) if isinstance(inputs, str) else inputs()
+    if isinstance(inputs, str):
+        batch = example(inputs, module, seed, free(torch.device("cpu")) // 2)
+    else:
+        with own_traceback(name):
+            batch = called("`input` must make a batch, which it did not", inputs)
     return module.to(device), mapped(batch, lambda tensor: tensor.to(device))
 
 
@@ -120,20 +128,42 @@ def _tell(advance: Callable[[int, str], None], name: str, done: int, total: int)
 
 @contextmanager
 def own_traceback(name: str) -> Iterator[None]:
-    """What fails in somebody else's code is shown as it failed there, and then told in a sentence."""
+    """What fails in somebody else's code is shown as it failed there, and then told in a sentence.
+
+    What libraries raise on their way from our code is our fault, and keeps its traceback.
+    """
     try:
         yield
+    except TheirError as error:
+        assert error.__cause__ is not None
+        _show(error.__cause__, _beneath(error.__cause__))
+        raise InputError(f"{error} (its traceback is above; from {name})") from error
+    except InputError:
+        raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        package = str(Path(__file__).parent.parent)
-        ours = [place for place, frame in enumerate(frames) if frame.filename.startswith(package)]
-        if ours and ours[-1] == len(frames) - 1:
+        theirs = _beneath(error)
+        if not any(_package(frame) not in LIBRARIES for frame, _ in traceback.walk_tb(theirs)):
             raise
-        theirs = error.__traceback__
-        for _ in range(ours[-1] + 1 if ours else 0):
-            theirs = theirs.tb_next if theirs else None
-        traceback.print_exception(type(error), error.with_traceback(theirs), theirs, chain=False, file=sys.stderr)
+        _show(error, theirs)
         raise InputError(f"`model` {name} raised {type(error).__name__} (its traceback is above): {error}") from error
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def _beneath(error: BaseException) -> TracebackType | None:
+    """The part of its traceback beneath the last frame of this package; all of it where none is."""
+    theirs = rest = error.__traceback__
+    while rest is not None:
+        if _package(rest.tb_frame) == "nasjac":
+            theirs = rest.tb_next
+        rest = rest.tb_next
+    return theirs
+
+
+def _show(error: BaseException, part: TracebackType | None) -> None:
+    traceback.print_exception(type(error), error.with_traceback(part), part, chain=False, file=sys.stderr)
 
 
 def summary_of(name: str, found: Diagnosis) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 
 from nasjac.atomic_files import check_replaceable, replace_folder
 from nasjac.errors import InputError
+from nasjac.errors.arguments import number
 from nasjac.foreign import Diagnosis
 from nasjac.prescription.models import Scaling, branch_scale
 from nasjac.reporting import profiles
@@ -37,7 +38,8 @@ def prescribe_model(
 
     ValueError: whatever it or the user's own code refuses.
     """
-    if not tolerance > 0:
+    number("target", target)
+    if not number("tolerance", tolerance) > 0:
         raise InputError(f"`tolerance` must be above 0 for a model, whose norms are sampled, got {tolerance!r}")
     if out is not None:
         check_replaceable(out)

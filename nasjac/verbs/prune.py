@@ -27,10 +27,9 @@ from nasjac.compression import (
     taylor_values,
 )
 from nasjac.datasets import Data, check_kind
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import facts
 from nasjac.networks import build
-from nasjac.ranges import check_real, check_seed, check_whole
 from nasjac.reading import check_file, parse_json
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
 from nasjac.spec import Spec, check_choice
@@ -75,10 +74,10 @@ class PruneOptions:
         if not 0 <= self.ratio < 1:
             raise InputError(f"`ratio` must be a number in [0, 1), got {self.ratio!r}")
         check_choice("criterion", self.criterion, CRITERIA)
-        check_whole("points", self.points, 1, MOST_POINTS)
-        check_whole("fine_tune", self.fine_tune, 0, MOST_STEPS)
-        check_real("learning_rate", self.learning_rate, 0, open_low=True)
-        check_seed("seed", self.seed)
+        arguments.whole("points", self.points, 1, MOST_POINTS)
+        arguments.whole("fine_tune", self.fine_tune, 0, MOST_STEPS)
+        arguments.number("learning_rate", self.learning_rate, 0, open_low=True)
+        arguments.seed("seed", self.seed)
 
 
 def prune_checkpoint(

@@ -15,13 +15,12 @@ import torch
 
 from nasjac.console import Advance
 from nasjac.datasets import Data
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import Facts
 from nasjac.front import knee
 from nasjac.interrupts import Interrupted
 from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
-from nasjac.ranges import check_whole
 from nasjac.samplers.options import check_sampler
 from nasjac.scores import Score
 from nasjac.spaces import Space
@@ -50,7 +49,7 @@ class SearchOptions:
     racing: bool = False
 
     def __post_init__(self) -> None:
-        check_whole("search.batch", self.batch, 1, 16_384)
+        arguments.whole("search.batch", self.batch, 1, 16_384)
         if self.objectives is not None:
             directions(self.objectives)
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from nasjac.atomic_files import check_replaceable, replace_folder
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import columns, facts
 from nasjac.meanfield import Columns, block_energies, fluctuations
 from nasjac.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
 from nasjac.meanfield.expected import expected_norms, model_error
 from nasjac.paths import count_paths, path_lengths
-from nasjac.ranges import check_whole
 from nasjac.reporting import closed_forms
 from nasjac.reporting.wording import EFFECTIVE_DEPTH, EFFECTIVE_RANK
 from nasjac.spaces import Space
@@ -75,7 +74,7 @@ class Given:
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InputError(f"`{name}` must be a whole number of at least 0, got {value!r}")
-    check_whole(name, value, 0, MOST_BLOCKS if name.startswith("depth") else MOST_SIZE)
+    arguments.whole(name, value, 0, MOST_BLOCKS if name.startswith("depth") else MOST_SIZE)
     return value
 
 
@@ -94,8 +93,15 @@ def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
 def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = None) -> Theory:
     """What the closed forms say of `spec`, drawn into the folder `out`/KEY unless that is None.
 
-    `stream_variance` is the second moment per unit of the stream h_0. InputError: the closed forms do not cover the spec,
-    or `out` cannot be written.
+    `stream_variance` is the second moment per unit of the stream h_0. In the summary, which `format=json` prints, layers
+    are h_0 ... h_L of the L blocks that are not pruned, and logarithms natural:
+
+    `log_norm`          log E 𝒥 from h_0 to h_L; `forward_log_norm` to, and `backward_log_norm` from, each layer
+    `growth_per_block`  mean change of log E 𝒥 from h_0 by a block of the second half, (log 𝒥_L − log 𝒥_L/2) / (L − ⌊L/2⌋):
+                        0 where the norm keeps still, ln 2 where every block doubles it; null without blocks
+    `log_log_exponent`  by which power of depth it grows there, (log 𝒥_L − log 𝒥_L/2) / ln(L / ⌊L/2⌋)
+
+    InputError: the closed forms do not cover the spec, or `out` cannot be written.
     """
     if reason := uncovered(spec):
         raise InputError(reason)
@@ -211,11 +217,16 @@ def as_text(found: Theory, points: int = 9) -> str:
     reasons = {name: summary[f"{name}_reason"] for name in ("s_annealed", "s_quenched", "critical_weight_variance")}
     missing = [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
     parts += ["\n".join(missing)] if missing else []
-    parts += ["\n".join([*([EFFECTIVE_RANK] if summary["log_rank"] is not None else []), EFFECTIVE_DEPTH])]
+    parts += ["\n".join([GROWTH, *([EFFECTIVE_RANK] if summary["log_rank"] is not None else []), EFFECTIVE_DEPTH])]
     parts += [f"Figures: {', '.join(map(str, found.files.values()))}"] if found.files else []
     return "\n\n".join(parts)
 
 
+#: what a table has to say of growth
+GROWTH = (
+    "growth_per_block: mean change of log E 𝒥 by a block of the second half, in nats; log_log_exponent: the power of depth "
+    "by which it grows there."
+)
 #: what the table shows, in its order
 SHOWN = (
     *("key", "exact", "model_error", "log_norm", "typical_log_norm", "sd_log_norm_patterns", "mean_log_norm"),

@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 
 from nasjac import checkpoint
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.front import spread
 from nasjac.objectives import directions
-from nasjac.ranges import check_seed, check_whole
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, Role
 from nasjac.trainers import Progress, Run
@@ -50,8 +49,8 @@ class ValidationOptions:
 
     def __post_init__(self) -> None:
         for name in ("top", "random", "matched"):
-            check_whole(f"validation.{name}", getattr(self, name), 0, MOST_PICKS)
-        check_seed("validation.seed", self.seed)
+            arguments.whole(f"validation.{name}", getattr(self, name), 0, MOST_PICKS)
+        arguments.seed("validation.seed", self.seed)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from torch import Generator, nn
 
 from nasjac.branches.ours import branch_norms, measurable
 from nasjac.branches.samples import samples_at
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.facts import Facts, facts
 from nasjac.growth import Beginning
 from nasjac.meanfield.growth import edge_time, measured_sum
 from nasjac.measurement import Measurement
 from nasjac.objectives import OBJECTIVES, Budget, directions
-from nasjac.ranges import check_whole
 from nasjac.samplers.options import check_sampler
 from nasjac.scores.apjn import measured_at
 from nasjac.study import SamplerFactory
@@ -54,7 +53,7 @@ class WarmOptions:
     def __post_init__(self) -> None:
         if self.points < 16 or self.points % 2:
             raise InputError(f"`warm.points` must be an even number of at least 16, got {self.points!r}")
-        check_whole("warm.insert", self.insert, 0, 64)
+        arguments.whole("warm.insert", self.insert, 0, 64)
         edge_time(self.tau)  # its own check
         Beginning(self.init, self.gain)
 
