@@ -65,8 +65,8 @@ FAULTS = (
     Fault(
         "measurements of another score are taken for this one's",
         "nasjac/store/store.py",
-        "FROM measurement WHERE score_id = :score_id AND",
-        "FROM measurement WHERE :score_id = :score_id AND",
+        'f"score_id = :score_id AND {_AMONG',
+        'f":score_id = :score_id AND {_AMONG',
         "tests/test_joints_store.py::test_measurements_are_those_of_the_score_that_is_asked_for",
     ),
     Fault(
@@ -637,5 +637,41 @@ FAULTS = (
         'specs = [spec.canonical for spec in items("specs", specs, Spec, "Spec")]',
         "specs = list(specs)",
         "tests/test_former_keys.py::test_one_network_has_one_key",
+    ),
+    # a stranger's database
+    Fault(
+        "a reader that closes last leaves the log",
+        "nasjac/store/place.py",
+        'elif _beside(self.path, "-wal").exists():',
+        "elif False:",
+        "tests/test_one_file.py::test_whoever_closes_last_leaves_one_file",
+    ),
+    Fault(
+        "a log that cannot be folded in is passed over",
+        "nasjac/store/place.py",
+        "if not _size(log):",
+        "if True:",
+        "tests/test_one_file.py::test_a_log_where_nothing_can_be_written_is_read_or_named",
+    ),
+    Fault(
+        "what SQLite refuses is a traceback",
+        "nasjac/store/boundary.py",
+        "except sqlite3.Error as error:",
+        "except sqlite3.InterfaceError as error:",
+        "tests/test_crafted_databases.py",
+    ),
+    Fault(
+        "numbers of rows may be infinite",
+        "nasjac/store/typed.py",
+        "allow_inf_nan=False",
+        "allow_inf_nan=True",
+        "tests/test_crafted_databases.py",
+    ),
+    Fault(
+        "another view of the same name is taken for ours",
+        "nasjac/store/genuine.py",
+        "tuple(_pieces(str(text)))",
+        "()",
+        "tests/test_crafted_databases.py",
     ),
 )

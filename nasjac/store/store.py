@@ -80,9 +80,9 @@ class Store:
         return select(self._connection, sql, values or {}, name, text)
 
     def rows(self, relation: str, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """What a SELECT of nasjac's own gives of one table's or view's columns, by their names there: JSON as what it says.
+        """What a SELECT of nasjac's own gives of the columns of one table or view, JSON as what it says.
 
-        InputError: a value that is not of its column's type.
+        Columns go by their names there. InputError: a value that is not of its column's type.
         """
         found = self._connection.execute(sql, values or {})
         names = [entry[0] for entry in found.description]
