@@ -92,7 +92,7 @@ def spec_of_another_kind(rng: random.Random, folder: Path) -> None:
 
 def many_blocks(rng: random.Random, folder: Path) -> None:
     """More blocks, or wider ones, than the weights have; all would take all memory."""
-    _info(folder, lambda info: info["spec"].update(rng.choice(({"blocks": [{}] * 200_000}, {"width": 2**30}))))
+    _info(folder, lambda info: info["spec"].update(rng.choice(({"blocks": [{}] * 200_000}, {"width": 2**20}))))
 
 
 def changed_note(rng: random.Random, folder: Path) -> None:

@@ -391,6 +391,27 @@ FAULTS = (
         "tests/test_joints_reports.py::test_the_page_shows_values_with_their_errors",
     ),
     Fault(
+        "what others keep in a report's folder is lost when it is replaced",
+        "nasjac/atomic_files.py",
+        "            os.rename(entry.path, there)",
+        "            shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)",
+        "tests/test_atomic_files.py::test_what_is_written_is_there_and_the_rest_stays",
+    ),
+    Fault(
+        "text of a leaderboard is a formula in a spreadsheet",
+        "nasjac/tables.py",
+        "[spreadsheet_safe(_plain(value)) for value in line]",
+        "[_plain(value) for value in line]",
+        "tests/test_strangers_report.py::test_no_cell_of_the_leaderboard_is_a_formula",
+    ),
+    Fault(
+        "a checkpoint's weights are rounded to the network's types",
+        "nasjac/weights.py",
+        "tensor.dtype != wanted[name].dtype or tensor.is_sparse]",
+        "tensor.is_sparse]",
+        "tests/test_crafted_checkpoints.py::test_weights_of_another_type_are_named_and_not_rounded",
+    ),
+    Fault(
         "forward and backward exchanged in the report's profiles",
         "nasjac/reporting/figures.py",
         "if layer.direction == direction]",
