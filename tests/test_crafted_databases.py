@@ -19,6 +19,7 @@ from nasjac.store.genuine import check_schema
 from nasjac.store.schema import MIGRATIONS, migrate
 from nasjac.verbs import query, show
 from tests.crafted_databases import crafted, studied
+from tests.fuzzing import run_forked
 from tests.store_rows import architecture, filled, key_of, record
 
 Asked = Callable[[Store], Any]
@@ -220,3 +221,34 @@ def test_faults_of_ours_keep_their_kind(path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("nasjac.store.store.checked", broken)
     with Store(path, read_only=True) as store, pytest.raises(TypeError, match="ours"):
         store.trials("k")
+
+
+COMMANDS = (
+    ["query", "--database", "x.db", "--format", "csv"],
+    ["show", key_of(5), "--database", "x.db"],
+    ["report", "study=k", "database=x.db", "quiet=true"],
+    [
+        "validate",
+        "study=k",
+        "database=x.db",
+        "validation.top=1",
+        "validation.random=0",
+        "validation.matched=0",
+        "quiet=true",
+    ],
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_commands_answer_or_refuse_whatever_it_holds(base: Path, tmp_path: Path, part: int) -> None:
+    faults = {}
+    for seed in range(50 * part, 50 * part + 50):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        path = crafted(random.Random(seed), folder, base)
+        for words in COMMANDS:
+            outcome = run_forked([word.replace("x.db", path.name) for word in words], folder, 60.0)
+            if outcome.fault is not None:
+                faults[f"{seed}: {words}"] = f"{outcome.fault}: {outcome.err[-1500:]}"
+    assert faults == {}
