@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text()
-#: how a line ends
-SHOWN = re.compile(r"\(`(tests/test_\w+\.py)::(test_\w+)`\)\.$")
+#: how a line ends: with one test or several
+SHOWN = re.compile(r"\((`tests/test_\w+\.py::test_\w+`(, )?)+\)\.$")
 
 
 def claims() -> list[str]:
@@ -23,13 +23,11 @@ def names_in(path: str) -> set[str]:
     return {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_claim_ends_with_a_test_that_is_there() -> None:
+def test_every_claim_ends_with_a_test() -> None:
     found = claims()
     assert len(found) >= 20
     for claim in found:
-        shown = SHOWN.search(claim)
-        assert shown, f"no test is named: {claim}"
-        assert shown[2] in names_in(shown[1]), claim
+        assert SHOWN.search(claim), f"no test is named: {claim}"
 
 
 def test_every_test_that_is_named_is_there() -> None:
