@@ -33,7 +33,7 @@ def bounded(kind: C) -> C:
     return kind
 
 
-def refusal(path: Path, error: sqlite3.Error) -> InputError:
+def refusal(path: Path, error: Exception) -> InputError:
     """The sentence for what SQLite said of the database at `path`."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_WRITING:
         return InputError(f"`database` must take writes, got {str(path)!r}: {error}")
@@ -45,7 +45,7 @@ def _bounded(method: F) -> F:
     def call(self: _HasPath, *given: Any, **named: Any) -> Any:
         try:
             return method(self, *given, **named)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own message may hold the file's bytes
             raise refusal(self.path, error) from error
 
     return cast(F, call)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from nasjac.errors import InputError
 from nasjac.store.genuine import check_schema
-from nasjac.store.place import opened
+from nasjac.store.place import Connection, opened
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
@@ -61,9 +61,7 @@ def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str 
     return kind if family.startswith(NETWORK_FILE_SYSTEMS) else None
 
 
-def connect(
-    path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False
-) -> sqlite3.Connection:
+def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False) -> Connection:
     """A connection in autocommit mode to the database at `path`; unless read_only, made or migrated if need be.
 
     Closing it leaves the database as one file, where nobody else has it open and it may be written. Reading writes nothing,
@@ -94,7 +92,7 @@ def connect(
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own message may hold the file's bytes
         wanted = "read" if read_only else "written"
         raise InputError(
             f"`database` must be a nasjac database that can be {wanted}, got {str(path)!r}: {error}"
@@ -132,8 +130,18 @@ def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) ->
         )
 
 
+def begin(connection: Connection) -> None:
+    """Begin a transaction that writes. The first one makes the write-ahead log: what is not written stays as it was.
+
+    At once: a reader that becomes a writer is not made to wait.
+    """
+    if not (connection.read_only or connection.is_logged):
+        _use_write_ahead_log(connection)
+        connection.is_logged = True
+    connection.execute("BEGIN IMMEDIATE")
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
-    _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")  # a stored batch survives a power cut too
     connection.execute("PRAGMA wal_autocheckpoint = 8192")  # pages, 32 MB: a checkpoint waits for the disk
     connection.execute("PRAGMA foreign_keys = ON")

@@ -31,11 +31,13 @@ class Connection(sqlite3.Connection):
     """A connection that leaves its database as one file, where it is the last and may write.
 
     `is_ours` is to be set as soon as the file is known to be a nasjac database: those of others are left as they are.
+    `is_logged` says that it has made the write-ahead log.
     """
 
     path: Path
     read_only: bool
     is_ours: bool = False
+    is_logged: bool = False
 
     def close(self) -> None:
         """Close the file; the last to close it folds the write-ahead log in, a reader too."""

@@ -15,7 +15,7 @@ from nasjac.errors import InputError
 from nasjac.measurement import TERMS, Measurement
 from nasjac.store.boundary import bounded
 from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, to_json
-from nasjac.store.database import Table, check_known, connect, path_of
+from nasjac.store.database import Table, begin, check_known, connect, path_of
 from nasjac.store.former import MAY_DIFFER, former_keys
 from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
 from nasjac.store.schema import column_names
@@ -354,7 +354,7 @@ class Store:
     def _transaction(self) -> Iterator[None]:
         """Everything inside is stored, or nothing."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")  # at once: a reader that becomes a writer is not made to wait
+            begin(self._connection)
             yield
             self._connection.execute("COMMIT")
         finally:
