@@ -108,8 +108,8 @@ def search_options(config: DictConfig) -> SearchOptions:
 
 def typed(kind: type, node: Any) -> Any:
     """The dataclass of a node. Its values take the fields' types, whether Hydra typed them or the database holds them."""
-    merged = OmegaConf.merge(open_node(kind), node)
-    values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    resolved = OmegaConf.to_container(node, resolve=True)  # where it stands: it may name other parts of the configuration
+    values = OmegaConf.to_container(OmegaConf.merge(open_node(kind), resolved), throw_on_missing=True)
     assert isinstance(values, dict)
     return kind(**{str(name): tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
