@@ -60,7 +60,7 @@ def read_weights(folder: Path, spec: Spec, inputs: int, outputs: int, allow_pick
                 raise InputError(f"`checkpoint` must hold weights of at most {most} bytes, got {size} in {path}")
             found = tensors_of(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise InputError(f"`checkpoint` must hold whole weights, got {path}: {error}") from error
+        raise InputError(f"`checkpoint` must be a whole checkpoint, got {path}: {error}") from error
     _check_shapes(folder, wanted, {name: tuple(tensor.shape) for name, tensor in found.items()})
     _check_values(wanted, found)
     return found
@@ -72,17 +72,17 @@ def _shapes(path: Path) -> tuple[Shapes, int]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > min(MOST_HEADER, size - 8):
-            raise InputError(f"`checkpoint` must hold whole weights, got {path}, whose header is not whole or too long")
+            raise InputError(f"`checkpoint` must be a whole checkpoint, got {path}, whose header is not whole or too long")
         try:
             header = parse_json(file.read(length), "header")
         except InputError as error:
-            raise InputError(f"`checkpoint` must hold whole weights, got {path}: {error}") from error
+            raise InputError(f"`checkpoint` must be a whole checkpoint, got {path}: {error}") from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
-        raise InputError(f"`checkpoint` must hold whole weights, got {path}, whose header is no list of tensors")
+        raise InputError(f"`checkpoint` must be a whole checkpoint, got {path}, whose header is no list of tensors")
     shapes = {name: entry.get("shape") for name, entry in header.items() if name != "__metadata__"}
     for name, shape in shapes.items():
         if not isinstance(shape, list) or not all(isinstance(number, int) and 0 <= number < 2**63 for number in shape):
-            raise InputError(f"`checkpoint` must hold whole weights, got {path}, whose {name!r} has no shape")
+            raise InputError(f"`checkpoint` must be a whole checkpoint, got {path}, whose {name!r} has no shape")
     return {name: tuple(shape) for name, shape in shapes.items()}, size - 8 - length
 
 

@@ -122,7 +122,7 @@ def test_a_truncated_file(folder: Path) -> None:
     whole = path.read_bytes()
     for length in (0, 5, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="`checkpoint` must hold whole weights"):
+        with pytest.raises(ValueError, match="`checkpoint` must be a whole checkpoint"):
             checkpoint.load(folder)
 
 
