@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ from nasjac.store.rows import TrialRow
 ENDED = "nasjac:ended"
 #: proposals that break a constraint before a trial is given up as infeasible
 TRIES = 10
+#: trials of the largest batch, which may have been asked for and not stored
+MOST_PROPOSALS = 2**14
 
 SamplerFactory = Callable[..., optuna.samplers.BaseSampler]
 
@@ -85,10 +88,15 @@ class Study:
 
     def replay(self, rows: Sequence[TrialRow], notes: Mapping[str, Any]) -> None:
         """Bring back stored trials, and the sampler's notes on the study (`take_notes`)."""
+        most = (TRIES + 1) * (len(rows) + MOST_PROPOSALS)
         for row in sorted(rows, key=lambda row: row.asked):
+            if row.asked > most:
+                rule = f"at most {most} in a study of {len(rows)} trials"
+                raise InputError(f"trial.asked must be {rule}, got {row.asked} in {row.study!r}, number {row.number}")
             for _ in range(row.asked - self._storage.get_n_trials(self._id)):
                 self._study.add_trial(create_trial(state=TrialState.FAIL))
-            self._study.add_trial(_frozen(row))
+            with _readable(row):
+                self._study.add_trial(_frozen(row))
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._id, key, value)
         self._notes = dict(notes)
@@ -163,6 +171,16 @@ def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
 def derived_seed(*parts: int) -> int:
     """A 32-bit seed that depends on all of `parts`."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "little")
+
+
+@contextmanager
+def _readable(row: TrialRow) -> Iterator[None]:
+    """Refuse a stored trial that Optuna cannot make anything of: distributions, or values that are not theirs."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # whatever its JSON leads Optuna to
+        told = f"got other ones in {row.study!r}, number {row.number}: {error!r}"
+        raise InputError(f"trial.distributions, choices and objectives must be those of one trial, {told}") from error
 
 
 def _frozen(row: TrialRow) -> optuna.trial.FrozenTrial:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import optuna
 import pytest
 
+from nasjac.errors import InputError
 from nasjac.objectives import Budget, directions
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
@@ -78,3 +80,20 @@ def test_a_band_of_parameters() -> None:
 def test_a_budget_of_nothing_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"`budget.{field}` must be greater than 0"):
         Budget(**{field: 0})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("asked", 2**62, "trial.asked must be at most"),
+        ("distributions", {"depth": "{}"}, "trial.distributions, choices and objectives"),
+        ("distributions", {"depth": '{"name": "IntDistribution", "attributes": 3}'}, "trial.distributions, choices"),
+        ("choices", {"depth": 3}, "trial.distributions, choices and objectives"),
+        ("objectives", {"merit": 1.0, "depth": 2.0, "width": 3.0}, "trial.distributions, choices and objectives"),
+    ],
+)
+def test_stored_trials_that_optuna_can_make_nothing_of_are_named(column: str, value: Any, said: str) -> None:
+    row = TrialRow("s", 0, 0, "complete", asked=0, objectives={"merit": 1.0}, system_attrs={})
+    made = Study(SPACE, SAMPLERS["random"], SMALL, ("maximize",), seed=0)
+    with pytest.raises(InputError, match=f"{said}.* in 's', number 0"):
+        made.replay([replace(row, **{column: value})], {})

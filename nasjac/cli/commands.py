@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from itertools import count
+from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from nasjac.atomic_files import check_replaceable
 from nasjac.cli.depth import run_grow, run_prune
 from nasjac.cli.foreign import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, validation_of
@@ -59,7 +61,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
     validation_of(config, choices)  # what is wrong there should not show after the search
     job = search_of(config, choices, device)
     name = config.study or job.default_name
-    folder_name(name)
+    check_replaceable(Path(config.out) / folder_name(name))
     trust = trust_of(config, choices)
     with Store(config.database, trust=config.trust) as store, interrupts() as stop:
         name = store.open_study(name, job.identity, config.on_conflict, job.score_id, job.data.digest)
@@ -86,6 +88,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
 def run_validate(config: DictConfig, choices: Choices) -> int:
     """validate a study that is there, then report."""
     console, device = _common(config)
+    check_replaceable(Path(config.out) / folder_name(config.study))
     validation_of(config, choices)
     check_confirmed(given())
     trust = trust_of(config, choices)

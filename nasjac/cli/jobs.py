@@ -28,7 +28,8 @@ class Jobs:
     `verb`     the command
     `command`  its words, as `sys.argv` has them here
     `groups`   the option groups whose choices a command is told
-    `failures` a folder in which each job that fails leaves its exit code: no launcher or sweeper need hand it on
+    `failures` a folder in which each job that fails leaves an empty file, whose name ends with its exit code: no launcher
+               or sweeper need hand it on
     `process`  the process of the command line
     """
 
@@ -63,9 +64,9 @@ class Jobs:
             return wrong(error)
 
     def _fail(self, code: int) -> None:
-        (self.failures / uuid4().hex).write_text(str(code))
+        (self.failures / f"{uuid4().hex}.{code}").touch()
 
     @property
     def code(self) -> int:
         """The exit code of the command: the largest of its jobs."""
-        return max((int(path.read_text()) for path in self.failures.iterdir()), default=0)
+        return max((int(path.suffix[1:]) for path in self.failures.iterdir()), default=0)

@@ -306,6 +306,11 @@ MIGRATIONS: tuple[str, ...] = (
     _VERSION_8,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
+#: columns whose released comments say too little; released scripts are never edited
+_MEANINGS = """
+--- run.git_commit: commit of the checkout that nasjac's code runs from; NULL: no checkout, or not known
+--- run.git_dirty: 1 if that checkout had changes
+"""
 
 
 def migrate(connection: sqlite3.Connection, scripts: Sequence[str] = MIGRATIONS) -> None:
@@ -345,7 +350,7 @@ class Relation(NamedTuple):
 @cache
 def relations() -> tuple[Relation, ...]:
     """The tables and views of the current schema; no database file is needed."""
-    meanings = _meanings(MIGRATIONS)
+    meanings = _meanings((*MIGRATIONS, _MEANINGS))
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         migrate(connection)

@@ -14,10 +14,10 @@ from nasjac import checkpoint
 from nasjac.branches import Norms
 from nasjac.branches.ours import branch_norms, measurable, stream
 from nasjac.datasets import Data
-from nasjac.errors import InputError
+from nasjac.errors import InputError, arguments
 from nasjac.growth import Beginning, Grown, calibrated, check_growable, grow, identity_fault, spread
 from nasjac.meanfield.growth import deviation_bound, expected_deviation
-from nasjac.spec import Spec
+from nasjac.spec import MOST_BLOCKS, Spec
 from nasjac.tables import as_text as as_table
 from nasjac.verbs.bounds import Allowed, Limits, allowed, as_many
 from nasjac.verbs.trained import Trained, beside, check_out, layers, outputs, profile, shown, size, trained, worth
@@ -26,6 +26,9 @@ from nasjac.verbs.trained import Trained, beside, check_out, layers, outputs, pr
 PILOT = 8
 #: training inputs from which new BatchNorms take their statistics
 CALIBRATED = 1024
+
+#: points of the data, each with its own Jacobian
+MOST_POINTS = 2**16
 
 Say = Callable[[str], None]
 
@@ -43,8 +46,9 @@ class GrowOptions:
     points: int = 16
 
     def __post_init__(self) -> None:
-        if self.blocks != "max" and (not isinstance(self.blocks, int) or isinstance(self.blocks, bool) or self.blocks < 1):
-            raise InputError(f"`blocks` must be a whole number of at least 1, or max, got {self.blocks!r}")
+        if self.blocks != "max":
+            arguments.whole("blocks", self.blocks, 1, MOST_BLOCKS)
+        arguments.whole("points", self.points, 1, MOST_POINTS)
         if self.after is not None and not self.after:
             raise InputError("`after` must hold numbers of blocks, got none")
 
