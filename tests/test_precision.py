@@ -163,8 +163,8 @@ def test_rankings_survive_products_in_bfloat16() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"rel_error": 0.0}, "`score.rel_error` must be greater than 0"),
-        ({"max_memory": -1.0}, "`score.max_memory` must be greater than 0"),
+        ({"rel_error": 0.0}, "`score.rel_error` must be a finite number greater than 0"),
+        ({"max_memory": -1.0}, "`score.max_memory` must be a finite number greater than 0"),
         ({"plan": "batched"}, "`score.plan` must be one of independent, forward"),
     ],
 )

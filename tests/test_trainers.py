@@ -230,7 +230,8 @@ def test_the_id_follows_what_changes_a_run(name: str) -> None:
     other = {"seeds": (7,), "learning_rates": (0.5,)}
     assert trainer_id(replace(trainer, **other)) == base
     changed = [item.name for item in fields(trainer) if item.name not in other]
-    ids = {trainer_id(replace(trainer, **{field: getattr(trainer, field) / 2})) for field in changed}
+    halves = {field: type(value)(value / 2) for field in changed if (value := getattr(trainer, field)) is not None}
+    ids = {trainer_id(replace(trainer, **{field: half})) for field, half in halves.items()}
     assert len(ids | {base, trainer_id(trainer, "cuda")}) == len(changed) + 2
     assert trainer_id(trainer, "cuda:0") == trainer_id(trainer, "cuda:1")
 

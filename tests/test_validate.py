@@ -258,7 +258,7 @@ def test_a_checkpoint_of_unknown_data_or_changed_since_is_not_taken_for_saved(
 
 @pytest.mark.parametrize("name", ["top", "random", "matched", "seed"])
 def test_negative_counts(name: str) -> None:
-    with pytest.raises(ValueError, match=f"`validation.{name}` must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=f"`validation.{name}` must be a whole number of at least 0, got -1"):
         ValidationOptions(**{name: -1})  # type: ignore[arg-type]
 
 

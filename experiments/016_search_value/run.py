@@ -150,7 +150,7 @@ def by_search(task: Task, merit: bool) -> Choice:
     spent = Spent(task.options.seconds)
     score: Score = Merit().among(random_specs(task.space, Merit().reference)) if merit else Apjn()
     names = {"space": {"name": "residual_mlp"}, "dataset": {"name": "digits"}, "sampler": {"name": "nsga2"}}
-    sampler, budget = partial(NSGAII, population_size=50), Budget(trials=10**9)
+    sampler, budget = partial(NSGAII, population_size=50), Budget(trials=10**6)
     names["score"] = {"name": score.name}
     job = Search(task.space, score, sampler, task.data.select, names, budget, seed=task.seed)
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "search.db") as store:

@@ -39,8 +39,8 @@ class Cifar10:
     def __post_init__(self) -> None:
         check_path("dataset.root", self.root)
         if self.limit is not None:
-            arguments.whole("dataset.limit", self.limit, -arguments.MOST)
-            if self.limit < CLASSES or self.limit % CLASSES:
+            arguments.whole("dataset.limit", self.limit, CLASSES)
+            if self.limit % CLASSES:
                 raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
 
     @property

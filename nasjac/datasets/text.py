@@ -45,9 +45,7 @@ class Text:
         check_choice("dataset.level", self.level, LEVELS)
         arguments.whole("dataset.context", self.context, 2, MOST_CONTEXT)
         if self.limit is not None:
-            arguments.whole("dataset.limit", self.limit, -arguments.MOST)
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"`dataset.limit` must be at least 1, or null, got {self.limit}")
+            arguments.whole("dataset.limit", self.limit, 1)
 
     @property
     def name(self) -> str:
