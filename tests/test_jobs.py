@@ -47,9 +47,10 @@ def test_a_fault_in_a_job_elsewhere_shows_its_own_traceback(tmp_path: Path, monk
 
 
 def test_a_sweep_by_joblib_fails_with_its_job(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = ["theory", "-m", "depth=4,nope", "out=null", "quiet=true", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
+    words = ["theory", "-m", "depth=4,nope", "out=null", "quiet=true", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     assert call_forked(lambda: main(words), tmp_path, 60).code == 2
+    words[2] = "depth=4,6"
+    assert call_forked(lambda: main(words), tmp_path, 60).code == 0
 
 
 @pytest.mark.parametrize("error", EXCEPTIONS, ids=lambda error: type(error).__name__)
