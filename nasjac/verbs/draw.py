@@ -13,25 +13,28 @@ from nasjac.study import Proposal, Study, derived_seed
 from nasjac.verbs.scored import architecture_rows, pattern_rows, with_patterns
 from nasjac.verbs.search import Search
 
-#: batches of random proposals to look through for validation
-DRAW_BATCHES = 200
+#: batches of random proposals to look through for validation, and how many of them in a row may bring nothing new
+DRAW_BATCHES, IDLE_BATCHES = 200, 20
 
 
 def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -> list[str]:
     """Keys of `count` different architectures drawn at random from the space under the search's constraints.
 
     With `params` they also have that many parameters, within the budget's band. They are scored and stored. There are
-    fewer if `DRAW_BATCHES` batches of proposals hold no more.
+    fewer if `DRAW_BATCHES` batches of proposals hold no more, or `IDLE_BATCHES` in a row bring nothing new.
     """
     budget = job.budget if params is None else replace(job.budget, params=params)
     wanted = directions(job.objectives)
     study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(job.seed, seed))
     found: dict[str, Proposal] = {}
+    idle = 0
     for batch in range(DRAW_BATCHES):
-        if len(found) >= count:
+        if len(found) >= count or idle >= IDLE_BATCHES:
             break
+        before = len(found)
         proposals = study.ask(batch, max(count, 8))
         found |= {proposal.spec.key: proposal for proposal in proposals if proposal.feasible}
+        idle = 0 if len(found) > before else idle + 1
     return _score_drawn(store, job, list(found.values())[:count])
 
 
