@@ -23,6 +23,7 @@ from optuna.trial import TrialState, create_trial
 
 from nasjac.ensemble import members
 from nasjac.errors import InputError
+from nasjac.errors.arguments import shown
 from nasjac.facts import Facts, facts
 from nasjac.objectives import Budget, Direction
 from nasjac.samplers.refusals import check_proposed, refusals_of_sampler
@@ -149,9 +150,8 @@ class Study:
             specs = [self.space(trial) for trial in trials]
         known = self._study.get_trials(deepcopy=False)
         check_proposed([known[trial.number] for trial in trials])
-        other = [spec for spec in specs if not isinstance(spec, Spec)]
-        if other:
-            raise InputError(f"`space` must return a Spec for every trial, got {other[0]!r}")
+        for spec in specs:
+            check_spec(spec)
         return list(self._judged(trials, specs))
 
     def _judged(self, trials: Sequence[optuna.Trial], specs: Sequence[Spec]) -> Iterator[Proposal]:
@@ -165,7 +165,14 @@ class Study:
 def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
     """`count` concrete architectures drawn at random, maybe some twice; of an ensemble its first skip pattern."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return [members(space(study.ask()), 1, seed)[0] for _ in range(count)]
+    return [members(check_spec(space(study.ask())), 1, seed)[0] for _ in range(count)]
+
+
+def check_spec(made: object) -> Spec:
+    """Return what a space has made. InputError: it is no Spec."""
+    if not isinstance(made, Spec):
+        raise InputError(f"`space` must return a Spec for every trial, got {shown(made)}")
+    return made
 
 
 def derived_seed(*parts: int) -> int:

@@ -501,3 +501,16 @@ class Writes:
 
     def __reduce__(self) -> Any:
         return Path.touch, (Path("written"),)
+
+
+@pytest.mark.parametrize("shape", [(), (20,)])
+def test_an_input_without_a_batch_is_refused(shape: tuple[int, ...]) -> None:
+    """Its numbers would be taken for as many inputs of one number each."""
+    model = nn.Linear(20, 20) if shape else nn.Identity()
+    with pytest.raises(InputError, match="`inputs` must have a batch and at least one more dimension"):
+        nasjac.diagnose(model, torch.randn(shape))
+
+
+def test_a_layer_of_one_number_an_input() -> None:
+    model = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0))
+    assert nasjac.diagnose(model, torch.randn(4, 5)).layers[-1].name == "output"

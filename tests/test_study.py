@@ -15,7 +15,7 @@ from nasjac.objectives import Budget, directions
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.spaces.residual_mlp import ResidualMlpSpace
 from nasjac.store.rows import TrialRow
-from nasjac.study import TRIES, Study
+from nasjac.study import TRIES, Study, random_specs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
@@ -97,3 +97,8 @@ def test_stored_trials_that_optuna_can_make_nothing_of_are_named(column: str, va
     made = Study(SPACE, SAMPLERS["random"], SMALL, ("maximize",), seed=0)
     with pytest.raises(InputError, match=f"{said}.* in 's', number 0"):
         made.replay([replace(row, **{column: value})], {})
+
+
+def test_a_space_that_makes_no_spec_is_named() -> None:
+    with pytest.raises(InputError, match="`space` must return a Spec for every trial, got 3"):
+        random_specs(lambda trial: 3, 2)  # type: ignore[arg-type, return-value]

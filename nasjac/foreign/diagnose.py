@@ -236,7 +236,7 @@ def similarity(tensor: Tensor, dimension: Literal[0, 1]) -> float:
     """Mean cosine between different inputs (0), or between different tokens of one input (1), of [inputs, tokens, ...]."""
     if tensor.ndim <= dimension:  # a single number
         return math.nan
-    vectors = tensor.detach().to(torch.float64).flatten(dimension + 1)
+    vectors = tensor.detach().to(torch.float64).reshape(*tensor.shape[: dimension + 1], -1)
     count = vectors.shape[dimension]
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     return float(((unit.sum(dimension).square().sum(-1) - count) / (count * (count - 1))).mean()) if count > 1 else math.nan

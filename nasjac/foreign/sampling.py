@@ -102,10 +102,13 @@ def network_of(run: Pass, depends_on_batch: bool, tokens: bool | None) -> Networ
     """What one plain pass tells. `inputs` is 1 where a layer has no batch dimension or batch statistics join the inputs."""
     with torch.no_grad():
         start = run.origin.tensor
+        if start.ndim < 2:  # its numbers would be taken for as many inputs of one number each
+            shape = "x".join(map(str, start.shape)) or "a single number"
+            raise InputError(f"`inputs` must have a batch and at least one more dimension, such as 4x20, got {shape}")
         kept, output = run(start, lambda tensor: tensor.clone(), differentiating=False)
     tensors = [start, *(tensor for _, tensor in kept), output]
     names = ["input", *(name for name, _ in kept), "output"]
-    batch = start.shape[0] if start.ndim else 1
+    batch = start.shape[0]
     alone = not depends_on_batch and all(tensor.ndim and tensor.shape[0] == batch for tensor in tensors)
     lengths = {tensor.shape[1] if tensor.ndim == 3 else 0 for tensor in tensors[1:-1]}
     length = lengths.pop() if len(lengths) == 1 and tokens is not False else 0

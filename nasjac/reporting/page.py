@@ -185,7 +185,7 @@ def _context(found: Row) -> str:
 
 
 def _provenance(found: Row, runs: Sequence[Row]) -> str:
-    total = sum(item["seconds"] for item in found["timings"])
+    total = sum(item["seconds"] for item in found["timings"] if item["part"] == "total")  # its parts are in it
     trials = found["trials"]["all"]
     timings = [
         {**item, "share": f"{item['seconds'] / total:.1%}" if total else None,

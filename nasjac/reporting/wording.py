@@ -54,10 +54,17 @@ def trials(found: Found) -> str:
     return f"{found['trials']['all']} trials ({counts})"
 
 
+def _why(found: Found) -> str:
+    """The most frequent reason of trials without a measurement."""
+    reasons = [outcome for outcome in found["outcomes"] if outcome["reason"]]
+    most = max(reasons, key=lambda outcome: outcome["trials"], default=None)
+    return f" ({most['trials']} {most['state']}: {most['reason']})" if most else ""
+
+
 def _recommendation(found: Found) -> list[str]:
     best, rival = found["recommended"], found["strongest_random_equal_params"]
     if best is None:
-        return ["No architecture is recommended: no trial of this study has a measured architecture."]
+        return [f"No architecture is recommended: no trial of this study has a measured architecture{_why(found)}."]
     reason = best["reason"].rstrip(".")
     said = [f"Recommended: {best['key']}. {reason[:1].upper()}{reason[1:]}."]
     if best.get("trainings") is None:
