@@ -10,6 +10,8 @@ Whatever a kill leaves of this is swept by the next run that writes the same fol
 a draft. A draft is removed; of an `.old` folder the files that nasjac writes are removed and everything else goes back
 where it was, the whole of it where the folder itself is missing. Where the file system has no locks nothing is swept.
 
+The folder that the command runs in, or one above it, keeps its place: there the files are written one by one, each at once.
+
 What others keep in such a folder stays: files are linked into the draft, folders are moved after the exchange. A shell that
 stands in the folder is in the earlier one afterwards, and `cd .` brings it back.
 """
@@ -44,6 +46,9 @@ def replace_folder(
     Raises:
         InputError: The folder cannot be written, or not be replaced.
     """
+    if _holds_this_process(_real(folder, option)):
+        _write_each(folder, files, earlier, option)
+        return
     names = {*files, *earlier}
     _put(folder, files, names, lambda draft, target: _swap(draft, target, names), option)
 
@@ -61,14 +66,41 @@ def check_replaceable(folder: str | Path, option: str = "out") -> None:
     """Check before the work what would be refused after it.
 
     Raises:
-        InputError: The folder is a file, or the folder that the command runs in, or one that this lies in: a folder that is
-            replaced as a whole takes the place away from every process that is in it.
+        InputError: It is something else than a folder.
     """
-    here, target = Path(os.path.realpath(Path.cwd())), _real(folder, option)
-    if here == target or target in here.parents:
-        raise InputError(f"`{option}` must be another folder than the one that the command runs in, got {str(folder)!r}")
+    target = _real(folder, option)
     if target.exists() and not target.is_dir():
         raise InputError(f"`{option}` must be a folder, got {str(folder)!r}, which is something else")
+
+
+def _holds_this_process(target: Path) -> bool:
+    """Whether the command runs in this folder or below it: replaced as a whole, it would be gone from under the command."""
+    here = Path(os.path.realpath(Path.cwd()))
+    return here == target or target in here.parents
+
+
+def _write_each(folder: str | Path, files: Mapping[str, bytes], earlier: Collection[str], option: str) -> None:
+    """Write the files into the folder where it is, each of them at once; a kill leaves some of them as they were."""
+    target = _real(folder, option)
+    draft = target / f".{uuid.uuid4().hex}"
+    try:
+        with locked(target) as is_alone:
+            for entry in list(os.scandir(target)) if is_alone else ():
+                if re.fullmatch(r"\.[0-9a-f]{32}", entry.name) and entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)  # what a killed process has left
+            try:
+                draft.mkdir()
+                for name, content in files.items():
+                    named(draft / name, content, None)
+                for name in files:
+                    os.replace(draft / name, target / name)
+                for name in set(earlier) - set(files):
+                    (target / name).unlink(missing_ok=True)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            sync_folder(target)
+    except OSError as error:
+        raise InputError(f"`{option}` must be a folder that can be written, got {str(folder)!r}: {error}") from error
 
 
 def _real(folder: str | Path, option: str) -> Path:
@@ -87,6 +119,8 @@ def _put(
 ) -> None:
     check_replaceable(folder, option)
     target = _real(folder, option)
+    if _holds_this_process(target):
+        raise InputError(f"`{option}` must be another folder than the one that the command runs in, got {str(folder)!r}")
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

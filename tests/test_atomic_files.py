@@ -172,9 +172,10 @@ def test_what_cannot_be_replaced_is_refused(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "file").write_text("mine")
     (tmp_path / "here" / "below").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here" / "below")
+    for folder in (".", ".."):
+        with pytest.raises(InputError, match="another folder than the one that the command runs in"):
+            place_folder(folder, NEW)
     for folder, words in (
-        (".", "another folder than the one that the command runs in"),
-        ("..", "another folder than the one that the command runs in"),
         (tmp_path / "file", "must be a folder, got"),
         ("nu\0ll", "null character"),
     ):
@@ -186,6 +187,22 @@ def test_what_cannot_be_replaced_is_refused(tmp_path: Path, monkeypatch: pytest.
         replace_folder(tmp_path / "study", NEW)
     assert tree(tmp_path / "study") == {"report.html/inside": b"mine"}
     assert not litter(tmp_path) and not litter(tmp_path / "here")
+
+
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_the_folder_that_a_command_runs_in_is_written_file_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    target = Path(folder).resolve()
+    inode = target.stat().st_ino
+    make(target, {**OLD, "mine.txt": b"mine"})
+    (target / ("." + "0" * 32)).mkdir()  # as a kill leaves it
+    replace_folder(folder, NEW, earlier=OLD)
+    written = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
+    assert written == {**NEW, "mine.txt": b"mine"} and target.stat().st_ino == inode
+    assert not [path for path in target.iterdir() if path.name.startswith(".")]
 
 
 STOPPED = """

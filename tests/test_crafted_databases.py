@@ -223,6 +223,16 @@ def test_faults_of_ours_keep_their_kind(path: Path, monkeypatch: pytest.MonkeyPa
         store.trials("k")
 
 
+def test_a_fault_in_our_sql_keeps_its_traceback(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the file to blame for a statement of ours that asks for what its tables never had."""
+    with Store(path, read_only=True) as store:
+        monkeypatch.setattr("nasjac.store.store._AMONG", "nonsense = 1")
+        with pytest.raises(sqlite3.OperationalError, match="no such column: nonsense"):
+            store.architectures()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store.studies()
+
+
 COMMANDS = (
     ["query", "--database", "x.db", "--format", "csv"],
     ["show", key_of(5), "--database", "x.db"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Optional
 
 import numpy as np
 import optuna
@@ -84,7 +84,11 @@ WRONG = {
         [GRID[0], "sampler.search_space={depth:[2],width:[8,12]}"],
         ["`sampler`", "12", "8, 16"],
     ),
-    "a choice that the space does not have": ([*GRID[:1], f"{GRID[1][:-1]},colour:[1]}}"], ["depth, width", "'colour'"]),
+    "a wrong name": ([GRID[0], "sampler.search_space={depth:[2],widht:[8]}"], ["`sampler`", "width", "grid"]),
+    "options without names": (
+        ["sampler=optuna.samplers.RandomSampler", "+sampler._args_=[1]"],
+        ["`sampler._args_`", "[1]"],
+    ),
     "an empty list": ([GRID[0], "sampler.search_space={depth:[],width:[8]}"], ["lists", "'depth'"]),
     "no list": ([GRID[0], "sampler.search_space={depth:3,width:[8]}"], ["lists", "got 3"]),
     "no mapping": ([GRID[0], "sampler.search_space=[1]"], ["map choices", "[1]"]),
@@ -188,3 +192,26 @@ def test_a_fault_of_a_sampler_of_one_s_own_or_of_a_space_is_none_of_the_user() -
     with pytest.raises(ValueError, match="shape") as caught, refusals_of_sampler():
         np.zeros(3).reshape(2)
     assert not isinstance(caught.value, InputError)
+
+
+def test_a_grid_may_have_choices_that_depend_on_others() -> None:
+    """In a batch of one trial no more is asked for than that trial needs."""
+
+    def space(trial: optuna.Trial) -> Spec:
+        deep = trial.suggest_categorical("kind", ["a", "b"]) == "b" and trial.suggest_categorical("deep", [2, 3]) == 3
+        return Spec(8, (Block(),) * (3 if deep else 1))
+
+    grid = {"kind": ["a", "b"], "deep": [2, 3]}
+    made = Study(space, partial(optuna.samplers.GridSampler, grid), Budget(min_effective_depth=0.0), ("maximize",), 0)  # type: ignore[arg-type]
+    for batch in range(4):
+        (proposal,) = made.ask(batch, 1)
+        made.tell(proposal, {"merit": 1.0})
+    assert made.ended
+
+
+def test_a_sampler_of_ones_own_checks_its_options_itself() -> None:
+    class Own(optuna.samplers.RandomSampler):
+        def __init__(self, n: Optional[int] = None, mode: Literal["a", "b"] = "a", seed: int | None = None) -> None:  # noqa: UP045
+            super().__init__(seed)
+
+    check_sampler(partial(Own, n=3, mode="b"), 0)

@@ -15,6 +15,7 @@ from nasjac.cli.config import groups_of, open_node
 from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
 from nasjac.errors import InputError
+from nasjac.errors.arguments import shown
 from nasjac.objectives import Budget
 from nasjac.spaces import SPACES
 from nasjac.store.database import path_of
@@ -50,7 +51,10 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
 
 
 def sampler_of(node: DictConfig) -> SamplerFactory:
-    """What makes the sampler that a node describes, called with a seed."""
+    """What makes the sampler that a node describes, called with a seed. InputError: an option without a name of its own."""
+    if odd := [str(name) for name in node if str(name).startswith("_") and name != "_target_"]:
+        rule = "be left out, for a sampler takes its options by name"
+        raise InputError(f"`sampler.{odd[0]}` must {rule}, got {node[odd[0]]!r}")
     factory: SamplerFactory = hydra.utils.instantiate(node, _partial_=True)
     return factory
 
@@ -72,9 +76,22 @@ def option(group: str, choices: Choices, config: DictConfig, verb: str = "search
         known = ", ".join(groups_of(verb)[group])
         raise InputError(f"`{group}` must be chosen, one of {known}, for its options to be given, got {name}")
     kind = load(name) if ":" in name else groups_of(verb)[group][name]
-    if not is_dataclass(kind):
-        return kind
-    return typed(kind if isinstance(kind, type) else type(kind), config[group])
+    made = typed(kind if isinstance(kind, type) else type(kind), config[group]) if is_dataclass(kind) else kind
+    if ":" in name:
+        _check_own(group, name, made)
+    return made
+
+
+#: what an option of a user's own must have, by its group
+MEMBERS = {"space": ("__call__",), "score": ("__call__", "name"), "dataset": ("load",), "trainer": ("train", "name")}
+
+
+def _check_own(group: str, name: str, made: object) -> None:
+    """Refuse what an option of that group cannot be. InputError: a class without options, or a member is missing."""
+    missing = [member for member in MEMBERS.get(group, ()) if not hasattr(made, member)]
+    if isinstance(made, type) or missing:
+        told = "the class" if isinstance(made, type) else f"{shown(made)}, which has no {missing[0]}, from"
+        raise InputError(f"`{group}` must be a dataclass of options, or an object, that is a {group}, got {told} {name}")
 
 
 def validation_of(config: DictConfig, choices: Choices) -> tuple[ValidationOptions, Any]:

@@ -30,10 +30,10 @@ def arguments(inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         found = [tensor for _, tensor in tensors((args, kwargs))]
     except RecursionError as error:
         raise InputError("`inputs` must be nested less deeply, got a structure without an end") from error
-    if not found or any(tensor.numel() == 0 for tensor in found):
-        raise InputError(
-            "`inputs` must hold tensors that are not empty, got " + ("an empty one" if found else shown(inputs))
-        )
+    if not found:
+        raise InputError(f"`inputs` must be a tensor, or hold tensors (torch.as_tensor makes one), got {shown(inputs)}")
+    if any(tensor.numel() == 0 for tensor in found):
+        raise InputError("`inputs` must hold tensors that are not empty, got an empty one")
     if any(dense("inputs", tensor).isnan().any() for tensor in found):
         raise InputError("`inputs` must hold numbers, got NaN in them")
     return args, kwargs

@@ -63,8 +63,9 @@ def _check_options(kind: Callable[..., Any], options: Mapping[str, Any], seed: i
         signature.bind(**options, seed=seed)
     except TypeError as error:
         raise InputError(f"`sampler` must take the options given and a seed, got {_name(kind)}: {error}") from error
+    is_known = str(getattr(kind, "__module__", "")).partition(".")[0] in ("optuna", "nasjac")
     for name, value in options.items():
-        if name in signature.parameters:
+        if is_known and name in signature.parameters:  # a user's own class checks its options itself
             _check_option(name, value, signature.parameters[name].annotation)
     if kind is optuna.samplers.GridSampler:
         _check_grid(options["search_space"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from functools import wraps
@@ -17,8 +18,13 @@ _OF_WRITING = {
 }
 
 
+#: how SQLite says that an SQL text is wrong: ours is a fault, whose traceback helps to mend it
+_FAULTS = re.compile(r"no such|syntax error|incomplete input|has no column|ambiguous|unrecognized token|wrong number of")
+
+
 class _HasPath(Protocol):
     path: Path
+    trust: bool
 
 
 C = TypeVar("C", bound=type[_HasPath])
@@ -33,6 +39,14 @@ def bounded(kind: C) -> C:
     return kind
 
 
+def is_fault(error: sqlite3.Error, trust: bool) -> bool:
+    """Whether it is one of our code, or of a program that uses a closed Store, and not of the file.
+
+    Tables and views are those that our SQL is written for, unless the file was opened on trust.
+    """
+    return isinstance(error, sqlite3.ProgrammingError) or (not trust and _FAULTS.search(str(error)) is not None)
+
+
 def refusal(path: Path, error: Exception) -> InputError:
     """The sentence for what SQLite said of the database at `path`."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_WRITING:
@@ -45,7 +59,9 @@ def _bounded(method: F) -> F:
     def call(self: _HasPath, *given: Any, **named: Any) -> Any:
         try:
             return method(self, *given, **named)
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own message may hold the file's bytes
+        except sqlite3.Error as error:
+            if is_fault(error, self.trust):
+                raise
             raise refusal(self.path, error) from error
 
     return cast(F, call)

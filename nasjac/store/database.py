@@ -33,7 +33,7 @@ class Table(NamedTuple):
 def path_of(url: str | Path) -> Path:
     """The absolute path of a database given as a path, or as sqlite:///path (sqlite:////path if absolute)."""
     text = str(url).removeprefix("sqlite:///")
-    if not text or text.startswith(":") or "://" in text or "\0" in text:
+    if not isinstance(url, str | Path) or not text or text.startswith(":") or "://" in text or "\0" in text:
         raise InputError(f"`database` must be the path of a file, or sqlite:///path, got {str(url)!r}")
     try:
         return Path(text).expanduser().resolve()
@@ -103,6 +103,9 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
 def check_known(name: str, value: str, choices: Iterable[str]) -> None:
     """ValueError with the choices and the nearest of them, unless `value` is one of them."""
     choices = list(choices)
+    if not isinstance(value, str) or not choices:
+        rule = f"one of {', '.join(choices)}" if choices else "one that is there (there is none yet)"
+        raise InputError(f"`{name}` must be {rule}, got {value!r}")
     if value not in choices:
         raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
 
