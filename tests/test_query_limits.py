@@ -85,7 +85,7 @@ def test_none_is_no_limit(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_limit_is_a_minute_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasjac.store.time_limit.monotonic", itertools.count(0, 31).__next__)
     monkeypatch.setattr("nasjac.verbs.last_resort.LOOKS", 999)
-    with pytest.raises(InputError, match="got 60, after which"):
+    with pytest.raises(InputError, match="stopped after 60 seconds"):
         main([f"{COUNTING} count(*) FROM c"])
 
 
