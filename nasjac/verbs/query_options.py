@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="[NAME=]FILE",
         help="a CSV file (.gz too) as a table too, whose name is the file's up to its first dot; if that has other "
-        "characters than letters, digits and _ needs NAME=FILE; may be given again",
+        "characters than letters, digits and _, it needs NAME=FILE; may be given again",
     )
     parser.add_argument(
         "--timeout",
