@@ -344,7 +344,7 @@ def test_asking_never_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sq
     ("sql", "sentence"),
     [
         ("SELECT 1; DELETE FROM trial", "`sql` must be one statement"),
-        ("SELECT depht FROM architecture", r"name a column .*depth.*, got 'depht'; did you mean depth\?"),
+        ("SELECT depht FROM architecture", r"name a column .*, got 'depht'; did you mean depth\?"),
         ("SELECT l.trainabilty_cost FROM leaderboard AS l", r"did you mean trainability_cost\?"),
         ("SELECT * FROM leaderbord", r"name a table .*validation.*, got 'leaderbord'; did you mean leaderboard\?"),
         ("SELECT * FROM trial WHERE", "`sql` must be SQL that SQLite can run, got .*: incomplete input"),

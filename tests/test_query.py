@@ -70,6 +70,11 @@ def test_questions_to_the_leaderboard(ask: Ask, argv: list[str], numbers: list[i
     assert [row["number"] for row in json.loads(ask(*argv, "--columns", " number ", "--format", "json"))] == numbers
 
 
+def test_words_of_the_other_verbs_are_taken(ask: Ask) -> None:
+    assert ask("study=k", "format=csv", "database=nasjac.db") == ask("--study", "k", "--format", "csv")
+    assert ask("--where", "study='k'") == ask("--where", "study = 'k'")
+
+
 def test_null_is_last_in_both_directions(ask: Ask) -> None:
     from nasjac.store import Store
 
@@ -118,19 +123,31 @@ def test_on_a_terminal_rich_prints_the_same(monkeypatch: pytest.MonkeyPatch, cap
     ("argv", "sentence"),
     [
         (["--where", "skip_density >"], "`where` must be SQL that SQLite can run, got 'skip_density >': "),
-        (["--where", ""], "`where` must be SQL that SQLite can run"),
+        (["--where", ""], "`where` must be a condition, got an empty text"),
+        (["--where", "name = 'mine'"], "^`where` must name a column that is there, got 'name'; .*study.* has one of that"),
+        (["SELECT merits, 'from study' FROM leaderboard"], "got 'merits'; did you mean merit.*--schema` lists all"),
+        (["SELECT nam FROM study, run WHERE study"], r"did you mean name\?"),
+        (["SELECT name FROM batch"], r"there \(study, batch, notes\), got 'name'; study has"),
+        (["--sort", "merit desc"], "`sort` must be a column .*, got 'merit desc'; .*--sort merit --descending"),
+        (["--columns", "key merit"], "`columns` must be .*, got 'key merit'; .*--columns key,merit"),
+        (["mine"], "got 'mine'; for one study: --study mine"),
+        (["7b7e"], "got '7b7e'; `nasjac show 7b7e` tells about an architecture"),
+        (["limit=3"], "got 'limit=3'; write --limit 3"),
+        (["format=xml"], "`format` must be one of table, csv, json, got 'xml'"),
+        (["study=k", "--study", "k"], "`study` must be given once, got k and k"),
+        (["study=q"], "`study` must be one of k, got 'q'"),
         (["--where", "skp_density > 0.5"], r"`where` .*got 'skp_density'; did you mean skip_density\?"),
         (["--where", "placement = pre"], "text goes in single quotes"),
         (["--where", "1); DROP TABLE trial"], "`where` must be "),
         (["--where", "1; DROP TABLE trial; --"], "`where` must be "),
-        (["--columns", "key,cost"], r"`columns` must be one of study, .*, got 'cost'"),
+        (["--columns", "key,cost"], "`columns` must be a column of the leaderboard, got 'cost'"),
         (["--columns", "key,trainability_cots"], r"did you mean trainability_cost\?"),
-        (["--sort", "number; DROP TABLE trial"], "`sort` must be one of study, "),
+        (["--sort", "number; DROP TABLE trial"], "`sort` must be a column of the leaderboard, got 'number; DROP"),
         (["--limit", "0"], "`limit` must be at least 1 and at most 9223372036854775807, got 0"),
         (["--limit", "-1"], "`limit` must be at least 1 and at most 9223372036854775807, got -1"),
         (["--study", "q"], "`study` must be one of k, got 'q'"),
-        (["SELECT 1", "--study", "k"], "`study` must be part of the SELECT if there is one"),
-        (["SELECT 1", "--limit", "0"], "`limit` must be part of the SELECT"),
+        (["SELECT 1", "--study", "k"], "must be either a SELECT or --study, .* and --columns, got a SELECT and --study"),
+        (["SELECT 1", "--limit", "0"], "must be either a SELECT or .*, got a SELECT and --limit"),
         (["DELETE FROM trial"], "`sql` must be one SELECT that only reads, got 'DELETE FROM trial'"),
         ([""], "`sql` must be one SELECT"),
         (["SELECT 1; SELECT 2"], "`sql` must be one statement"),

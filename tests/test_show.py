@@ -87,6 +87,14 @@ def test_a_start_of_the_key_is_enough_if_it_is_one_keys(path: Path, capsys: pyte
         main(["abc", "--database", str(path)])
     with pytest.raises(ValueError, match="`database` must be a file that exists"):
         main(["abc", "--database", str(path.parent / "no.db")])
-    with pytest.raises(SystemExit) as stopped:
-        main([])
-    assert stopped.value.code == 2
+    with pytest.raises(ValueError, match="got 'study=k'; for a study: nasjac query study=k"):
+        main(["study=k"])
+    for words in ([], ["--database=--"], ["a", "--format=--"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2
+
+
+def test_words_of_the_other_verbs_are_taken(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["000000000005", f"database={path}", "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["key"] == key_of(5)

@@ -28,7 +28,8 @@ def load(name: str) -> Any:
             what = f"the module of {name} must be one that can be imported, which it is not"
             return getattr(called(what, import_module, (module,), apart_from=(ImportError,)), attribute)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"{rule}: {error}") from error
+        hint = f"; write it without .py, {module.removesuffix('.py')}:{attribute}" if module.endswith(".py") else ""
+        raise InputError(f"{rule}: {error}{hint}") from error
 
 
 def import_from_here() -> None:

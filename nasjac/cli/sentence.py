@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 
-from hydra.errors import OverrideParseException
-from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, KeyValidationError
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf.errors import MissingMandatoryValue
+
+from nasjac.cli.keys import unknown_key
+from nasjac.cli.values import wrong_value
+from nasjac.store.database import nearest
 
 #: lines of their layout
 SKIPPED = (
@@ -19,18 +22,39 @@ SKIPPED = (
     "Set the environment",
     "See http",
 )
+#: what stands in help for the value of an option
+PLACES = {"study": "NAME", "key": "KEY", "out": "DIR", "table": "FILE", "blocks": "N"}
 
 
 def sentence(error: Exception) -> str:
-    """Hydra's message without its layout, with what the underlying error says, and the names that would have been right."""
+    """What is wrong with the words, in our form where Hydra's error is of a known kind; else its message without layout."""
     cause = error.__cause__ or error
     if isinstance(error, OverrideParseException):
         return _malformed(error.override, " ".join(_lines(error)))
-    parts = dict.fromkeys([*_lines(error), *_lines(cause)])
-    parent = getattr(cause, "parent_node", None)
-    if isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError) and isinstance(parent, DictConfig):
-        parts[f"The options there are {', '.join(str(name) for name in parent)}"] = None
-    return ". ".join(part.rstrip(".:") for part in parts)
+    known = _missing(error) or _several(error) or unknown_key(error, cause) or wrong_value(str(error), cause)
+    return known or ". ".join(part.rstrip(".:") for part in dict.fromkeys([*_lines(error), *_lines(cause)]))
+
+
+def _missing(error: Exception) -> str | None:
+    """Of an option that must be given, or of a group's choice that there is not."""
+    if isinstance(error, MissingMandatoryValue) and (found := re.search(r"Missing mandatory value: ([\w.]+)", str(error))):
+        return f"`{found[1]}` must be given, as {found[1]}={PLACES.get(found[1], 'VALUE')}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"`{group}` must be one of {', '.join(error.options)}, got {choice!r}{nearest(choice, error.options)}"
+    return None
+
+
+def _several(error: Exception) -> str | None:
+    """Of several values without a sweep."""
+    found = re.match(r"Ambiguous value for argument '(.+)'\n", str(error))
+    if not found:
+        return None
+    name, _, value = found[1].partition("=")
+    return (
+        f"`{name}` must be one value unless there is a sweep, got {value!r}: -m (--multirun) takes them in turn, "
+        f"'{name}=[{value}]' is a list"
+    )
 
 
 def _malformed(word: str, told: str) -> str:
@@ -40,7 +64,9 @@ def _malformed(word: str, told: str) -> str:
         return f"an option must be written name=value, got {word!r}: {told}"
     rule = "be a value that Hydra's grammar has"
     if value.startswith(("[", "{", "(", "'", '"')):
-        return f"`{name}` must {rule}, each bracket, brace and quote closed, got {value!r}: {told}"
+        is_split = value[0] in "[{" and any(value.count(left) > value.count(right) for left, right in ("[]", "{}"))
+        hint = "; put the whole option in single quotes, for the shell splits braces and spaces" if is_split else ""
+        return f"`{name}` must {rule}, each bracket, brace and quote closed, got {value!r}{hint}: {told}"
     return (
         f"`{name}` must {rule}, or stand in quotes, got {value!r}: write {shlex.quote(f'{name}={quoted(value)}')} ({told})"
     )

@@ -28,6 +28,10 @@ _OF_THE_FILE = {
 }
 
 
+_AFTER_TABLES = "FROM|SELECT|WHERE|GROUP|HAVING|WINDOW|ORDER|LIMIT|UNION|EXCEPT|INTERSECT"
+LISTED = 15  # columns or tables that an error lists; of more it says where they are
+
+
 class Stream(NamedTuple):
     """Column names, and the rows as SQLite finds them."""
 
@@ -145,10 +149,23 @@ class _Question:
 
     def _unknown(self, kind: str, unknown: str) -> str:
         known = _relations(self.connection)
-        mentioned = [relation for relation in known if re.search(rf"\b{relation}\b", self.sql)] or list(known)
-        choices = known if kind == "table" else list(dict.fromkeys(item for key in mentioned for item in known[key]))
-        hint = nearest(unknown, choices) + ("; text goes in single quotes" if kind == "column" else "")
-        return f"`{self.name}` must name a {kind} that is there ({', '.join(choices)}), got {unknown!r}{hint}"
+        read = [relation for relation in known if relation.lower() in _read_from(self.sql)] or list(known)
+        choices = list(known if kind == "table" else dict.fromkeys(column for key in read for column in known[key]))
+        there = f" ({', '.join(choices)})" if len(choices) <= LISTED else ""
+        hint = nearest(unknown, choices) if unknown not in choices else ""
+        if kind == "column":
+            owners = [relation for relation, columns in known.items() if unknown in columns]
+            hint += f"; {', '.join(owners)} has one of that name" if owners else "; text goes in single quotes"
+        hint += "" if there or not set(read) <= set(column_names()) else "; `nasjac query --schema` lists all"
+        return f"`{self.name}` must name a {kind} that is there{there}, got {unknown!r}{hint}"
+
+
+def _read_from(sql: str) -> set[str]:
+    """The names, in small letters, that stand where a FROM or JOIN has tables; those of subqueries too."""
+    bare = re.sub(r"'(?:[^']|'')*'", "''", sql)
+    clauses = re.findall(rf"\bFROM\b(.*?)(?=\b(?:{_AFTER_TABLES})\b|[()]|$)", bare, re.DOTALL | re.IGNORECASE)
+    tables = [table for clause in clauses for table in re.split(r",|\bJOIN\b", clause, flags=re.IGNORECASE)]
+    return {found[0].lower() for table in tables if (found := re.search(r"\w+", table))}
 
 
 def _relations(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:

@@ -40,7 +40,7 @@ class TimeLimit:
 
     def sentence(self) -> str:
         """Return what to say when it is over."""
+        unit = "second" if self.seconds == 1 else "seconds"
         return (
-            f"`timeout` must be as many seconds as the question takes, got {self.seconds:g}, after which it was stopped; "
-            "a larger one, or none for no limit, lets it go on"
+            f"the question was stopped after {self.seconds:g} {unit}; give --timeout a larger number, or none for no limit"
         )

@@ -16,6 +16,7 @@ from nasjac.store.select import Stream, select, stream
 from nasjac.store.time_limit import TimeLimit
 from nasjac.verbs.answers import put_text, write, written_out
 from nasjac.verbs.last_resort import last_resort
+from nasjac.verbs.query_columns import check_columns, check_sort
 from nasjac.verbs.query_options import read_options
 
 #: what a table shows of the leaderboard unless asked; csv and json give every column
@@ -50,7 +51,11 @@ def answer(asked: argparse.Namespace) -> Iterator[Stream]:
     options = {name: getattr(asked, name) for name in ("study", "where", "sort", "descending", "limit", "columns")}
     options = {name: value for name, value in options.items() if value is not None and value is not False}
     if asked.sql is not None and options:
-        raise InputError(f"`{next(iter(options))}` must be part of the SELECT if there is one, got both")
+        given = ", ".join(f"--{name}" for name in options)
+        raise InputError(
+            "the question must be either a SELECT or --study, --where, --sort, --descending, --limit and --columns, got a "
+            f"SELECT and {given}: what they ask can be written in the SELECT"
+        )
     if "columns" in options:
         options["columns"] = [name.strip() for name in asked.columns.split(",")]
     elif asked.format == "table":
@@ -89,15 +94,15 @@ def leaderboard_sql(
     Raises:
         InputError: A column is not there, `where` is not one expression, or `limit` is not a number of rows.
     """
-    there = column_names()["leaderboard"]
-    columns = there if columns is None else columns
-    for column in columns:
-        check_known("columns", column, there)
-    check_known("sort", sort, there)
+    columns = column_names()["leaderboard"] if columns is None else columns
+    check_columns(columns)
+    check_sort(sort)
     if limit is not None and not 1 <= limit <= MOST_ROWS:
         raise InputError(f"`limit` must be at least 1 and at most {MOST_ROWS}, got {limit}")
     conditions = ["study = :study"] if study is not None else []
     if where is not None:
+        if not where.strip():
+            raise InputError("`where` must be a condition, got an empty text")
         check_expression("where", where)
         # nothing binds less than OR, so that what follows it is one expression and no SELECT of its own; on its own line,
         # for it may end in a comment

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from nasjac.errors import InputError
 from nasjac.tables import MEASURED
+from nasjac.verbs.query_words import FORMATS, check_format, instead, parsed, take
 
 SECONDS = 60
 
@@ -26,7 +28,8 @@ is 2 or 130. In csv, text that begins like a formula (=, +, -, @, tab, line brea
 spreadsheet program runs it; numbers stay as they are. A blob is written as hexadecimal digits.
 
 A CSV file must be UTF-8 and separated by commas. In a column of numbers, empty cells, NA and the like are NULL, 93.1% is
-0.931, and a whole number beyond 64 bits is a floating-point number; any other column is text. Nothing is fetched from URLs.
+read as 0.931, and a whole number beyond 64 bits is a floating-point number; any other column is text, also one in which
+numbers and text are mixed. Nothing is fetched from URLs.
 """
 
 
@@ -38,19 +41,14 @@ def read_options(argv: Sequence[str]) -> argparse.Namespace:
         SystemExit: With code 2, for what argparse refuses.
     """
     parser = _parser()
-    for word in argv:
-        if word.startswith("--") and word.endswith("=--"):  # argparse takes the value for the end of the options
-            parser.error(f"argument {word[:-3]}: expected one argument")
-    asked = parser.parse_intermixed_args(list(argv))
-    databases = [asked.database] * (asked.database is not None)
-    databases += [word.removeprefix("database=") for word in asked.words if word.startswith("database=")]
-    words = [word for word in asked.words if not word.startswith("database=")]
-    if len(databases) > 1:
-        raise InputError(f"`database` must be given once, got {' and '.join(databases)}")
+    asked = parsed(parser, argv)
+    words = take(asked, {"database": "nasjac.db", "format": "table", "study": None})
+    check_format(asked.format)
     if len(words) > 1:
         parser.error(f"the question must be one SELECT in quotation marks, got {len(words)} words")
-    asked.database = databases[0] if databases else "nasjac.db"
     asked.sql = words[0] if words else None
+    if words and re.fullmatch(r"\S+", words[0]) and (hint := instead(words[0], list(vars(asked)))):
+        raise InputError(f"`sql` must be one SELECT in quotation marks, got {words[0]!r}{hint}")
     asked.files = _files(asked.table or ())
     asked.seconds = _seconds(asked.timeout)
     return asked
@@ -91,9 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--database", metavar="PATH", help="the results database (default: nasjac.db); also as a word, database=PATH"
     )
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    parser.add_argument("--format", choices=FORMATS, help="default: table; also as a word, format=json")
     parser.add_argument(
-        "--table", action="append", metavar="[NAME=]FILE", help="a CSV file (.gz too) as a table too; may be given again"
+        "--table",
+        action="append",
+        metavar="[NAME=]FILE",
+        help="a CSV file (.gz too) as a table too, whose name is the file's up to its first dot; if that has other "
+        "characters than letters, digits and _, it needs NAME=FILE; may be given again",
     )
     parser.add_argument(
         "--timeout",
@@ -109,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
     leaderboard = parser.add_argument_group("of the leaderboard")
-    leaderboard.add_argument("--study", help="one study only")
-    leaderboard.add_argument("--where", help="one SQL condition over its columns")
+    leaderboard.add_argument("--study", help="one study only; also as a word, study=NAME")
+    leaderboard.add_argument("--where", help="an SQL condition over the leaderboard's columns; text in single quotes")
     leaderboard.add_argument("--sort", metavar="COLUMN", help="column to sort by (default: trainability_cost)")
     leaderboard.add_argument("--descending", action="store_true", help="largest first")
     leaderboard.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: all)")

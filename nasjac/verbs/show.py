@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nasjac import tables
+from nasjac.errors import InputError
 from nasjac.measurement import TERMS
 from nasjac.reporting.wording import mixed
 from nasjac.store import Store
 from nasjac.verbs.provenance import counted, measured_by
+from nasjac.verbs.query_words import check_format, parsed, take
 
+FORMATS = ("table", "json")
 PROFILE_POINTS = 9  # how many layers of a profile the table shows, both ends among them
 
 _TRIALS = """SELECT study, number, batch, state, architecture_key, kept_key, objectives, constraints, choices, reason
@@ -27,16 +30,45 @@ _PICKS = "SELECT study, role FROM validation_pick WHERE architecture_key = :key 
 
 def main(argv: list[str]) -> int:
     """Print what is known of the architecture. InputError: no such key, an ambiguous one, or no such database."""
-    parser = argparse.ArgumentParser(prog="nasjac show", description="Print all that is known of one architecture.")
-    parser.add_argument("key", help="its key, or the start of it")
-    parser.add_argument("--database", default="nasjac.db", help="path of the results database (default: nasjac.db)")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--trust", action="store_true", help="read a database whose views are not nasjac's own")
-    asked = parser.parse_args(argv)
+    asked = _options(argv)
     with Store(asked.database, read_only=True, trust=asked.trust) as store:
         known = gather(store, store.resolve_key(asked.key))
     print(json.dumps(known, indent=1, ensure_ascii=False) if asked.format == "json" else as_text(known))
     return 0
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="nasjac show",
+        usage="nasjac show [options] KEY",
+        description="Print all that is known of one architecture. The database is only read.",
+    )
+    parser.add_argument("words", nargs="*", metavar="KEY", help="its key, or the start of it if no other key starts so")
+    parser.add_argument(
+        "--database", metavar="PATH", help="the results database (default: nasjac.db); also as a word, database=PATH"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="table is text for people, with a few layers of each profile; json has everything (default: table); also as a "
+        "word, format=json",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="read a database whose tables, views and triggers are not as nasjac makes them; only if you know who made it",
+    )
+    asked = parsed(parser, argv)
+    words = take(asked, {"database": "nasjac.db", "format": "table"})
+    check_format(asked.format, FORMATS)
+    if len(words) != 1:
+        parser.error(f"one KEY must be given, got {len(words)} words")
+    [asked.key] = words
+    if asked.key.startswith("study="):
+        raise InputError(
+            f"`key` must be the start of an architecture's key, got {asked.key!r}; for a study: nasjac query {asked.key}"
+        )
+    return asked
 
 
 def gather(store: Store, key: str) -> dict[str, Any]:
