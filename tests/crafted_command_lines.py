@@ -276,7 +276,8 @@ def _flag(rng: Random, words: list[str]) -> None:
 
 
 def _instead(rng: Random, words: list[str]) -> None:
-    words[rng.randrange(1, len(words))] = rng.choice((*VALUES, *SQL, *FLAGS))
+    if len(words) > 1:
+        words[rng.randrange(1, len(words))] = rng.choice((*VALUES, *SQL, *FLAGS))
 
 
 CHANGES = (_value, _value, _value, _option, _option, _name, _cut, _duplicate, _remove, _bare, _sweep)
