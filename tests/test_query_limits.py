@@ -41,7 +41,8 @@ def _beside_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def begun(*words: str, **environment: str) -> subprocess.Popen[str]:
     pipe, repository = subprocess.PIPE, str(Path(__file__).parent.parent)
     variables = {**os.environ, "PYTHONPATH": repository, **environment}
-    return subprocess.Popen([*NASJAC, *words], stdout=pipe, stderr=pipe, text=True, env=variables)
+    hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 # a shell's background job does not
+    return subprocess.Popen([*NASJAC, *words], stdout=pipe, stderr=pipe, text=True, env=variables, preexec_fn=hears)
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -50,7 +51,10 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
     time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=60)
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("sql", [f"{COUNTING} count(*) FROM c", f"{COUNTING} n FROM c WHERE n < 0", f"{COUNTING} n FROM c"])
