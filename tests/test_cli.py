@@ -225,7 +225,10 @@ BAD = {
     "malformed where": (["query", "--where", "depth >", "--database", "there.db"], ["where", "depth >"]),
     "SQL that writes": (["query", "DELETE FROM run", "--database", "there.db"], ["SELECT", "DELETE FROM run"]),
     "two statements": (["query", "SELECT 1; SELECT 2", "--database", "there.db"], ["one", "SELECT 1; SELECT 2"]),
-    "unknown column": (["query", "--sort", "cost", "--database", "there.db"], ["cost", "trainability_cost"]),
+    "unknown column": (
+        ["query", "--sort", "cost", "--database", "there.db"],
+        ["`sort`", "'cost'", "nasjac query --schema"],
+    ),
     "unknown key": (["show", "fff", "--database", "there.db"], ["key", "fff"]),
 }
 

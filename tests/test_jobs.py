@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from nasjac.cli import main
 from tests.fuzzing import Outcome, call_forked
@@ -24,6 +25,9 @@ def sweep(folder: Path, *words: str) -> Outcome:
 
     def run() -> int:
         sys.path.insert(0, str(Path(__file__).parent))
+        from hydra_plugins.forked_launcher import ForkedLauncher
+
+        Plugins.instance().register(ForkedLauncher)  # where Hydra has looked for its plugins before
         target = "hydra_plugins.forked_launcher.ForkedLauncher"
         ConfigStore.instance().store(group="hydra/launcher", name="forked", node={"_target_": target})
         return main([words[0], "-m", *words[1:], "hydra/launcher=forked"])

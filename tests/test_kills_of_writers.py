@@ -20,7 +20,6 @@ ALLOWED = {
     "reporting/canvas.py": {"savefig", "write_bytes"},
     "tables.py": {"write_bytes"},
     "cli/experiment.py": {"mkdir"},
-    "cli/jobs.py": {"write_text"},
     "verbs/model_blocks.py": {"save_model"},
 }
 

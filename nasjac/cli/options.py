@@ -90,8 +90,9 @@ def _check_own(group: str, name: str, made: object) -> None:
     """Refuse what an option of that group cannot be. InputError: a class without options, or a member is missing."""
     missing = [member for member in MEMBERS.get(group, ()) if not hasattr(made, member)]
     if isinstance(made, type) or missing:
-        told = "the class" if isinstance(made, type) else f"{shown(made)}, which has no {missing[0]}, from"
-        raise InputError(f"`{group}` must be a dataclass of options, or an object, that is a {group}, got {told} {name}")
+        lacking = "is not callable" if missing[:1] == ["__call__"] else f"has no {missing[0]}" if missing else "is a class"
+        rule = f"a {group}: a dataclass of options, or an object or function that is one"
+        raise InputError(f"`{group}` must be {rule}, got {name}, {shown(made)}, which {lacking}")
 
 
 def validation_of(config: DictConfig, choices: Choices) -> tuple[ValidationOptions, Any]:

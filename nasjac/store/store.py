@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nasjac.errors import InputError
-from nasjac.errors.arguments import instance
 from nasjac.measurement import TERMS, Measurement
 from nasjac.store.boundary import bounded
 from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, to_json
@@ -93,7 +92,8 @@ class Store:
         """What one SELECT gives; :x in it takes the value x. ValueError: malformed, or anything but reading."""
         import pandas as pd  # late: half a second that `nasjac query` need not wait
 
-        instance("sql", sql, str, "the text of one SELECT")
+        if not isinstance(sql, str):
+            raise InputError(f"`sql` must be the text of one SELECT, got {sql!r}")
         table = self.select(sql, values)
         return pd.DataFrame.from_records(table.rows, columns=list(table.columns), coerce_float=True)
 
@@ -257,7 +257,8 @@ class Store:
 
         ValueError: none, or several, which it lists.
         """
-        instance("key", prefix, str, "the start of an architecture's key")
+        if not isinstance(prefix, str):
+            raise InputError(f"`key` must be the start of an architecture's key, got {prefix!r}")
         condition = "substr(key, 1, length(:prefix)) = :prefix ORDER BY key"
         stored = [key for (key,) in self._checked("architecture", ["key"], condition, prefix=prefix.lower())]
         stored += [self.stored_key(key) for key in self._former if key.startswith(prefix.lower())]

@@ -46,6 +46,8 @@ class GrowOptions:
     points: int = 16
 
     def __post_init__(self) -> None:
+        if isinstance(self.blocks, str) and self.blocks != "max":
+            raise InputError(f"`blocks` must be a whole number of at least 1, or max, got {self.blocks!r}")
         if self.blocks != "max":
             arguments.whole("blocks", self.blocks, 1, MOST_BLOCKS)
         arguments.whole("points", self.points, 1, MOST_POINTS)
