@@ -53,7 +53,7 @@ FORMATS = ("text", "json")
 
 
 def run_search(config: DictConfig, choices: Choices) -> int:
-    """search, then validation and report."""
+    """Run or resume a search, validate what it found, write the report; return the exit code."""
     console, device = _common(config)
     if config.search.warm_start is not None:
         return run_warm(config, choices)
@@ -86,7 +86,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
 
 
 def run_validate(config: DictConfig, choices: Choices) -> int:
-    """validate a study that is there, then report."""
+    """Train picks of a stored study briefly, then write its report; return the exit code."""
     console, device = _common(config)
     check_replaceable(Path(config.out) / folder_name(config.study))
     validation_of(config, choices)
@@ -103,14 +103,14 @@ def run_validate(config: DictConfig, choices: Choices) -> int:
 
 
 def run_report(config: DictConfig, choices: Choices) -> int:
-    """report on a study that is there."""
+    """Write the report of a stored study; return the exit code."""
     console, _ = _common(config)
     with Store(config.database, read_only=True, trust=config.trust) as store, interrupts() as stop:
         return _finish(store, config.study, config, console, stop)
 
 
 def run_train(config: DictConfig, choices: Choices) -> int:
-    """train one architecture."""
+    """Train one stored architecture and keep its checkpoint; return the exit code."""
     console, device = _common(config)
     key, out = str(config.key), config.out  # first of all: they may be missing
     dataset, trainer = option("dataset", choices, config), option("trainer", choices, config)
@@ -145,7 +145,7 @@ def run_train(config: DictConfig, choices: Choices) -> int:
 
 
 def run_theory(config: DictConfig, choices: Choices) -> int:
-    """the closed forms of one architecture."""
+    """Print the closed forms of one architecture; return the exit code."""
     console, _ = _common(config)
     found = theory(_architecture(config, choices), config.stream_variance, config.out)
     console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else theory_text(found))
@@ -153,7 +153,7 @@ def run_theory(config: DictConfig, choices: Choices) -> int:
 
 
 def run_prescribe(config: DictConfig, choices: Choices) -> int:
-    """what brings one architecture, or the blocks of a model, to criticality."""
+    """Print what brings an architecture, or the blocks of a model, to criticality; return the exit code."""
     console, device = _common(config)
     if config.model is not None:
         return _prescribe_model(config, console, device)
@@ -193,7 +193,7 @@ def _architecture(config: DictConfig, choices: Choices) -> Spec:
 
 
 def run_diagnose(config: DictConfig, choices: Choices) -> int:
-    """the layer-by-layer Jacobian of models."""
+    """Print the layer-by-layer Jacobian norms of models on one batch; return the exit code."""
     console, device = _common(config)
     models = dict([made(config.model), *map(made, config.compare)])
     options = Options(**{entry.name: plain(config[entry.name]) for entry in fields(Options)})
@@ -205,7 +205,7 @@ def run_diagnose(config: DictConfig, choices: Choices) -> int:
 
 
 def run_correlate(config: DictConfig, choices: Choices) -> int:
-    """what a score is worth on a table of trained architectures."""
+    """Print how well a score ranks a table of trained architectures; return the exit code."""
     console, device = _common(config)
     space, score = (option(group, choices, config, "correlate") for group in ("space", "score"))
     options = CorrelateOptions(**{entry.name: config[entry.name] for entry in fields(CorrelateOptions)})

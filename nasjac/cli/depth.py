@@ -29,7 +29,7 @@ DATASET_OF = {"transformer_lm": "text"}
 
 
 def run_grow(config: DictConfig, choices: Choices) -> int:
-    """new blocks in a trained network."""
+    """Insert new blocks into a trained network; return the exit code."""
     console = _console(config)
     _one_of(config, "checkpoint", "model")
     limits = Limits(config.budget.tau, config.rule, config.epsilon_spectral, config.epsilon_rms, config.force)
@@ -64,7 +64,7 @@ def _grow_model(config: DictConfig, limits: Limits, console: Console) -> Mapping
 
 
 def run_prune(config: DictConfig, choices: Choices) -> int:
-    """branches out of a network."""
+    """Prune residual branches of a network; return the exit code."""
     console = _console(config)
     _one_of(config, "checkpoint", "spec", "model")
     numbers = (config.ratio, config.criterion, config.points, config.fine_tune, config.learning_rate, config.seed)

@@ -39,7 +39,7 @@ def check_cold(names: Sequence[str]) -> None:
 
 
 def run_warm(config: DictConfig, choices: Choices) -> int:
-    """growths and prunings of a checkpoint."""
+    """Search among growths and prunings of a checkpoint; return the exit code."""
     names, console = given(), Console(config.quiet)
     _check_given(names, config)
     job, folder = _job(config, choices, names), config.search.warm_start

@@ -24,7 +24,7 @@ from nasjac.measurement import Layer, Profile
 #: probes of a direction before precision is looked at; all there are of each initialization, where there are several
 FIRST = 4
 #: most probes of a direction and most initializations, whose energies are all kept; the largest seed
-MOST, LARGEST_SEED = 10**7, 2**62
+MOST, MOST_SEED = 10**7, 2**62
 
 #: (probes done, most that there may be)
 Advance = Callable[[int, int], None]
@@ -170,7 +170,7 @@ def _check(batchnorm: str, reinitialize: int, rel_error: float, max_probes: int,
         raise InputError(f"`reinitialize` must be 0 or at least 2 (an error needs two), got {reinitialize!r}")
     number("rel_error", rel_error, 0.0, open_low=True)
     whole("max_probes", max_probes, FIRST, MOST)
-    whole("seed", seed, 0, LARGEST_SEED)
+    whole("seed", seed, 0, MOST_SEED)
 
 
 def _precise(layer: Layer, rel_error: float) -> bool:

@@ -22,12 +22,12 @@ _OF_WRITING = {
 _FAULTS = re.compile(r"no such|syntax error|incomplete input|has no column|ambiguous|unrecognized token|wrong number of")
 
 
-class _HasPath(Protocol):
+class _OpenedDatabase(Protocol):
     path: Path
     trust: bool
 
 
-C = TypeVar("C", bound=type[_HasPath])
+C = TypeVar("C", bound=type[_OpenedDatabase])
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -56,7 +56,7 @@ def refusal(path: Path, error: Exception) -> InputError:
 
 def _bounded(method: F) -> F:
     @wraps(method)
-    def call(self: _HasPath, *given: Any, **named: Any) -> Any:
+    def call(self: _OpenedDatabase, *given: Any, **named: Any) -> Any:
         try:
             return method(self, *given, **named)
         except sqlite3.Error as error:
