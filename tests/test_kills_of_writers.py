@@ -76,7 +76,7 @@ report.gather, report.findings = lambda *words: evidence, lambda *words: {**foun
 report._profiles, report._draw = lambda *words: {}, lambda *words: {"profiles.png": b"%d" % version} if version else {}
 states = [build(spec, 4, 2, torch.Generator().manual_seed(seed)).state_dict() for seed in range(3)]
 sums = {"inputs": 4, "outputs": 2}
-row = Plain(key="k" * 12, spec=spec.content)
+row = Plain(key=spec.key, spec=spec.content)
 data = Plain(inputs=4, outputs=2, digest="d")
 silent = Plain(record_validations=lambda rows: None)
 task = train.Task("digits", data, AdamW())
