@@ -2,17 +2,19 @@
 
 The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
 
-    0  errors
-    1  activations  placement  wiring  pruning  scales  images  meanfield  paths  jacobian  lanczos  cost  ranking  front
-    1  reading  origin  places  workers  file_system  fingerprint
-    2  spec  measurement  estimators  image_energies  decorrelation  strata  csv_text  atomic_files
-    3  networks  facts  ensemble  foreign  dynamics
-    4  theory  checkpoint_info  weights  spaces  samplers  datasets  objectives  store  branches
-    5  scores  trainers  checkpoint  growth  compression  study  prescription  reporting  console  tables  interrupts
-    6  verbs
-    7  cli
+     0  foundation
+     1  mathematics
+     2  architecture
+     3  sampling reporting samplers dynamics
+     4  kinds
+     5  datasets store
+     6  scores trainers
+     7  tables models
+     8  surgery
+     9  search
+    10  cli
 
-Floors 0 to 3, `theory` and `scores` need torch and numpy alone.
+mathematics, architecture, sampling, kinds and scores need torch and numpy alone.
 """
 
 from __future__ import annotations
@@ -21,24 +23,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasjac.errors import InputError
-    from nasjac.foreign import diagnose
-    from nasjac.networks import build
+    from nasjac.architecture.spec import Block, Spec
+    from nasjac.foundation.errors import InputError
+    from nasjac.kinds.build import build
+    from nasjac.models import diagnose
     from nasjac.scores import measure
-    from nasjac.spec import Block, Spec
+    from nasjac.scores.closed_forms import expected_norms
     from nasjac.store import Store
-    from nasjac.theory import expected_norms
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
-    "Block": "nasjac.spec",
-    "InputError": "nasjac.errors",
-    "Spec": "nasjac.spec",
-    "build": "nasjac.networks",
+    "Block": "nasjac.architecture.spec",
+    "InputError": "nasjac.foundation.errors",
+    "Spec": "nasjac.architecture.spec",
+    "build": "nasjac.kinds.build",
     "measure": "nasjac.scores",
-    "diagnose": "nasjac.foreign",
+    "diagnose": "nasjac.models",
     "Store": "nasjac.store",
-    "expected_norms": "nasjac.theory",
+    "expected_norms": "nasjac.scores.closed_forms",
 }
 
 __all__ = ["Block", "InputError", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]

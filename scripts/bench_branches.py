@@ -16,7 +16,7 @@ import time
 import torch
 
 from nasjac import Block, Spec, build
-from nasjac.branches.ours import added, blocks_of, branch_norms, measurable, stream
+from nasjac.surgery.branches.ours import added, blocks_of, branch_norms, measurable, stream
 
 
 def main() -> None:

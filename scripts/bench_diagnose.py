@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import diagnose
-from nasjac.foreign.passes import Prober
-from nasjac.foreign.sampling import network_of
-from nasjac.foreign.setup import prepared
-from nasjac.foreign.undisturbed import undisturbed
+from nasjac.models.passes import Prober
+from nasjac.models.sampling import network_of
+from nasjac.models.setup import prepared
+from nasjac.models.undisturbed import undisturbed
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -19,9 +19,9 @@ from statistics import median
 
 import numpy as np
 
-from nasjac.meanfield import Columns, expected_norms, fluctuations
-from nasjac.meanfield.moments import MOMENTS
-from nasjac.placement import PLACEMENTS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations
+from nasjac.mathematics.meanfield.moments import MOMENTS
 
 
 def columns(batch: int, depth: int, random_skips: bool = False) -> Callable[[], Columns]:

@@ -42,16 +42,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.facts import facts
-from nasjac.measurement import Estimate, Measurement
-from nasjac.networks import build
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample, tiles
-from nasjac.networks.routes import Route, Routes
-from nasjac.networks.samples import FORWARD, INDEPENDENT, Plan
+from nasjac.architecture.measurement import Estimate, Measurement
+from nasjac.architecture.spec import Block, Spec
+from nasjac.foundation.workers import workers
+from nasjac.kinds.build import build
+from nasjac.kinds.facts import facts
+from nasjac.kinds.population import sample, tiles
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
+from nasjac.sampling.tiles.routes import Route, Routes
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import Block, Spec
-from nasjac.workers import workers
 
 T = TypeVar("T")
 
@@ -373,13 +373,13 @@ def proposed(kind: str, width: int, file: Path | None) -> list[Spec]:
 
 def search(kind: str, width: int) -> Iterator[list[Spec]]:
     """Batch by batch what a search with the sampled score proposes."""
-    from nasjac.objectives import Budget, directions
+    from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+    from nasjac.kinds.resnet.space import ResNetSpace
+    from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
     from nasjac.samplers.nsga2 import NSGAII
-    from nasjac.spaces.residual_mlp import ResidualMlpSpace
-    from nasjac.spaces.resnet import ResNetSpace
-    from nasjac.spaces.transformer_lm import TransformerLmSpace
-    from nasjac.study import Study
-    from nasjac.verbs.search import OF_JACOBIANS, objective_values
+    from nasjac.search.objectives import Budget, directions
+    from nasjac.search.search import OF_JACOBIANS, objective_values
+    from nasjac.search.study import Study
 
     inputs = inputs_of(kind)
     kinds = {

@@ -15,11 +15,18 @@ import numpy as np
 import torch
 
 import nasjac
-from nasjac import Block, InputError, Spec, compression, dynamics, facts, front, growth, meanfield, paths, pruning, ranking
+from nasjac import Block, InputError, Spec, dynamics
+from nasjac.architecture import pruning_criteria as pruning
 from nasjac.dynamics.reactions import gray_scott
-from nasjac.lanczos import spectral_norms
-from nasjac.meanfield import growth as growth_rules
+from nasjac.kinds import facts
+from nasjac.mathematics import gradient_paths as paths
+from nasjac.mathematics import meanfield
+from nasjac.mathematics import pareto as front
+from nasjac.mathematics import rank_correlation as ranking
+from nasjac.mathematics.lanczos import spectral_norms
+from nasjac.mathematics.meanfield import growth as growth_rules
 from nasjac.scores import Apjn, Meanfield, Merit
+from nasjac.surgery import compression, growth
 from tests.crafted_models import MODELS
 
 #: what a call may raise: an integration whose step has no solution says so by an ArithmeticError

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from nasjac import checkpoint
-from nasjac.networks import build
-from nasjac.spec import Block, Spec
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.build import build
+from nasjac.store.checkpoints import checkpoint
 
 SPEC = Spec(width=8, blocks=(Block(), Block(skip=0.0, scale=0.5)), placement="pre")
 #: of the digits

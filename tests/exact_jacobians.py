@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from nasjac import Spec, build
-from nasjac.cost import trainability_cost, trainability_penalty
-from nasjac.networks.samples import INDEPENDENT, Samples
+from nasjac.mathematics.trainability import trainability_cost, trainability_penalty
+from nasjac.sampling.samples import INDEPENDENT, Samples
 
 Array = NDArray[np.float64]
 

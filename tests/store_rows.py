@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from nasjac.measurement import TERMS, Estimate, Layer, Measurement
+from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, TrialRow, ValidationRow
 

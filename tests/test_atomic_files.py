@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from nasjac import atomic_files, file_system
-from nasjac.atomic_files import check_replaceable, place_folder, replace_folder
-from nasjac.errors import InputError
+from nasjac.foundation import atomic_files, file_system
+from nasjac.foundation.atomic_files import check_replaceable, place_folder, replace_folder
+from nasjac.foundation.errors import InputError
 from tests.kills import litter, make, tree
 
 OLD = {"report.html": b"old page", "summary.json": b"{}", "front.png": b"an old figure"}

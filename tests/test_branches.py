@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import Block, Spec, build
-from nasjac.branches.norms import MOST, norms
-from nasjac.branches.ours import added, blocks_of, branch_norms, bypassed, gated, measurable, stream
+from nasjac.surgery.branches.norms import MOST, norms
+from nasjac.surgery.branches.ours import added, blocks_of, branch_norms, bypassed, gated, measurable, stream
 
 IMAGES = {"kind": "resnet", "shape": (1, 5, 4)}
 SPECS = {

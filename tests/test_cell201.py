@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac.networks import routed
-from nasjac.networks.cell201 import EDGES, OPS, Cell201, Network201
-from nasjac.networks.cell201_population import body, features, stem
-from nasjac.networks.draws import Draws
-from nasjac.networks.tabular import drawn, initialize
-from nasjac.spaces.nasbench201 import NasBench201
+from nasjac.sampling.draws import Draws
+from nasjac.tables import routed
+from nasjac.tables.nasbench201.network import EDGES, OPS, Cell201, Network201
+from nasjac.tables.nasbench201.population import body, features, stem
+from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.pullbacks import drawn, initialize
 
 
 def cells(count: int, seed: int = 0) -> list[Cell201]:

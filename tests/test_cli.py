@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Spec
 from nasjac.cli import HYDRA_VERBS, main
-from nasjac.measurement import Measurement
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import Spec
 from nasjac.store import Store
 from nasjac.trainers import SGD
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac.networks import build, common_probe
-from nasjac.networks.common_probe import input_correlations
-from nasjac.networks.convolutions import ImageNetwork, initialize
-from nasjac.networks.draws import Draws
-from nasjac.networks.implicit import through
-from nasjac.networks.mlp import ResidualMLP
-from nasjac.networks.modules import drawn
-from nasjac.spec import Block, Spec
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds import common_probe
+from nasjac.kinds.autograd import drawn
+from nasjac.kinds.build import build
+from nasjac.kinds.common_probe import input_correlations
+from nasjac.kinds.convolutional.network import ImageNetwork, initialize
+from nasjac.kinds.modules.implicit import through
+from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.sampling.draws import Draws
 
 CPU, DRAWS, COUNT = torch.device("cpu"), 2, 4
 DOUBLE = Draws(3, range(DRAWS), torch.float64, CPU)

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasjac import Block, Spec, build
-from nasjac.branches.ours import gated
-from nasjac.compression import CRITERIA, branches, chosen, prune, taylor_values
-from nasjac.facts import facts
-from nasjac.growth import Beginning, grow
+from nasjac.kinds.facts import facts
+from nasjac.surgery.branches.ours import gated
+from nasjac.surgery.compression import CRITERIA, branches, chosen, prune, taylor_values
+from nasjac.surgery.growth import Beginning, grow
 from tests.test_growth import SPECS, made
 
 TRAINED = [name for name in SPECS if name != "empty"]

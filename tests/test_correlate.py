@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasjac.reporting.correlated import agreement, strata, warnings
-from nasjac.spaces.nasbench201 import NasBench201
-from nasjac.spaces.spec_table import SpecTable
-from nasjac.spaces.table_file import read_table
-from nasjac.spec import Block, Spec
+from nasjac.architecture.spec import Block, Spec
+from nasjac.tables.agreement import agreement, strata, warnings
+from nasjac.tables.file import read_table
+from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.spec_table import SpecTable
 from tests.test_cli import Run, run  # noqa: F401
 
 SPACE = NasBench201()

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from nasjac import Block, Spec
-from nasjac.estimators import NAMES, terms
+from nasjac.sampling.estimators import NAMES, terms
 from tests.exact_jacobians import Population, population
 
 A, F, CUT = Block(op="attention"), Block(), Block(skip=0)

@@ -14,10 +14,14 @@ import pytest
 import torch
 
 import nasjac
-from nasjac import Block, InputError, Spec, front, meanfield, paths, ranking
-from nasjac.errors.arguments import shown
-from nasjac.foreign.nested import mapped
-from nasjac.foreign.theirs import called
+from nasjac import Block, InputError, Spec
+from nasjac.foundation.arguments import shown
+from nasjac.mathematics import gradient_paths as paths
+from nasjac.mathematics import meanfield
+from nasjac.mathematics import pareto as front
+from nasjac.mathematics import rank_correlation as ranking
+from nasjac.models.foreign_calls import called
+from nasjac.models.nested import mapped
 from nasjac.scores import Meanfield
 from tests.crafted_calls import Rude, calls, columns, deep, fault, spec
 from tests.crafted_models import MODELS, Odd
@@ -140,7 +144,7 @@ def test_inputs_without_an_end_are_refused() -> None:
 
 def test_a_fault_in_a_hook_of_ours_is_not_the_model_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slip in our own code keeps its traceback, also where the model of a user is what called it."""
-    monkeypatch.setattr("nasjac.foreign.trace.tensors", slip)
+    monkeypatch.setattr("nasjac.models.trace.tensors", slip)
     with pytest.raises(KeyError, match="a slip of ours"):
         nasjac.diagnose(Odd(), torch.randn(3, 4))
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nasjac import checkpoint
+from nasjac.architecture.spec import Block, Spec
 from nasjac.cli import main
-from nasjac.errors import InputError
-from nasjac.networks import build
-from nasjac.spec import Block, Spec
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.build import build
+from nasjac.store.checkpoints import checkpoint
 from tests.crafted_checkpoints import INPUTS, OUTPUTS, SPEC, TYPES, WAYS, crafted, whole
 
 #: of a fuzz, and of its quick sample, which meets every way at least once

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from nasjac.errors import InputError
-from nasjac.spec import Block, Spec
+from nasjac.architecture.spec import Block, Spec
+from nasjac.cli import query, show
+from nasjac.foundation.errors import InputError
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.store.genuine import check_schema
 from nasjac.store.schema import MIGRATIONS, migrate
-from nasjac.verbs import query, show
 from tests.crafted_databases import crafted, studied
 from tests.fuzzing import run_forked
 from tests.store_rows import architecture, filled, key_of, record

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasjac.csv_text import csv_rows
 from nasjac.datasets import DATASETS
-from nasjac.errors import InputError
-from nasjac.spaces.nasbench201 import NasBench201
-from nasjac.spaces.spec_table import SpecTable
-from nasjac.spaces.table_file import read_table
+from nasjac.foundation.csv_text import csv_rows
+from nasjac.foundation.errors import InputError
+from nasjac.tables.file import read_table
+from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.spec_table import SpecTable
 from tests.crafted_tables import crafted, crafted_dataset
 from tests.fuzzing import run_forked
 

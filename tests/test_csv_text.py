@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.csv_text import LONGEST_LINE, Spoiled, csv_records, read_csv_rows
-from nasjac.errors import InputError
+from nasjac.foundation.csv_text import LONGEST_LINE, Spoiled, csv_records, read_csv_rows
+from nasjac.foundation.errors import InputError
 
 
 @pytest.mark.parametrize(

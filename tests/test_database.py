@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasjac.cost import trainability_penalty
-from nasjac.errors import InputError
-from nasjac.measurement import TERMS
+from nasjac.architecture.measurement import TERMS
+from nasjac.foundation.errors import InputError
+from nasjac.mathematics.trainability import trainability_penalty
 from nasjac.store import Store, database
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
 from tests.store_rows import filled, key_of, validation

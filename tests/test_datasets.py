@@ -23,7 +23,7 @@ from nasjac import Spec
 from nasjac.datasets import DATASETS, Cifar10, Data, Dataset, Digits, FashionMnist, Text, standardized
 from nasjac.datasets.cifar10_batches import TUPLES
 from nasjac.datasets.files import LARGEST
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.trainers import AdamW
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

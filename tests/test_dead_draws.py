@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from nasjac import Block, Spec
-from nasjac.estimators import NAMES, terms
-from nasjac.networks.common_probe import independent_inputs, input_correlations
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.networks.samples import Samples
+from nasjac.kinds.common_probe import independent_inputs, input_correlations
+from nasjac.kinds.population import sample
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.estimators import NAMES, terms
+from nasjac.sampling.samples import Samples
 from nasjac.scores.apjn import DEAD_DRAWS, Apjn, measured_at
 from nasjac.scores.merit import Merit
 

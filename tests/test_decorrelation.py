@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from nasjac.decorrelation import FLOOR, decorrelation
+from nasjac.mathematics.decorrelation import FLOOR, decorrelation
 
 
 def products(*shape: int) -> torch.Tensor:

@@ -16,15 +16,15 @@ import torch
 from torch.nn import functional as F
 
 import nasjac
-from nasjac.facts import branch_energies, facts
-from nasjac.images import IMAGE_NORMS, ORDERS
-from nasjac.meanfield.graphs import densenet
-from nasjac.networks import build
-from nasjac.networks.densenet import DenseNet
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.spaces.densenet import DenseNetSpace
-from nasjac.spec import Block, Spec
+from nasjac.architecture.images import IMAGE_NORMS, ORDERS
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.build import build
+from nasjac.kinds.densenet.network import DenseNet
+from nasjac.kinds.densenet.space import DenseNetSpace
+from nasjac.kinds.facts import branch_energies, facts
+from nasjac.kinds.population import sample
+from nasjac.mathematics.meanfield.graphs import densenet
+from nasjac.sampling.draws import Draws
 from nasjac.store import Store
 from tests.test_resnet import FEATURES, SHAPE, check_module, check_samples, check_sizes, images, search
 

@@ -21,11 +21,11 @@ from torch.nn import functional as F
 import nasjac
 from nasjac import InputError
 from nasjac.cli import main
-from nasjac.foreign.diagnose import DiagnosedLayer, Diagnosis, Point
-from nasjac.foreign.example import example
-from nasjac.foreign.nested import floating
-from nasjac.foreign.setup import arguments
-from nasjac.reporting.verdict import law, verdict
+from nasjac.models.diagnose import DiagnosedLayer, Diagnosis, Point
+from nasjac.models.example import example
+from nasjac.models.nested import floating
+from nasjac.models.setup import arguments
+from nasjac.models.verdict import law, verdict
 from tests.foreign_models import MODELS, UNITS, Decoder, NormBlock, made
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())

@@ -10,13 +10,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nasjac.architecture.spec import Block, Spec, check_choice
 from nasjac.cli.sentence import quoted
-from nasjac.errors import InputError
-from nasjac.errors.arguments import number, whole
-from nasjac.places import check_folder
+from nasjac.foundation.arguments import number, whole
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.places import check_folder
 from nasjac.scores import apjn
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import Block, Spec, check_choice
 from tests.test_cli import Run, run  # noqa: F401
 
 #: words of a search, and what its sentence says
@@ -140,8 +140,8 @@ def test_draws_whose_samples_have_no_room_are_refused_with_the_numbers() -> None
 
 
 def test_weights_that_have_no_room_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasjac.networks.population.free", lambda device: 100_000)
-    monkeypatch.setattr("nasjac.networks.population.Tile", lambda *_: pytest.fail("drawn"))
+    monkeypatch.setattr("nasjac.kinds.population.free", lambda device: 100_000)
+    monkeypatch.setattr("nasjac.kinds.population.Tile", lambda *_: pytest.fail("drawn"))
     [found] = Apjn()([Spec(64, (Block(),))], torch.randn(40, 6), torch.device("cpu"))
     assert found.status == "out_of_memory"
 

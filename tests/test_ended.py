@@ -10,15 +10,15 @@ import numpy as np
 import optuna
 import pytest
 
-from nasjac.errors import InputError
-from nasjac.objectives import Budget, directions
+from nasjac.architecture.space import Trial
+from nasjac.architecture.spec import Block, Spec
+from nasjac.foundation.errors import InputError
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.samplers.options import check_sampler
 from nasjac.samplers.refusals import refusals_of_sampler
-from nasjac.spaces import Trial
-from nasjac.spec import Block, Spec
+from nasjac.search.objectives import Budget, directions
+from nasjac.search.study import Study
 from nasjac.store import Store
-from nasjac.study import Study
 from tests.test_cli import Run, run  # noqa: F401
 
 samplers = optuna.samplers

@@ -9,13 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasjac.cost import trainability_cost, trainability_penalty
-from nasjac.estimators import NAMES, debiased, debiased_ratio, profile, terms
-from nasjac.jacobian import PROBES
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.networks.samples import Samples
-from nasjac.spec import Block, Spec
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.population import sample
+from nasjac.mathematics.probes import PROBES
+from nasjac.mathematics.trainability import trainability_cost, trainability_penalty
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.estimators import NAMES, debiased, debiased_ratio, profile, terms
+from nasjac.sampling.samples import Samples
 
 WIDTH, DRAWS, REPETITIONS = 32, 16, 480
 T_QUANTILE = 2.131  # of Student's t with 15 degrees of freedom, 97.5%

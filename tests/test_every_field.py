@@ -26,23 +26,23 @@ from torch.func import jacrev, replace_all_batch_norm_modules_
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasjac import checkpoint
-from nasjac.activations import ACTIVATIONS
-from nasjac.compression import prune
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.images import BATCH, IMAGE_NORMS, ORDERS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import BLOCK_TYPES, BRANCHES, KINDS, LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 from nasjac.datasets import Data
-from nasjac.facts import IMPLICIT_PASSES, facts
-from nasjac.growth import Beginning, grow
-from nasjac.images import BATCH, IMAGE_NORMS, ORDERS
-from nasjac.networks import build
-from nasjac.networks.convolutions import initialize
-from nasjac.networks.draws import Draws
-from nasjac.networks.implicit import through
-from nasjac.networks.modules import drawn
-from nasjac.networks.population import sample
-from nasjac.networks.samples import FORWARD, Plan
-from nasjac.placement import PLACEMENTS
-from nasjac.spec import BLOCK_TYPES, BRANCHES, KINDS, LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
-from nasjac.theory import expected_norms
+from nasjac.kinds.autograd import drawn
+from nasjac.kinds.build import build
+from nasjac.kinds.convolutional.network import initialize
+from nasjac.kinds.facts import IMPLICIT_PASSES, facts
+from nasjac.kinds.modules.implicit import through
+from nasjac.kinds.population import sample
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.samples import FORWARD, Plan
+from nasjac.scores.closed_forms import expected_norms
+from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.compression import prune
+from nasjac.surgery.growth import Beginning, grow
 from nasjac.trainers import SGD
 from nasjac.trainers.population import fit_population
 from nasjac.trainers.replicates import batch_order

@@ -25,8 +25,8 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from scipy import stats
 
-from nasjac.meanfield.moments import MOMENTS
-from nasjac.scores import TABLE_SCORES
+from nasjac.mathematics.meanfield.moments import MOMENTS
+from nasjac.tables.scores import TABLE_SCORES
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 FIGURES: dict[str, Callable[[], Iterator[str]]] = {}

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasjac.facts import branch_energies, columns, facts
-from nasjac.meanfield import expected_norms
-from nasjac.meanfield.decoder import Decoder, sublayer_energies
-from nasjac.networks import build
-from nasjac.networks.mlp import ResidualMLP
-from nasjac.spec import Block, Spec
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.build import build
+from nasjac.kinds.facts import branch_energies, columns, facts
+from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.mathematics.meanfield import expected_norms
+from nasjac.mathematics.meanfield.decoder import Decoder, sublayer_energies
 from tests.test_population import random_spec
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from nasjac import fingerprint as module
 from nasjac.cli import main, runs
-from nasjac.fingerprint import fingerprint, processor
+from nasjac.cli.show import as_text, gather
+from nasjac.foundation import fingerprint as module
+from nasjac.foundation.fingerprint import fingerprint, processor
 from nasjac.reporting.wording import mixed
 from nasjac.store import Store
 from nasjac.store.rows import RunRow
-from nasjac.verbs.show import as_text, gather
 from tests.store_rows import filled, key_of, measurement, record, validation
 
 INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel\t\t: 207\nmodel name\t: Some Processor @ 2 GHz\nstepping\t: 8\n"

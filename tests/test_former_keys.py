@@ -17,21 +17,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasjac import Block, Spec, Store, build, checkpoint
+from nasjac import Block, Spec, Store, build
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import KINDS
 from nasjac.cli import main
 from nasjac.datasets import Data
-from nasjac.facts import facts
-from nasjac.interrupts import Interrupted
-from nasjac.measurement import Measurement
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.objectives import Budget
+from nasjac.foundation.interrupts import Interrupted
+from nasjac.kinds.facts import facts
+from nasjac.kinds.population import sample
+from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import KINDS
+from nasjac.search.objectives import Budget
+from nasjac.search.scored import architecture_rows
+from nasjac.search.search import Search, SearchOptions, search
+from nasjac.search.train import Task, train
+from nasjac.store.checkpoints import checkpoint
 from nasjac.trainers import SGD
-from nasjac.verbs.scored import architecture_rows
-from nasjac.verbs.search import Search, SearchOptions, search
-from nasjac.verbs.train import Task, train
 from tests.store_rows import validation
 from tests.test_every_field import inputs_of, quick, specs
 

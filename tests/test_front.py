@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nasjac.front import hypervolume, knee, pareto_front, spread
+from nasjac.mathematics.pareto import hypervolume, knee, pareto_front, spread
 
 DIRECTIONS = ("minimize", "maximize")
 grid_points = arrays(float, st.tuples(st.integers(1, 25), st.just(2)), elements=st.integers(0, 6).map(float))

@@ -11,7 +11,7 @@ import pytest
 
 from nasjac import Spec
 from nasjac.cli import main
-from nasjac.fingerprint import fingerprint
+from nasjac.foundation.fingerprint import fingerprint
 from tests.frozen import behaviour, study
 from tests.frozen.behaviour import differences
 from tests.frozen.files import NEXT, SPECS, STUDY, TERMS, read_lines

@@ -12,17 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from nasjac.jacobian import PROBES
-from nasjac.meanfield import Columns, expected_norms, fluctuations, growth
-from nasjac.meanfield.attention import linear_attention_norm
-from nasjac.meanfield.critical import annealed_density, critical_densities, critical_point, power_law, quenched_density
-from nasjac.meanfield.fluctuations import vector_log_norm
-from nasjac.meanfield.gated import gated_chain
-from nasjac.meanfield.graphs import densenet, random_dag, zero_padded_conv
-from nasjac.meanfield.moments import MOMENTS
-from nasjac.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
-from nasjac.meanfield.tokens import TokenStack, token_norms
-from nasjac.paths import energy_shares, path_lengths
+from nasjac.mathematics.gradient_paths import energy_shares, path_lengths
+from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations, growth
+from nasjac.mathematics.meanfield.attention import linear_attention_norm
+from nasjac.mathematics.meanfield.critical import (
+    annealed_density,
+    critical_densities,
+    critical_point,
+    power_law,
+    quenched_density,
+)
+from nasjac.mathematics.meanfield.fluctuations import vector_log_norm
+from nasjac.mathematics.meanfield.gated import gated_chain
+from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padded_conv
+from nasjac.mathematics.meanfield.moments import MOMENTS
+from nasjac.mathematics.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
+from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
+from nasjac.mathematics.probes import PROBES
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasjac.meanfield.graphs import densenet, random_dag, zero_padded_conv
+from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padded_conv
 
 Array = NDArray[np.float64]
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac import Block, Spec, build, checkpoint
+from nasjac import Block, Spec, build
 from nasjac.cli import main
 from nasjac.datasets import Digits, Text
+from nasjac.store.checkpoints import checkpoint
 from tests.foreign_models import UNITS, NormBlock
 
 CONTEXT = 8

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import Block, Spec, build
-from nasjac.branches.ours import branch_norms, measurable, stream
-from nasjac.growth import INITS, Beginning, calibrated, grow, identity_fault, spread
-from nasjac.meanfield.growth import (
+from nasjac.mathematics.meanfield.growth import (
     deviation_bound,
     edge,
     edge_count,
@@ -23,6 +21,8 @@ from nasjac.meanfield.growth import (
     rules,
     worst_case_count,
 )
+from nasjac.surgery.branches.ours import branch_norms, measurable, stream
+from nasjac.surgery.growth import INITS, Beginning, calibrated, grow, identity_fault, spread
 
 SHAPE = {"kind": "resnet", "shape": (1, 6, 6)}
 SPECS = {

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from nasjac.architecture.measurement import OF_THE_MACHINE, Measurement, Status
+from nasjac.architecture.spec import Block, Spec
 from nasjac.cli import commands, main
-from nasjac.measurement import OF_THE_MACHINE, Measurement, Status
-from nasjac.networks import common_probe
+from nasjac.kinds import common_probe
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
-from nasjac.spec import Block, Spec
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
 from tests.store_rows import architecture, filled, key_of, measurement, trial

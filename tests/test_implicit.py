@@ -15,20 +15,20 @@ from torch.autograd import forward_ad
 from torch.func import jacrev, vmap
 
 from nasjac import diagnose
+from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
-from nasjac.facts import IMPLICIT_PASSES
-from nasjac.networks import build
-from nasjac.networks.convolutions import initialize
-from nasjac.networks.draws import Draws
-from nasjac.networks.implicit import TOLERANCES, bdf2
-from nasjac.networks.krylov import minimal_residual
-from nasjac.networks.linearized import Linearized
-from nasjac.networks.mlp import ResidualMLP
-from nasjac.networks.modules import drawn, module_samples
-from nasjac.networks.population import sample
-from nasjac.networks.samples import INDEPENDENT, Plan
+from nasjac.kinds.autograd import drawn, module_samples
+from nasjac.kinds.build import build
+from nasjac.kinds.convolutional.network import initialize
+from nasjac.kinds.facts import IMPLICIT_PASSES
+from nasjac.kinds.modules.implicit import TOLERANCES, bdf2
+from nasjac.kinds.modules.krylov import minimal_residual
+from nasjac.kinds.population import sample
+from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.linearized import Linearized
+from nasjac.sampling.samples import INDEPENDENT, Plan
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import Block, Spec
 from nasjac.trainers import AdamW
 from nasjac.trainers.population import fit_population
 

@@ -17,7 +17,7 @@ SMALL = ["quiet=true", "space.depth_max=5", "space.widths=[8]", "search.batch=4"
 SMALL += ["budget.min_effective_depth=0.5", "validation.top=0", "validation.random=0", "validation.matched=0"]
 EXCEPTIONS = [KeyError("planted"), TypeError("planted"), ValueError("planted"), ZeroDivisionError("planted")]
 EXCEPTIONS += [RuntimeError("planted"), ImportError("planted"), UnicodeDecodeError("utf-8", b"", 0, 1, "planted")]
-FUNCTIONS = ["nasjac.verbs.search.recommend", "nasjac.cli.commands.report", "nasjac.study.facts"]
+FUNCTIONS = ["nasjac.search.search.recommend", "nasjac.cli.commands.report", "nasjac.search.study.facts"]
 
 
 def sweep(folder: Path, *words: str) -> Outcome:
@@ -70,7 +70,7 @@ def test_a_fault_of_ours_keeps_its_traceback(
 
 @pytest.mark.parametrize("error", EXCEPTIONS, ids=lambda error: type(error).__name__)
 def test_a_fault_in_a_query_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr("nasjac.verbs.query.answer", _raising(error))
+    monkeypatch.setattr("nasjac.cli.query.answer", _raising(error))
     done = call_forked(lambda: main(["query", "SELECT 1"]), tmp_path)
     assert done.code not in (0, 2) and "in _raise" in done.err
 

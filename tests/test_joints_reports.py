@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nasjac.measurement import Layer
-from nasjac.reporting import figures
-from nasjac.reporting.findings import front_rows
+from nasjac.architecture.measurement import Layer
+from nasjac.cli.query import SHOWN
 from nasjac.reporting.wording import sentences
+from nasjac.search import figures
+from nasjac.search.findings import front_rows
+from nasjac.search.report import Report, report
 from nasjac.store import Store
 from nasjac.store.schema import column_names
-from nasjac.verbs.query import SHOWN
-from nasjac.verbs.report import Report, report
 from tests.store_rows import filled
 from tests.test_cli import SMALL, Run, run
 from tests.test_report import STUDY, Text, make, search, validate

@@ -14,19 +14,19 @@ import torch
 from torch import nn
 
 import nasjac
-from nasjac.branches import Norms
-from nasjac.cost import merit
-from nasjac.estimators import NAMES, Terms
-from nasjac.facts import facts
-from nasjac.measurement import Measurement
-from nasjac.networks.samples import Samples
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.facts import facts
+from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.trainability import merit
+from nasjac.models.diagnosis_report import Diagnosed
+from nasjac.models.diagnosis_report import as_text as diagnosis_text
+from nasjac.models.prescribe_spec import prescription
+from nasjac.sampling.estimators import NAMES, Terms
+from nasjac.sampling.samples import Samples
 from nasjac.scores.apjn import measured_at
-from nasjac.scores.log_rank import LogRank
 from nasjac.scores.meanfield import Meanfield
-from nasjac.spec import Block, Spec
-from nasjac.verbs.diagnose import Diagnosed
-from nasjac.verbs.diagnose import as_text as diagnosis_text
-from nasjac.verbs.prescribe import prescription
+from nasjac.surgery.branches import Norms
 from tests.test_cli import Run, run
 from tests.test_correlate import SPACE, answer, table
 from tests.test_golden import ROWS

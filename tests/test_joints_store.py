@@ -16,22 +16,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasjac import build, checkpoint
+from nasjac import build
+from nasjac.architecture.measurement import TERMS, Estimate, Measurement
+from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
-from nasjac.facts import Facts, facts
-from nasjac.measurement import TERMS, Estimate, Measurement
-from nasjac.objectives import Budget
+from nasjac.kinds.facts import Facts, facts
 from nasjac.scores.meanfield import Meanfield
-from nasjac.spec import Block, Spec
+from nasjac.search import racing
+from nasjac.search.draw import draw
+from nasjac.search.objectives import Budget
+from nasjac.search.scored import architecture_rows
+from nasjac.search.search import Search, SearchOptions, objective_values, recommend, search
+from nasjac.search.study import Proposal
+from nasjac.search.train import Task, keep
 from nasjac.store import Store
+from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import TrialRow
-from nasjac.study import Proposal
 from nasjac.trainers import AdamW, Run, best
-from nasjac.verbs import racing
-from nasjac.verbs.draw import draw
-from nasjac.verbs.scored import architecture_rows
-from nasjac.verbs.search import Search, SearchOptions, objective_values, recommend, search
-from nasjac.verbs.train import Task, keep
 from tests.store_rows import architecture, filled, key_of, measurement, trial, validation
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac import Block, Spec, build, checkpoint
-from nasjac.branches.ours import blocks_of, measurable, stream
+from nasjac import Block, Spec, build
 from nasjac.datasets import Data
-from nasjac.growth import Beginning, grow
-from nasjac.verbs.grow import GrowOptions, grow_checkpoint
-from nasjac.verbs.model_blocks import spread
-from nasjac.verbs.prune import PruneOptions, prune_checkpoint
+from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.branches.ours import blocks_of, measurable, stream
+from nasjac.surgery.grow import GrowOptions, grow_checkpoint
+from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.model_blocks import spread
+from nasjac.surgery.prune import PruneOptions, prune_checkpoint
 from tests.test_branches import dense
 from tests.test_grow import Run, run
 

@@ -1,4 +1,6 @@
-"""Every kind of output goes through `nasjac.atomic_files`, and survives a kill at every step of being written."""
+"""Every kind of output goes through `nasjac.foundation.atomic_files`, and survives a kill at every step of being
+written.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def written(path: Path) -> set[str]:
 
 
 def test_nothing_is_written_but_at_once() -> None:
-    """A new writer belongs into `nasjac.atomic_files`, or a kill leaves half of what it writes."""
+    """A new writer belongs into `nasjac.foundation.atomic_files`, or a kill leaves half of what it writes."""
     found = {str(path.relative_to(PACKAGE)): written(path) for path in PACKAGE.rglob("*.py")}
     store = {path for path in found if path.startswith("store/")}
     assert {path: calls for path, calls in found.items() if calls and path not in store} == ALLOWED

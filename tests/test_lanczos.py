@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasjac.lanczos import Spectral, spectral_norms
+from nasjac.mathematics.lanczos import Spectral, spectral_norms
 
 
 def found(matrices: Tensor, rel_error: float = 0.01, seed: int = 0) -> Spectral:

@@ -12,18 +12,18 @@ import torch
 from torch.func import jacrev
 
 from nasjac import expected_norms
+from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
-from nasjac.facts import IMPLICIT_PASSES, facts
-from nasjac.networks import build
-from nasjac.networks.convolutions import initialize
-from nasjac.networks.draws import Draws
-from nasjac.networks.modules import drawn, module_samples
-from nasjac.networks.population import sample
-from nasjac.networks.samples import INDEPENDENT, Plan
+from nasjac.kinds.autograd import drawn, module_samples
+from nasjac.kinds.build import build
+from nasjac.kinds.convolutional.network import initialize
+from nasjac.kinds.facts import IMPLICIT_PASSES, facts
+from nasjac.kinds.population import sample
+from nasjac.kinds.training.modules import Modules
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.samples import INDEPENDENT, Plan
 from nasjac.scores.meanfield import Meanfield
-from nasjac.spec import Block, Spec
 from nasjac.trainers import AdamW
-from nasjac.trainers.modules import Modules
 from nasjac.trainers.population import fit, fit_population
 
 LEAKY = Spec(12, (Block(), Block(skip=0), Block(scale=0.5), Block()), block="leaky", step=0.5, leak=0.75)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac.networks.draws import Draws
-from nasjac.networks.macro import Macro, MacroNetwork
-from nasjac.networks.macro_population import body, features, stem
-from nasjac.networks.tabular import drawn, initialize
-from nasjac.spaces.nasbench_macro import NasBenchMacro
+from nasjac.sampling.draws import Draws
+from nasjac.tables.nasbench_macro.network import Macro, MacroNetwork
+from nasjac.tables.nasbench_macro.population import body, features, stem
+from nasjac.tables.nasbench_macro.space import NasBenchMacro
+from nasjac.tables.pullbacks import drawn, initialize
 
 SPACE = NasBenchMacro()
 

@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from nasjac.activations import ACTIVATIONS
-from nasjac.meanfield import Columns, block_energies, expected_norms, fluctuations
-from nasjac.meanfield.correlation import decorrelation
-from nasjac.meanfield.critical import annealed_density, critical_densities, critical_gain, quenched_density
-from nasjac.meanfield.gated import gated_chain
-from nasjac.meanfield.moments import DERIVATIVE_FOURTHS, MEANS, MOMENTS, VARIANCE_SLOPES, Array, nonlinearity
-from nasjac.placement import PLACEMENTS
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms, fluctuations
+from nasjac.mathematics.meanfield.correlation import decorrelation
+from nasjac.mathematics.meanfield.critical import annealed_density, critical_densities, critical_gain, quenched_density
+from nasjac.mathematics.meanfield.gated import gated_chain
+from nasjac.mathematics.meanfield.moments import (
+    DERIVATIVE_FOURTHS,
+    MEANS,
+    MOMENTS,
+    VARIANCE_SLOPES,
+    Array,
+    nonlinearity,
+)
 from tests.test_golden import chain
 
 NAMES = sorted(MOMENTS)

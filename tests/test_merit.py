@@ -13,20 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasjac.cost import TOLERANCE, merit, penalties, trainability_penalty
+from nasjac.architecture.ensemble import members
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
-from nasjac.ensemble import members
-from nasjac.facts import facts
-from nasjac.measurement import Measurement
-from nasjac.networks.common_probe import input_correlations
-from nasjac.networks.draws import Draws
+from nasjac.kinds.common_probe import input_correlations
+from nasjac.kinds.facts import facts
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.trainability import TOLERANCE, merit, penalties, trainability_penalty
+from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
-from nasjac.scores.log_rank import LogRank
 from nasjac.scores.merit import Merit, MeritAmong
-from nasjac.spaces.residual_mlp import ResidualMlpSpace
-from nasjac.spec import Block, Spec
-from nasjac.study import random_specs
-from nasjac.verbs.search import Search
+from nasjac.search.search import Search
+from nasjac.search.study import random_specs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 CPU = torch.device("cpu")

@@ -57,13 +57,13 @@ def test_a_text_that_does_not_occur_once_is_invalid(mutants: ModuleType, text: s
     ("new", "said"),
     [
         ("-> NDArray[np.intp]:", None),  # a fault that is none survives
-        ("-> NDArray[np.intp]", "nasjac.front cannot be imported"),
+        ("-> NDArray[np.intp]", "nasjac.mathematics.pareto cannot be imported"),
         ('-> NDArray[np.intp]:\n    raise KeyError("x")', "fails by an error, not by an assertion: KeyError"),
     ],
 )
 def test_what_says_nothing_of_the_tests_is_invalid(mutants: ModuleType, new: str, said: str | None) -> None:
     old = "def pareto_front(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.intp]:"
-    fault = Fault("f", "nasjac/front.py", old, old.partition("->")[0] + new, "tests/test_front.py")
+    fault = Fault("f", "nasjac/mathematics/pareto.py", old, old.partition("->")[0] + new, "tests/test_front.py")
     if said is None:
         assert mutants.survives(mutants.Jobs(), fault, mutants.tree())
     else:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasjac.meanfield.norms import (
+from nasjac.mathematics.meanfield.norms import (
     deepnorm_constants,
     layernorm_contracts,
     layernorm_energy,

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.errors import InputError
+from nasjac.cli import query, show
+from nasjac.foundation.errors import InputError
 from nasjac.store import Store
 from nasjac.store.place import fold_in
-from nasjac.verbs import query, show
 from tests.store_rows import filled, key_of, record
 
 NOBODY = 65534

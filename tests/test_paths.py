@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nasjac.paths import amplitude_shares, count_paths, energy_shares, log_expected_paths, log_pruning_damage, path_lengths
+from nasjac.mathematics.gradient_paths import (
+    amplitude_shares,
+    count_paths,
+    energy_shares,
+    log_expected_paths,
+    log_pruning_damage,
+    path_lengths,
+)
 
 Array = NDArray[np.float64]
 CHI = np.array([0.9, 0.5, 0.3, 0.7])

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from nasjac.activations import ACTIVATIONS
-from nasjac.jacobian import exact
-from nasjac.networks import build
-from nasjac.networks.draws import Draws
-from nasjac.networks.mlp import ResidualMLP
-from nasjac.networks.population import MAX_ROWS, sample
-from nasjac.networks.routes import Routes
-from nasjac.networks.samples import BATCHED, FORWARD, INDEPENDENT, Samples
-from nasjac.placement import PLACEMENTS
-from nasjac.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.kinds.build import build
+from nasjac.kinds.population import MAX_ROWS, sample
+from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.mathematics.probes import exact
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
+from nasjac.sampling.tiles.routes import Routes
 
 WIDTH = 12
 FEATURES = 20

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nasjac.activations import ACTIVATIONS
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
 from nasjac.datasets import Data, Digits
-from nasjac.networks import build
-from nasjac.placement import PLACEMENTS
-from nasjac.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.kinds.build import build
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.population import fit, fit_population
 

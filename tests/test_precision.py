@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from nasjac.measurement import Measurement
-from nasjac.networks import tile
-from nasjac.networks.samples import Samples
-from nasjac.ranking import kendall_tau
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Block, Spec
+from nasjac.mathematics.rank_correlation import kendall_tau
+from nasjac.sampling.samples import Samples
+from nasjac.sampling.tiles import tile
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import Block, Spec
 from tests.test_population import random_spec
 
 # quantiles of Student's t, 97.5%, by draws

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasjac.activations import ACTIVATIONS
-from nasjac.facts import columns
-from nasjac.meanfield import Columns, block_energies, expected_norms
-from nasjac.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
-from nasjac.meanfield.newton import newton
-from nasjac.meanfield.sensitivity import Direction, log_norm_slopes
-from nasjac.placement import PLACEMENTS
-from nasjac.prescription import Band, Prescription, log_norms, prescribe
-from nasjac.prescription.switches import skip_pattern
-from nasjac.spec import Block, Spec
-from nasjac.verbs.prescribe import as_text, prescription
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.facts import columns
+from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms
+from nasjac.mathematics.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
+from nasjac.mathematics.meanfield.newton import newton
+from nasjac.mathematics.meanfield.sensitivity import Direction, log_norm_slopes
+from nasjac.models.prescribe_spec import as_text, prescription
+from nasjac.models.prescription import Band, Prescription, log_norms, prescribe
+from nasjac.models.prescription.switches import skip_pattern
 from tests.test_cli import Run, run  # noqa: F401 - a fixture
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

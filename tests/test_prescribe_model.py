@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.cli import main
-from nasjac.prescription.models import branch_scale
+from nasjac.models.prescription.models import branch_scale
 
 WIDTH, DEPTH = 48, 12
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from nasjac import Block, Spec, checkpoint
+from nasjac import Block, Spec
 from nasjac.cli import main
-from nasjac.compression import CRITERIA, prune
-from nasjac.facts import facts
-from nasjac.networks import build
-from nasjac.verbs.paths import chain_of, damage, expected
-from nasjac.verbs.trained import Trained
+from nasjac.kinds.build import build
+from nasjac.kinds.facts import facts
+from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.compression import CRITERIA, prune
+from nasjac.surgery.paths import chain_of, damage, expected
+from nasjac.surgery.trained import Trained
 from tests.test_grow import GPT2, SPECS, VIT, Run, kept, run, vit_list
 
 __all__ = ["run"]

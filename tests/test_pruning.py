@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nasjac.pruning import CRITERIA, keep_set
+from nasjac.architecture.pruning_criteria import CRITERIA, keep_set
 
 ENERGY = np.array([0.5, 0.1, 0.9, 0.1, 0.7, 0.3])
 

@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nasjac import tables
+from nasjac.cli import answers
+from nasjac.cli.query import SHOWN, main
+from nasjac.foundation import text_tables as tables
 from nasjac.store.schema import column_names, relations
-from nasjac.verbs import answers
-from nasjac.verbs.query import SHOWN, main
 from tests.store_rows import filled, key_of
 
 Ask = Callable[..., str]

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from nasjac import tables
-from nasjac.errors import InputError
+from nasjac.cli import answers
+from nasjac.cli.query import main
+from nasjac.foundation import text_tables as tables
+from nasjac.foundation.errors import InputError
 from nasjac.store.select import select, stream
 from nasjac.store.time_limit import TimeLimit
-from nasjac.verbs import answers
-from nasjac.verbs.query import main
 from tests.store_rows import filled
 
 COUNTING = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT"
@@ -88,7 +88,7 @@ def test_none_is_no_limit(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_limit_is_a_minute_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasjac.store.time_limit.monotonic", itertools.count(0, 31).__next__)
-    monkeypatch.setattr("nasjac.verbs.last_resort.LOOKS", 999)
+    monkeypatch.setattr("nasjac.cli.last_resort.LOOKS", 999)
     with pytest.raises(InputError, match="stopped after 60 seconds"):
         main([f"{COUNTING} count(*) FROM c"])
 

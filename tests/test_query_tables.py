@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from nasjac.errors import InputError
+from nasjac.cli.query import main
+from nasjac.foundation.errors import InputError
 from nasjac.store.cells import Kind, kind_of, kind_of_column, value
 from nasjac.store.schema import column_names
-from nasjac.verbs.query import main
 
 Ask = Callable[..., list[dict[str, Any]]]
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from nasjac.ranking import TopK, bootstrap_interval, kendall_tau, noise_ceiling, spearman, top_k
+from nasjac.mathematics.rank_correlation import TopK, bootstrap_interval, kendall_tau, noise_ceiling, spearman, top_k
 
 STATISTICS = (kendall_tau, spearman)
 samples = st.integers(3, 30).flatmap(

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasjac.front import knee, spread
-from nasjac.measurement import Estimate, Layer, Measurement
-from nasjac.reporting.agreement import rivals
-from nasjac.reporting.findings import findings
+from nasjac.architecture.measurement import Estimate, Layer, Measurement
+from nasjac.mathematics.pareto import knee, spread
 from nasjac.reporting.page import page, table
-from nasjac.reporting.validated import Pick, by_protocol, trained
 from nasjac.reporting.wording import sentences
+from nasjac.search.agreement import rivals
+from nasjac.search.findings import findings
+from nasjac.search.report import OBJECTIVES, Report, gather, report
+from nasjac.search.validated import Pick, by_protocol, trained
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, RunRow, TrialRow, ValidationRow
-from nasjac.verbs.report import OBJECTIVES, Report, gather, report
 
 SCORE = "score-1"
 STUDY = "made_up"

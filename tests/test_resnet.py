@@ -17,21 +17,21 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import nasjac
+from nasjac.architecture.images import BATCH, IMAGE_NORMS, ORDERS, Conv
+from nasjac.architecture.spec import KINDS, Block, Spec
 from nasjac.cli import main
 from nasjac.datasets import Data, Digits
-from nasjac.facts import branch_energies, facts
-from nasjac.images import BATCH, IMAGE_NORMS, ORDERS, Conv
-from nasjac.meanfield.graphs import zero_padded_conv
-from nasjac.networks import build
-from nasjac.networks.convolutions import PLAIN, Branch, ImageNetwork, initialize
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import Tally, sample, sampled
-from nasjac.networks.resnet import ResNet
-from nasjac.networks.samples import BATCHED, FORWARD, INDEPENDENT, Samples
+from nasjac.kinds.build import build
+from nasjac.kinds.convolutional.network import PLAIN, Branch, ImageNetwork, initialize
+from nasjac.kinds.facts import branch_energies, facts
+from nasjac.kinds.population import Tally, sample, sampled
+from nasjac.kinds.resnet.network import ResNet
+from nasjac.kinds.resnet.space import ResNetSpace
+from nasjac.mathematics.meanfield.graphs import zero_padded_conv
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from nasjac.scores.meanfield import Meanfield
-from nasjac.spaces import SPACES
-from nasjac.spaces.resnet import ResNetSpace
-from nasjac.spec import KINDS, Block, Spec
+from nasjac.search.spaces import SPACES
 from nasjac.store import Store
 from nasjac.trainers import AdamW
 

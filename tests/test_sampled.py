@@ -16,15 +16,15 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from nasjac.facts import columns
-from nasjac.meanfield import block_energies, expected_norms
-from nasjac.meanfield.expected import model_error
-from nasjac.meanfield.moments import MOMENTS, Array
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.placement import PLACEMENTS
-from nasjac.spec import BRANCHES, NORMS, Block, Spec
-from nasjac.wiring import skip_pattern
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.skip_patterns import skip_pattern
+from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.kinds.facts import columns
+from nasjac.kinds.population import sample
+from nasjac.mathematics.meanfield import block_energies, expected_norms
+from nasjac.mathematics.meanfield.expected import model_error
+from nasjac.mathematics.meanfield.moments import MOMENTS, Array
+from nasjac.sampling.draws import Draws
 
 WIDTH, DEPTH, DRAWS, PATTERNS = 128, 4, 64, 48
 CASES = [(p, a, g) for p in PLACEMENTS for a in MOMENTS for g in ("fixed", "random skips", "random branches")]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import nasjac
-from nasjac.ensemble import members
-from nasjac.measurement import TERMS, Measurement
+from nasjac.architecture.ensemble import members
+from nasjac.architecture.measurement import TERMS, Measurement
+from nasjac.architecture.spec import Block, Spec
 from nasjac.scores import SCORES
 from nasjac.scores.apjn import Apjn
-from nasjac.spec import Block, Spec
 
 SPECS = [
     Spec(16, (Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)

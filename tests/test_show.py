@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.measurement import TERMS, Layer
+from nasjac.architecture.measurement import TERMS, Layer
+from nasjac.cli.show import as_text, gather, main
 from nasjac.store import Store
-from nasjac.verbs.show import as_text, gather, main
 from tests.store_rows import architecture, filled, key_of, measurement, trial, validation
 
 

@@ -8,10 +8,10 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial
 
-from nasjac.spaces import SPACES
-from nasjac.spaces.residual_mlp import ResidualMlpSpace
-from nasjac.spaces.resnet import ResNetSpace
-from nasjac.spec import Spec
+from nasjac.architecture.spec import Spec
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.kinds.resnet.space import ResNetSpace
+from nasjac.search.spaces import SPACES
 
 CHOICES: dict[str, Any] = {
     "depth": 12,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasjac.activations import ACTIVATIONS
-from nasjac.placement import PLACEMENTS
-from nasjac.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
 
 blocks = st.builds(Block, keep=st.booleans(), skip=st.sampled_from([0.0, 0.25, 1.0]), scale=st.sampled_from([0.5, 1.0]))
 specs = st.builds(

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.errors import InputError
-from nasjac.measurement import TERMS, Estimate, Layer
-from nasjac.spec import Block, Spec
+from nasjac.architecture.measurement import TERMS, Estimate, Layer
+from nasjac.architecture.spec import Block, Spec
+from nasjac.foundation.errors import InputError
 from nasjac.store import Store, database
 from nasjac.store.columns import JSON_COLUMNS
 from nasjac.store.rows import RunRow

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.text_tables import csv_of
+from nasjac.search.report import LONGEST_STUDY, Report, folder_name, report
 from nasjac.store import Store
 from nasjac.store.rows import RunRow, TrialRow
-from nasjac.tables import csv_of
-from nasjac.verbs.report import LONGEST_STUDY, Report, folder_name, report
 from tests.test_report import SCORE, make
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;<a href='http://x'>"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from nasjac.ranking import kendall_tau, spearman
-from nasjac.strata import ndcg, near, weighted_rho, weighted_tau
+from nasjac.mathematics.rank_correlation import kendall_tau, spearman
+from nasjac.mathematics.stratified_correlation import ndcg, near, weighted_rho, weighted_tau
 
 
 def sample(n: int, seed: int = 0) -> np.ndarray:

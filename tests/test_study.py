@@ -10,12 +10,12 @@ from typing import Any
 import optuna
 import pytest
 
-from nasjac.errors import InputError
-from nasjac.objectives import Budget, directions
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.samplers.nsga2 import NSGAII
-from nasjac.spaces.residual_mlp import ResidualMlpSpace
+from nasjac.search.objectives import Budget, directions
+from nasjac.search.study import TRIES, Study, random_specs
 from nasjac.store.rows import TrialRow
-from nasjac.study import TRIES, Study, random_specs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {

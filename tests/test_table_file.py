@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasjac.errors import InputError
-from nasjac.spaces import table_file
-from nasjac.spaces.nasbench201 import NasBench201
-from nasjac.spaces.nasbench_macro import NasBenchMacro
-from nasjac.spaces.spec_table import SpecTable
-from nasjac.spaces.table_file import read_table
-from nasjac.spaces.tabular import Table
-from nasjac.spec import Block, Spec
-from nasjac.verbs import correlate_size
-from nasjac.verbs.correlate_size import check_size, has_room
+from nasjac.architecture.spec import Block, Spec
+from nasjac.foundation.errors import InputError
+from nasjac.tables import correlate_size
+from nasjac.tables import file as table_file
+from nasjac.tables.correlate_size import check_size, has_room
+from nasjac.tables.file import read_table
+from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.nasbench_macro.space import NasBenchMacro
+from nasjac.tables.space import Table
+from nasjac.tables.spec_table import SpecTable
 from tests.test_cli import Run, run  # noqa: F401
 
 MACRO = NasBenchMacro()

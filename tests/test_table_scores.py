@@ -13,24 +13,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac.measurement import Measurement
-from nasjac.networks.cell201 import Cell201
-from nasjac.networks.draws import Draws
-from nasjac.scores import TABLE_SCORES
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Block, Spec
+from nasjac.mathematics.log_percentile import LogRank
+from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
-from nasjac.scores.az_nas import AzNas, expressivity, of_blocks, trainability
-from nasjac.scores.fact import Fact
-from nasjac.scores.log_rank import LogRank
-from nasjac.scores.naswot import Naswot
-from nasjac.scores.synflow import Synflow
-from nasjac.scores.table_merit import HARMS, PARTS, TableMerit, _sample, _terms
-from nasjac.scores.tabular import Scored, TableScore, only_draw, reference_population
-from nasjac.scores.term import SCORED, TOGETHER, Term
-from nasjac.spaces.nasbench201 import NasBench201
-from nasjac.spaces.nasbench_macro import NasBenchMacro
-from nasjac.spaces.spec_table import SpecTable
-from nasjac.spaces.tabular import Entry
-from nasjac.spec import Block, Spec
+from nasjac.tables.nasbench201.network import Cell201
+from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.nasbench_macro.space import NasBenchMacro
+from nasjac.tables.scores import TABLE_SCORES
+from nasjac.tables.scores.az_nas import AzNas, expressivity, of_blocks, trainability
+from nasjac.tables.scores.base import Scored, TableScore, only_draw, reference_population
+from nasjac.tables.scores.fact import Fact
+from nasjac.tables.scores.merit import HARMS, PARTS, TableMerit, _sample, _terms
+from nasjac.tables.scores.naswot import Naswot
+from nasjac.tables.scores.synflow import Synflow
+from nasjac.tables.scores.term import SCORED, TOGETHER, Term
+from nasjac.tables.space import Entry
+from nasjac.tables.spec_table import SpecTable
 
 SPACE, CPU = NasBench201(), torch.device("cpu")
 #: small passes

@@ -14,17 +14,17 @@ import pytest
 import torch
 
 import nasjac
-from nasjac.activations import ACTIVATIONS
-from nasjac.measurement import Measurement
-from nasjac.ranking import kendall_tau
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Block, Spec
+from nasjac.cli.show import _measurement
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.mathematics.rank_correlation import kendall_tau
+from nasjac.models.theory import spec_of, theory
 from nasjac.scores.apjn import Apjn
+from nasjac.scores.closed_forms import expected_norms
 from nasjac.scores.meanfield import Meanfield
-from nasjac.spaces.residual_mlp import ResidualMlpSpace
-from nasjac.spec import Block, Spec
 from nasjac.store import Store
-from nasjac.theory import expected_norms
-from nasjac.verbs.show import _measurement
-from nasjac.verbs.theory import spec_of, theory
 from tests.test_cli import SMALL, Run, run  # noqa: F401 - a fixture
 
 CPU = torch.device("cpu")

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasjac.meanfield.attention import linear_attention_norm, softmax_branch_energy
-from nasjac.meanfield.kernels import KERNELS, half_distance, kernel
-from nasjac.meanfield.moments import MOMENTS, Array
-from nasjac.meanfield.tokens import NORMS, TokenNorms, TokenStack, token_norms
+from nasjac.mathematics.meanfield.attention import linear_attention_norm, softmax_branch_energy
+from nasjac.mathematics.meanfield.kernels import KERNELS, half_distance, kernel
+from nasjac.mathematics.meanfield.moments import MOMENTS, Array
+from nasjac.mathematics.meanfield.tokens import NORMS, TokenNorms, TokenStack, token_norms
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
 

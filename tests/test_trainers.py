@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data, Digits
-from nasjac.networks import build
-from nasjac.spec import Block, Spec
+from nasjac.kinds.build import build
 from nasjac.trainers import SGD, TRAINERS, AdamW, Run, Trainer, best, trainer_id
 from nasjac.trainers.brief import schedule
 from nasjac.trainers.population import fit

@@ -14,19 +14,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import nasjac
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 from nasjac.datasets import Data, Digits
-from nasjac.facts import branch_energies, facts
-from nasjac.networks import build
-from nasjac.networks.draws import Draws
-from nasjac.networks.patches import patches
-from nasjac.networks.population import sample
-from nasjac.networks.samples import INDEPENDENT, Samples
-from nasjac.networks.transformer import Transformer
-from nasjac.placement import PLACEMENTS
+from nasjac.kinds.build import build
+from nasjac.kinds.facts import branch_energies, facts
+from nasjac.kinds.population import sample
+from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
+from nasjac.kinds.transformer.encoder_space import VitSpace
+from nasjac.kinds.transformer.network import Transformer
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.patches import patches
+from nasjac.sampling.samples import INDEPENDENT, Samples
 from nasjac.scores.apjn import Apjn
-from nasjac.spaces.transformer_lm import TransformerLmSpace
-from nasjac.spaces.vit import VitSpace
-from nasjac.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 from nasjac.trainers import AdamW
 
 WIDTH, TOKENS, VOCABULARY = 8, 5, 11

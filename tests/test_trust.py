@@ -19,12 +19,12 @@ import optuna
 import pytest
 import torch
 
-from nasjac import checkpoint
+from nasjac.architecture.spec import Block, Spec
 from nasjac.cli import commands, main
 from nasjac.cli.checkout import commit_of
 from nasjac.cli.trust import PICKLED, is_known_sampler
-from nasjac.networks import build
-from nasjac.spec import Block, Spec
+from nasjac.kinds.build import build
+from nasjac.store.checkpoints import checkpoint
 
 CONF = Path(__file__).parent.parent / "conf"
 #: a search of a second, with nothing trained

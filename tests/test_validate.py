@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from nasjac import checkpoint
+from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
-from nasjac.spec import Block, Spec
+from nasjac.search.train import Task, train
+from nasjac.search.validate import ValidationOptions, validate
 from nasjac.store import Store
+from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import ArchitectureRow, TrialRow, ValidationRow
 from nasjac.trainers import AdamW, Progress, Run
-from nasjac.verbs.train import Task, train
-from nasjac.verbs.validate import ValidationOptions, validate
 
 EXPLODES = Spec(width=4, blocks=(Block(),) * 8, weight_gain=1e8)
 FRONT = [Spec(width=4, blocks=(Block(),) * depth) for depth in (1, 2, 3, 4)]

@@ -14,16 +14,17 @@ import optuna
 import pytest
 import torch
 
-from nasjac import Block, Spec, build, checkpoint
-from nasjac.branches.ours import gated, measurable
-from nasjac.compression import prune
+from nasjac import Block, Spec, build
 from nasjac.datasets import Digits, Text
-from nasjac.facts import facts
-from nasjac.growth import Beginning, grow
-from nasjac.objectives import Budget
-from nasjac.verbs.trained import Trained, profile
-from nasjac.verbs.warm_search import WarmOptions, WarmSearch
-from nasjac.verbs.warm_space import WarmSpace
+from nasjac.kinds.facts import facts
+from nasjac.search.objectives import Budget
+from nasjac.search.warm_search import WarmOptions, WarmSearch
+from nasjac.search.warm_space import WarmSpace
+from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.branches.ours import gated, measurable
+from nasjac.surgery.compression import prune
+from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.trained import Trained, profile
 from tests.test_grow import CONTEXT, SPECS, Run, kept, run
 
 __all__ = ["run"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.errors import InputError
-from nasjac.verbs.query import main
+from nasjac.cli.query import main
+from nasjac.foundation.errors import InputError
 from tests.store_rows import filled, record
 
 ATTACKS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nasjac.wiring import skip_pattern
+from nasjac.architecture.skip_patterns import skip_pattern
 
 
 def test_density_is_the_mean() -> None:

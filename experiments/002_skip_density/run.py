@@ -21,15 +21,15 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
+from nasjac.architecture.ensemble import members
 from nasjac.cli.experiment import experiment
-from nasjac.ensemble import members
-from nasjac.facts import columns
-from nasjac.meanfield import Columns, ExpectedNorms, expected_norms
-from nasjac.meanfield.critical import annealed_density, norms_over_density, quenched_density
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import columns
+from nasjac.kinds.population import sample
+from nasjac.mathematics.meanfield import Columns, ExpectedNorms, expected_norms
+from nasjac.mathematics.meanfield.critical import annealed_density, norms_over_density, quenched_density
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
-from nasjac.tables import write_csv
+from nasjac.sampling.draws import Draws
 
 Array = NDArray[np.float64]
 FEATURES = 32  # of the random inputs; no expectation depends on it

@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac import Block, Spec
+from nasjac.architecture.pruning_criteria import CRITERIA, keep_set
 from nasjac.cli.experiment import experiment
-from nasjac.facts import columns
-from nasjac.meanfield import expected_norms
-from nasjac.meanfield.kernels import kernel
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.paths import count_paths, energy_shares, log_pruning_damage, path_lengths
-from nasjac.pruning import CRITERIA, keep_set
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import columns
+from nasjac.kinds.population import sample
+from nasjac.mathematics.gradient_paths import count_paths, energy_shares, log_pruning_damage, path_lengths
+from nasjac.mathematics.meanfield import expected_norms
+from nasjac.mathematics.meanfield.kernels import kernel
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
-from nasjac.tables import write_csv
+from nasjac.sampling.draws import Draws
 
 Array = NDArray[np.float64]
 Keep = NDArray[np.bool_]

@@ -22,20 +22,25 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
-from nasjac.activations import ACTIVATIONS
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.cli.experiment import experiment
-from nasjac.facts import columns
-from nasjac.jacobian import sphere
-from nasjac.meanfield import Columns, expected_norms
-from nasjac.meanfield.chain import trajectory
-from nasjac.meanfield.expected import FINITE_WIDTH
-from nasjac.meanfield.moments import MOMENTS
-from nasjac.meanfield.norms import deepnorm_constants, layernorm_contracts, layernorm_energy, post_norm_factor
-from nasjac.networks.draws import Draws
-from nasjac.networks.population import sample
-from nasjac.placement import PLACEMENTS
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import columns
+from nasjac.kinds.population import sample
+from nasjac.mathematics.meanfield import Columns, expected_norms
+from nasjac.mathematics.meanfield.chain import trajectory
+from nasjac.mathematics.meanfield.expected import FINITE_WIDTH
+from nasjac.mathematics.meanfield.moments import MOMENTS
+from nasjac.mathematics.meanfield.norms import (
+    deepnorm_constants,
+    layernorm_contracts,
+    layernorm_energy,
+    post_norm_factor,
+)
+from nasjac.mathematics.probes import sphere
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
-from nasjac.tables import write_csv
+from nasjac.sampling.draws import Draws
 
 Array = NDArray[np.float64]
 FEATURES = 32  # of the random inputs, of norm √FEATURES: what a norm does depends on the size of h_0, here K_0 = 1

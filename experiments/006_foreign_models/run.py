@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from nasjac import diagnose
 from nasjac.cli.experiment import experiment
-from nasjac.foreign import Diagnosis
+from nasjac.foundation.text_tables import write_csv
+from nasjac.models import Diagnosis
+from nasjac.models.verdict import laws, verdict
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
-from nasjac.reporting.verdict import laws, verdict
-from nasjac.tables import write_csv
 
 
 @dataclass

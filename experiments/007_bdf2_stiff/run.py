@@ -25,8 +25,8 @@ from torch import Tensor
 from nasjac.cli.experiment import experiment
 from nasjac.dynamics import Solution, integrate, march, newton_matrix
 from nasjac.dynamics.problems import Problem, decay, hires, prothero_robinson, robertson, van_der_pol
+from nasjac.foundation.text_tables import write_csv
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
-from nasjac.tables import write_csv
 
 PROBLEMS = {"robertson": robertson(), "van_der_pol": van_der_pol(), "hires": hires()}
 TITLES = {"robertson": "Robertson", "van_der_pol": "van der Pol", "hires": "HIRES"}

@@ -34,8 +34,8 @@ from nasjac.dynamics import (
     steady_states,
 )
 from nasjac.dynamics.reactions import brusselator, gray_scott, van_de_vusse
+from nasjac.foundation.text_tables import write_csv
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
-from nasjac.tables import write_csv
 
 Box = tuple[list[float], list[float]]
 #: each tank with the box and the range of dilutions in which its steady states are looked for

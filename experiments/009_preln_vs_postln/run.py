@@ -25,10 +25,10 @@ from torch import nn
 from nasjac import Block, Spec, build, diagnose, measure
 from nasjac.cli.experiment import experiment
 from nasjac.datasets import Text
-from nasjac.meanfield.tokens import TokenStack, token_norms
+from nasjac.foundation.text_tables import write_csv
+from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
 from nasjac.scores.apjn import Apjn
-from nasjac.tables import write_csv
 from nasjac.trainers import AdamW
 
 PLACEMENTS = ("pre", "post")

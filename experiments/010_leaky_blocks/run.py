@@ -23,13 +23,13 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from nasjac import Block, Spec, build, expected_norms
+from nasjac.architecture.measurement import Measurement
 from nasjac.cli.experiment import experiment
 from nasjac.datasets import Data, Digits
-from nasjac.facts import facts
-from nasjac.measurement import Measurement
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import facts
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.scores.apjn import Apjn
-from nasjac.tables import write_csv
 from nasjac.trainers import AdamW
 from nasjac.trainers.population import fit_population
 

@@ -23,17 +23,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasjac import Block, Spec, build
-from nasjac.branches.ours import blocks_of, branch_norms, measurable, stream
 from nasjac.cli.experiment import experiment
 from nasjac.datasets import Data, Digits
-from nasjac.growth import Beginning, grow, spread
-from nasjac.lanczos import spectral_norms
-from nasjac.meanfield.growth import rules
-from nasjac.networks.linearized import Linearized
+from nasjac.foundation.text_tables import write_csv
+from nasjac.mathematics.lanczos import spectral_norms
+from nasjac.mathematics.meanfield.growth import rules
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
-from nasjac.tables import write_csv
+from nasjac.sampling.linearized import Linearized
+from nasjac.surgery.branches.ours import blocks_of, branch_norms, measurable, stream
+from nasjac.surgery.growth import Beginning, grow, spread
 
-#: how the new blocks begin: name -> (beginning of `nasjac.growth`, gain)
+#: how the new blocks begin: name -> (beginning of `nasjac.surgery.growth`, gain)
 ARMS = {
     "zero_last": ("zero_last", 1.0),
     "rezero": ("rezero", 1.0),

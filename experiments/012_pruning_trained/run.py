@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nasjac import Block, Spec, build
-from nasjac.branches.ours import branch_norms, measurable
 from nasjac.cli.experiment import experiment
-from nasjac.compression import CRITERIA, VALUES, branches, chosen, prune, taylor_values
 from nasjac.datasets import Data, Digits
-from nasjac.facts import branch_energies
-from nasjac.paths import energy_shares
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import branch_energies
+from nasjac.mathematics.gradient_paths import energy_shares
 from nasjac.reporting.canvas import GREY, LINES, save, sheet, style
-from nasjac.tables import write_csv
+from nasjac.surgery.branches.ours import branch_norms, measurable
+from nasjac.surgery.compression import CRITERIA, VALUES, branches, chosen, prune, taylor_values
+from nasjac.surgery.trained import worth
 from nasjac.trainers import AdamW, best
 from nasjac.trainers.population import fit
-from nasjac.verbs.trained import worth
 
 Array = NDArray[np.float64]
 SAMPLES = 1024  # of the training split, for Taylor values

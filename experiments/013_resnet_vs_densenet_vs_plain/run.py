@@ -20,9 +20,9 @@ import torch
 from nasjac import Block, Spec, measure
 from nasjac.cli.experiment import experiment
 from nasjac.datasets import Digits
+from nasjac.foundation.text_tables import write_csv
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
 from nasjac.scores.apjn import Apjn
-from nasjac.tables import write_csv
 
 NORMS = ("none", "batchnorm")
 NETWORKS = ("plain", "resnet", "scaled resnet", "densenet")

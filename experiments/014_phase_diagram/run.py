@@ -22,18 +22,18 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
+from nasjac.architecture.ensemble import members
 from nasjac.cli.experiment import experiment
-from nasjac.console import Console
-from nasjac.cost import trainability_cost
 from nasjac.datasets import Data, Digits
-from nasjac.ensemble import members
-from nasjac.facts import columns
-from nasjac.meanfield import block_energies, expected_norms, fluctuations
-from nasjac.meanfield.correlation import decorrelation
-from nasjac.meanfield.critical import annealed_density, quenched_density
-from nasjac.ranking import bootstrap_interval, spearman
+from nasjac.foundation.console import Console
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import columns
+from nasjac.mathematics.meanfield import block_energies, expected_norms, fluctuations
+from nasjac.mathematics.meanfield.correlation import decorrelation
+from nasjac.mathematics.meanfield.critical import annealed_density, quenched_density
+from nasjac.mathematics.rank_correlation import bootstrap_interval, spearman
+from nasjac.mathematics.trainability import trainability_cost
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
-from nasjac.tables import write_csv
 from nasjac.trainers import AdamW, Run
 
 Array = NDArray[np.float64]

@@ -22,15 +22,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec, measure
+from nasjac.architecture.ensemble import members
 from nasjac.cli.experiment import experiment
-from nasjac.console import Console
 from nasjac.datasets import Data, Digits
-from nasjac.ensemble import members
-from nasjac.facts import facts
-from nasjac.ranking import bootstrap_interval, spearman
+from nasjac.foundation.console import Console
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import facts
+from nasjac.mathematics.rank_correlation import bootstrap_interval, spearman
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
 from nasjac.scores.apjn import Apjn
-from nasjac.tables import write_csv
 from nasjac.trainers import SGD, AdamW, Run, Trainer
 
 Array = NDArray[np.float64]

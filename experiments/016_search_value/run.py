@@ -30,21 +30,21 @@ from torch.nn import functional as F
 
 from nasjac import Spec, Store, build
 from nasjac.cli.experiment import experiment
-from nasjac.console import Console
 from nasjac.datasets import Data, Digits
-from nasjac.facts import facts
-from nasjac.interrupts import Interrupted
-from nasjac.objectives import Budget
+from nasjac.foundation.console import Console
+from nasjac.foundation.interrupts import Interrupted
+from nasjac.foundation.text_tables import write_csv
+from nasjac.kinds.facts import facts
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
-from nasjac.spaces.residual_mlp import ResidualMlpSpace
-from nasjac.study import Study, random_specs
-from nasjac.tables import write_csv
+from nasjac.search.objectives import Budget
+from nasjac.search.search import Search, search
+from nasjac.search.study import Study, random_specs
 from nasjac.trainers import AdamW, Run
-from nasjac.verbs.search import Search, search
 
 
 @dataclass

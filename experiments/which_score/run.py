@@ -25,24 +25,24 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasjac import tables
 from nasjac.cli.experiment import experiment
 from nasjac.datasets.cifar10 import Cifar10
 from nasjac.datasets.data import Data
 from nasjac.datasets.digits import Digits
 from nasjac.datasets.text import Text
-from nasjac.scores.az_nas import AzNas
-from nasjac.scores.jacob_cov import JacobCov
-from nasjac.scores.naswot import Naswot
-from nasjac.scores.synflow import Synflow
-from nasjac.scores.table_merit import EXPRESSIVITY, HARMS, PARTS, TableMerit, total
-from nasjac.scores.tabular import Done, Scored, TableScore
-from nasjac.scores.term import Term
-from nasjac.spaces.nasbench201 import NasBench201
-from nasjac.spaces.nasbench_macro import NasBenchMacro
-from nasjac.spaces.spec_table import SpecTable
-from nasjac.verbs.correlate import Options as CorrelateOptions
-from nasjac.verbs.correlate import correlate, inputs_for
+from nasjac.foundation import text_tables as tables
+from nasjac.tables.correlate import Options as CorrelateOptions
+from nasjac.tables.correlate import correlate, inputs_for
+from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.nasbench_macro.space import NasBenchMacro
+from nasjac.tables.scores.az_nas import AzNas
+from nasjac.tables.scores.base import Done, Scored, TableScore
+from nasjac.tables.scores.jacob_cov import JacobCov
+from nasjac.tables.scores.merit import EXPRESSIVITY, HARMS, PARTS, TableMerit, total
+from nasjac.tables.scores.naswot import Naswot
+from nasjac.tables.scores.synflow import Synflow
+from nasjac.tables.scores.term import Term
+from nasjac.tables.spec_table import SpecTable
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from nasjac.cli.usage_error import wrong
 from nasjac.cli.words import check_texts
-from nasjac.cli.wrong import wrong
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 HYDRA_VERBS = ("search", "validate", "train", "report", "theory", "prescribe", "diagnose", "grow", "prune", "correlate")
 PLAIN_VERBS = ("query", "show")
@@ -65,9 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plain(verb: str, rest: list[str]) -> int:
     if verb == "query":
-        from nasjac.verbs.query import main as run
+        from nasjac.cli.query import main as run
     else:
-        from nasjac.verbs.show import main as run
+        from nasjac.cli.show import main as run
     return run(rest)
 
 

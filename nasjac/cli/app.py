@@ -21,8 +21,8 @@ from nasjac.cli.jobs import Jobs
 from nasjac.cli.load import load
 from nasjac.cli.sentence import quoted, sentence
 from nasjac.cli.words import check_values
-from nasjac.errors import InputError
-from nasjac.origin import origin
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.origin import origin
 
 #: groups that take an option of the user's own as package.module:name, and samplers any class as package.Class
 OPEN_GROUPS = (*GROUPS, "sampler")

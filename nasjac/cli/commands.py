@@ -16,38 +16,38 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nasjac.atomic_files import check_replaceable
-from nasjac.cli.depth import run_grow, run_prune
-from nasjac.cli.foreign import batch_of, made, plain
+from nasjac.architecture.spec import Spec, check_choice
+from nasjac.cli.given_model import batch_of, made, plain
+from nasjac.cli.grow_and_prune import run_grow, run_prune
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, validation_of
 from nasjac.cli.runs import Run, recorded
 from nasjac.cli.stored import objectives_of, stored_search
 from nasjac.cli.trust import check_attributes, check_confirmed, trust_of
 from nasjac.cli.warm import check_cold, given, run_warm
-from nasjac.console import Console
-from nasjac.errors import InputError
-from nasjac.foreign.diagnose import FIRST
-from nasjac.interrupts import Interrupted, interrupts
-from nasjac.places import check_folder
-from nasjac.spec import Spec, check_choice
+from nasjac.foundation.atomic_files import check_replaceable
+from nasjac.foundation.console import Console
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.interrupts import Interrupted, interrupts
+from nasjac.foundation.places import check_folder
+from nasjac.models.diagnose import FIRST
+from nasjac.models.diagnosis_report import Options, diagnose
+from nasjac.models.diagnosis_report import as_text as diagnosis_text
+from nasjac.models.prescribe_model import as_text as prescribe_model_text
+from nasjac.models.prescribe_model import prescribe_model
+from nasjac.models.prescribe_spec import as_text as prescribe_text
+from nasjac.models.prescribe_spec import prescription
+from nasjac.models.theory import as_text as theory_text
+from nasjac.models.theory import spec_of, theory
+from nasjac.search.draw import draw
+from nasjac.search.report import folder_name, report
+from nasjac.search.search import Search, search
+from nasjac.search.train import Task, train
+from nasjac.search.validate import validate
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
-from nasjac.verbs.correlate import Options as CorrelateOptions
-from nasjac.verbs.correlate import correlate, inputs_for
-from nasjac.verbs.correlate_text import as_text as correlate_text
-from nasjac.verbs.diagnose import Options, diagnose
-from nasjac.verbs.diagnose import as_text as diagnosis_text
-from nasjac.verbs.draw import draw
-from nasjac.verbs.prescribe import as_text as prescribe_text
-from nasjac.verbs.prescribe import prescription
-from nasjac.verbs.prescribe_model import as_text as prescribe_model_text
-from nasjac.verbs.prescribe_model import prescribe_model
-from nasjac.verbs.report import folder_name, report
-from nasjac.verbs.search import Search, search
-from nasjac.verbs.theory import as_text as theory_text
-from nasjac.verbs.theory import spec_of, theory
-from nasjac.verbs.train import Task, train
-from nasjac.verbs.validate import validate
+from nasjac.tables.correlate import Options as CorrelateOptions
+from nasjac.tables.correlate import correlate, inputs_for
+from nasjac.tables.correlate_text import as_text as correlate_text
 
 FORMATS = ("text", "json")
 

@@ -9,17 +9,19 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from nasjac.datasets import DATASETS
-from nasjac.objectives import Budget
-from nasjac.scores import SCORES, TABLE_SCORES
-from nasjac.spaces import SPACES, TABLE_SPACES
+from nasjac.models.diagnosis_report import Options as DiagnoseOptions
+from nasjac.scores import SCORES
+from nasjac.search.objectives import Budget
+from nasjac.search.search import SearchOptions
+from nasjac.search.spaces import SPACES
+from nasjac.search.validate import ValidationOptions
+from nasjac.search.warm_search import WarmOptions
+from nasjac.surgery.limits import Budget as GrowBudget
+from nasjac.surgery.prune import PruneOptions
+from nasjac.tables.correlate import Options as CorrelateOptions
+from nasjac.tables.scores import TABLE_SCORES
+from nasjac.tables.spaces import TABLE_SPACES
 from nasjac.trainers import TRAINERS
-from nasjac.verbs.bounds import Budget as GrowBudget
-from nasjac.verbs.correlate import Options as CorrelateOptions
-from nasjac.verbs.diagnose import Options as DiagnoseOptions
-from nasjac.verbs.prune import PruneOptions
-from nasjac.verbs.search import SearchOptions
-from nasjac.verbs.validate import ValidationOptions
-from nasjac.verbs.warm_search import WarmOptions
 
 #: option groups whose options are ours: name -> dataclass. Samplers are Optuna's, in conf/sampler/
 GROUPS: dict[str, dict[str, Any]] = {"space": SPACES, "score": SCORES, "dataset": DATASETS, "trainer": TRAINERS}

@@ -17,8 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nasjac.cli.commands import COMMANDS
 from nasjac.cli.sentence import sentence
-from nasjac.cli.wrong import wrong
-from nasjac.errors import InputError
+from nasjac.cli.usage_error import wrong
+from nasjac.foundation.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from nasjac.errors import InputError
-from nasjac.errors.arguments import shown
-from nasjac.foreign.theirs import called
-from nasjac.verbs.diagnose import own_traceback
+from nasjac.foundation.arguments import shown
+from nasjac.foundation.errors import InputError
+from nasjac.models.diagnosis_report import own_traceback
+from nasjac.models.foreign_calls import called
 
 
 def load(name: str) -> Any:

@@ -14,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from nasjac.cli.config import groups_of, open_node
 from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
-from nasjac.errors import InputError
-from nasjac.errors.arguments import shown
-from nasjac.objectives import Budget
-from nasjac.spaces import SPACES
+from nasjac.foundation.arguments import shown
+from nasjac.foundation.errors import InputError
+from nasjac.search.objectives import Budget
+from nasjac.search.search import Search, SearchOptions
+from nasjac.search.spaces import SPACES
+from nasjac.search.study import SamplerFactory, random_specs
+from nasjac.search.validate import ValidationOptions
 from nasjac.store.database import path_of
-from nasjac.study import SamplerFactory, random_specs
-from nasjac.verbs.search import Search, SearchOptions
-from nasjac.verbs.validate import ValidationOptions
 
 Choices = Mapping[str, str]
 

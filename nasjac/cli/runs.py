@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nasjac.cli.checkout import commit_of
 from nasjac.cli.options import Choices
-from nasjac.fingerprint import fingerprint
+from nasjac.foundation.fingerprint import fingerprint
 from nasjac.store import Store
 from nasjac.store.rows import RunRow
 

@@ -12,12 +12,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nasjac.cli.options import option, search_of, search_options, typed
 from nasjac.cli.trust import Trust, check_option, check_plain, check_targets
-from nasjac.errors import InputError
-from nasjac.objectives import OBJECTIVES, Budget, Direction, directions
-from nasjac.reading import parse_json
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import parse_json
+from nasjac.search.objectives import OBJECTIVES, Budget, Direction, directions
+from nasjac.search.search import Search
 from nasjac.store import Store
 from nasjac.store.rows import StudyRow
-from nasjac.verbs.search import Search
 
 #: the parts of a stored configuration that are read: none of them says where a file is written
 PARTS = ("space", "score", "dataset", "sampler", "budget", "search")

@@ -9,10 +9,10 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
+from nasjac.architecture.spec import check_choice
 from nasjac.cli.config import GROUPS
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.samplers.nsga2 import NSGAII
-from nasjac.spec import check_choice
 from nasjac.store.rows import TrialRow
 
 #: samplers of ours, as `_target_` names them

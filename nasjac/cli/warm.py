@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nasjac import checkpoint
-from nasjac.cli.depth import folder_of, own_data, own_name
+from nasjac.cli.grow_and_prune import folder_of, own_data, own_name
 from nasjac.cli.options import Choices, option, sampler_of, search_options, typed
-from nasjac.console import Console
-from nasjac.errors import InputError
-from nasjac.growth import Beginning
-from nasjac.interrupts import interrupts
-from nasjac.objectives import Budget
-from nasjac.verbs.trained import check_out, trained
-from nasjac.verbs.warm import as_text, search_from
-from nasjac.verbs.warm_search import OBJECTIVES_OF_WEIGHTS, WarmOptions, WarmSearch
-from nasjac.verbs.warm_space import WarmSpace
+from nasjac.foundation.console import Console
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.interrupts import interrupts
+from nasjac.search.around_checkpoint import as_text, search_from
+from nasjac.search.objectives import Budget
+from nasjac.search.warm_search import OBJECTIVES_OF_WEIGHTS, WarmOptions, WarmSearch
+from nasjac.search.warm_space import WarmSpace
+from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.growth import Beginning
+from nasjac.surgery.trained import check_out, trained
 
 #: what a search from a checkpoint takes: the rest belongs to architectures without weights, or to the database
 TAKEN = ("search", "warm", "budget", "sampler", "dataset", "seed", "device", "quiet", "format", "out", "trust", "hydra")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 #: Python turns texts of at most 4,300 digits into numbers
 MOST_DIGITS = 4_000

@@ -12,7 +12,8 @@ from nasjac.datasets.cifar10_batches import FOLDER, read_batches
 from nasjac.datasets.cifar10_pack import read_pack
 from nasjac.datasets.data import Data, standardized
 from nasjac.datasets.files import check_path
-from nasjac.errors import InputError, arguments
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
 
 SHAPE, CLASSES = (3, 32, 32), 10
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.datasets.files import read_bytes
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from nasjac.datasets.cifar10_batches import FEATURES, FOLDER, SOURCE, Images
 from nasjac.datasets.files import LARGEST
-from nasjac.errors import InputError
-from nasjac.reading import check_file
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import check_file
 
 PACK = ("header", "body", "offsets", "labels", "n_train")
 RULE = f"an .npz file of {', '.join(PACK)}, or the folder {FOLDER}"

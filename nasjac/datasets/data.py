@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.errors import InputError, arguments
-from nasjac.spec import Spec
+from nasjac.architecture.spec import Spec
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

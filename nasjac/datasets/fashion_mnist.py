@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
 from nasjac.datasets.files import check_path, read_bytes
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 CLASSES = 10

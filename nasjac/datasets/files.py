@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-from nasjac.errors import InputError
-from nasjac.reading import check_file
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import check_file
 
 #: bytes of a file that is read, or of what a compressed one holds: as float32 four times as many
 LARGEST = 2**30

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.architecture.spec import MOST_CONTEXT, check_choice
 from nasjac.datasets.data import Data
 from nasjac.datasets.files import check_path, read_bytes
-from nasjac.errors import InputError, arguments
-from nasjac.spec import MOST_CONTEXT, check_choice
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
 
 LEVELS = ("character", "byte")
 #: windows of a block; every tenth block is for validation

@@ -17,8 +17,8 @@ from nasjac.dynamics.formula import RATIO_LIMIT, Past, Start, coefficients
 from nasjac.dynamics.newton import Diverged, Newton, NewtonMatrix, examined
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
-from nasjac.errors import InputError
-from nasjac.errors.arguments import array, instance, number, shown, tensor
+from nasjac.foundation.arguments import array, instance, number, shown, tensor
+from nasjac.foundation.errors import InputError
 
 
 def march(

@@ -14,8 +14,8 @@ from nasjac.dynamics.formula import Past, Start
 from nasjac.dynamics.newton import Diverged, Newton, root_mean_square
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
-from nasjac.errors import InputError
-from nasjac.errors.arguments import array, number, shown, tensor
+from nasjac.foundation.arguments import array, number, shown, tensor
+from nasjac.foundation.errors import InputError
 
 #: how far a step may grow, well below 1 + √2, and shrink; what is aimed at; a growth that is not worth a new LU
 GROWTH, SHRINKAGE, AIM, KEEP = 2.0, 0.2, 0.9, 1.2

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from nasjac.errors.arguments import number
+from nasjac.foundation.arguments import number
 
 #: constant ratios of successive steps below it are zero-stable
 RATIO_LIMIT = 1 + math.sqrt(2)

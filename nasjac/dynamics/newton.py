@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from nasjac.dynamics.system import System
-from nasjac.errors import InputError
-from nasjac.errors.arguments import shown
+from nasjac.foundation.arguments import shown
+from nasjac.foundation.errors import InputError
 
 KINDS = ("modified", "full")
 #: iterations of one solve; the share of the tolerance that the last displacement may leave (Hairer & Wanner 1996, IV.8)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nasjac.dynamics.system import System
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 
 @dataclass(frozen=True)

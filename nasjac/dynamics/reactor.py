@@ -22,8 +22,8 @@ from torch import Tensor
 from nasjac.dynamics.control import integrate
 from nasjac.dynamics.solution import Solution
 from nasjac.dynamics.system import System
-from nasjac.errors import InputError
-from nasjac.errors.arguments import instance, items, number, shown, tensor
+from nasjac.foundation.arguments import instance, items, number, shown, tensor
+from nasjac.foundation.errors import InputError
 
 Rates = Callable[[Tensor], Tensor]
 Numbers = Sequence[float] | Tensor

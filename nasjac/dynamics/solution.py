@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasjac.errors import InputError
-from nasjac.errors.arguments import shown, tensor
+from nasjac.foundation.arguments import shown, tensor
+from nasjac.foundation.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from nasjac.dynamics.reactor import Numbers, Reactor, checked_dilution
-from nasjac.errors import InputError
-from nasjac.errors.arguments import instance, items, shown, tensor
+from nasjac.foundation.arguments import instance, items, shown, tensor
+from nasjac.foundation.errors import InputError
 
 #: starts in a box, and Newton steps from each; two roots are one where they are as near, in units of the box
 STARTS, MOST_STEPS, SAME = 256, 60, 1e-7

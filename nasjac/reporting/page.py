@@ -9,7 +9,7 @@ from html import escape
 from string import Template
 from typing import Any
 
-from nasjac.measurement import TERMS
+from nasjac.architecture.measurement import TERMS
 from nasjac.reporting.wording import COST, EFFECTIVE_DEPTH, extremes, interval, noun, plus_minus, sentences, short
 
 CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.samplers.refusals import is_of_optuna
 
 #: plain types that an option may have by the annotations of the sampler's constructor

@@ -10,8 +10,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from nasjac.errors import InputError
-from nasjac.origin import origin
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.origin import origin
 
 #: where GridSampler notes its grid on a trial
 GRID = "search_space"

@@ -8,21 +8,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nasjac.errors import InputError, arguments
-from nasjac.errors.arguments import dense, items, shown
-from nasjac.measurement import Measurement
+from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.spec import Spec
+from nasjac.foundation import arguments
+from nasjac.foundation.arguments import dense, items, shown
+from nasjac.foundation.errors import InputError
 from nasjac.scores.apjn import Apjn
-from nasjac.scores.az_nas import AzNas
-from nasjac.scores.fact import FACTS, Fact
-from nasjac.scores.jacob_cov import JacobCov
 from nasjac.scores.meanfield import Meanfield
 from nasjac.scores.merit import Merit
-from nasjac.scores.naswot import Naswot
-from nasjac.scores.synflow import Synflow
-from nasjac.scores.table_merit import TableMerit
-from nasjac.scores.tabular import TableScore
-from nasjac.scores.term import SCORED, Term
-from nasjac.spec import Spec
 
 
 class Score(Protocol):
@@ -44,18 +37,6 @@ class Score(Protocol):
 
 
 SCORES: dict[str, type[Score]] = {"merit": Merit, "apjn": Apjn, "meanfield": Meanfield}
-
-#: scores of `nasjac correlate`: one number each, on tables of trained architectures; facts are instances of one class, and
-#: so are terms
-TABLE_SCORES: dict[str, type[TableScore] | TableScore] = {
-    "merit": TableMerit,
-    "synflow": Synflow,
-    "jacob_cov": JacobCov,
-    "naswot": Naswot,
-    "az_nas": AzNas,
-    **{name: Fact(name) for name in FACTS},
-    **{name: Term(name) for name in SCORED},
-}
 
 
 def measure(

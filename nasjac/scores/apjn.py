@@ -18,15 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasjac.ensemble import members, with_members
-from nasjac.errors import InputError, arguments
-from nasjac.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
-from nasjac.measurement import TERMS, Estimate, Layer, Measurement, Status
-from nasjac.networks.draws import Draws
-from nasjac.networks.memory import free
-from nasjac.networks.population import Tally, sampled
-from nasjac.networks.samples import FORWARD, INDEPENDENT, Array, Samples, joined
-from nasjac.spec import Spec, check_choice
+from nasjac.architecture.ensemble import members, with_members
+from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement, Status
+from nasjac.architecture.spec import Spec, check_choice
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.memory import free
+from nasjac.kinds.population import Tally, sampled
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
+from nasjac.sampling.samples import FORWARD, INDEPENDENT, Array, Samples, joined
 
 #: precision -> dtype of everything but the matrix products, and theirs
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}

@@ -17,18 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.cost import trainability_cost, trainability_penalty
-from nasjac.ensemble import members, with_members
-from nasjac.errors import InputError, arguments
-from nasjac.facts import columns
-from nasjac.meanfield import Columns, expected_norms, fluctuations
-from nasjac.meanfield.columns import Mask
-from nasjac.meanfield.correlation import decorrelation
-from nasjac.meanfield.expected import model_error
-from nasjac.meanfield.moments import Array
-from nasjac.measurement import TERMS, Estimate, Layer, Measurement
-from nasjac.spec import Spec
-from nasjac.theory import uncovered
+from nasjac.architecture.ensemble import members, with_members
+from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
+from nasjac.architecture.spec import Spec
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.facts import columns
+from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations
+from nasjac.mathematics.meanfield.columns import Mask
+from nasjac.mathematics.meanfield.correlation import decorrelation
+from nasjac.mathematics.meanfield.expected import model_error
+from nasjac.mathematics.meanfield.moments import Array
+from nasjac.mathematics.trainability import trainability_cost, trainability_penalty
+from nasjac.scores.closed_forms import uncovered
 
 Direction = Literal["forward", "backward"]
 

@@ -15,17 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasjac.cost import merit
-from nasjac.decorrelation import of_correlations
-from nasjac.ensemble import members
-from nasjac.errors import InputError, arguments
-from nasjac.facts import facts
-from nasjac.measurement import Estimate, Measurement
-from nasjac.networks.common_probe import independent_inputs, input_correlations
-from nasjac.networks.draws import Draws
+from nasjac.architecture.ensemble import members
+from nasjac.architecture.measurement import Estimate, Measurement
+from nasjac.architecture.spec import Spec
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.common_probe import independent_inputs, input_correlations
+from nasjac.kinds.facts import facts
+from nasjac.mathematics.decorrelation import of_correlations
+from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.trainability import merit
+from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import DTYPES, Apjn
-from nasjac.scores.log_rank import LogRank
-from nasjac.spec import Spec
 
 Array = NDArray[np.float64]
 
@@ -39,13 +40,15 @@ FORMULA = "harmonic, squares, independent images"
 class Merit(Apjn):
     """Options of merit; those of `Apjn` are of the Jacobian terms.
 
-    merit = −log(e^−E + e^P) in nats (`nasjac.cost.merit`), E = log-rank of FLOPs + mean over draws of the log-rank of
+    merit = −log(e^−E + e^P) in nats (`nasjac.mathematics.trainability.merit`), E = log-rank of FLOPs + mean over draws
+    of the log-rank of
     decorrelation, P = trainability_penalty. The log-ranks are among `reference` architectures drawn once from the space
-    (`nasjac.scores.log_rank`), so that the merit of an architecture never moves. Decorrelation is −Σ (log λ + 1/λ), λ the
-    eigenvalues of the correlations of Jᵀv over `images` inputs, one random v for all (`nasjac.networks.common_probe`),
+    (`nasjac.mathematics.log_percentile`), so that the merit of an architecture never moves. Decorrelation is −Σ (log λ +
+    1/λ), λ the
+    eigenvalues of the correlations of Jᵀv over `images` inputs, one random v for all (`nasjac.kinds.common_probe`),
     half as many as h_0 has units where that is less: about as many vectors as units are nearly dependent, and then it would
-    measure the width. The penalty is absolute (`nasjac.cost`). Only what `among` makes knows a merit; without a population
-    there are the terms of `Apjn` alone.
+    measure the width. The penalty is absolute (`nasjac.mathematics.trainability`). Only what `among` makes knows a
+    merit; without a population there are the terms of `Apjn` alone.
 
     `decorrelation_draws`  initializations, each with inputs and a v of its own
     `images`               of each of these

@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 #: what keeps SQLite from writing a sound database
 _OF_WRITING = {

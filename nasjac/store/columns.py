@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from nasjac.measurement import TERMS, Estimate, Layer, Measurement
+from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
 from nasjac.store.rows import ArchitectureRow, RunRow, StudyRow, TrialRow, ValidationRow
 
 #: the columns of rows that hold JSON, whatever their table

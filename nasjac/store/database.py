@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.store.genuine import check_schema
 from nasjac.store.place import Connection, opened
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 
 #: SQLite's tokens as far as they can hide or hold a parenthesis: strings, quoted names, comments; else single characters
 _TOKEN = re.compile(

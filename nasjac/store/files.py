@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
-from nasjac.csv_text import csv_rows
-from nasjac.errors import InputError
+from nasjac.foundation.csv_text import csv_rows
+from nasjac.foundation.errors import InputError
 from nasjac.store.cells import Kind, kind_of, kind_of_column, value
 from nasjac.store.database import connect
 from nasjac.store.schema import column_names

@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.store.columns import to_json
 from nasjac.store.rows import ArchitectureRow
 
 if TYPE_CHECKING:
-    from nasjac.spec import Spec
+    from nasjac.architecture.spec import Spec
 
 #: SQL: what the text of every Spec has whose key has changed since it was stored; the others need not be read
 MAY_DIFFER = """instr(spec, '"step"') OR instr(spec, '"block":"implicit"') OR instr(spec, '-0.0')
@@ -26,7 +26,7 @@ MAY_DIFFER = """instr(spec, '"step"') OR instr(spec, '"block":"implicit"') OR in
 def former_keys(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Mapping[str, list[str]]:
     """Key of today -> the other keys under which the same network is stored, oldest first.
 
-    There are several where earlier versions told forms apart that are one now (`nasjac.spec.Spec.canonical`).
+    There are several where earlier versions told forms apart that are one now (`nasjac.architecture.spec.Spec.canonical`).
 
     Args:
         rows: Key and Spec of the architectures that `MAY_DIFFER` finds, oldest first.
@@ -52,7 +52,7 @@ def stored_spec(row: ArchitectureRow) -> Spec:
 
 
 def _parsed(key: str, content: Mapping[str, Any]) -> Spec:
-    from nasjac.spec import Spec  # late: it brings torch, which a question to most databases does not need
+    from nasjac.architecture.spec import Spec  # late: it brings torch, which a question to most databases does not need
 
     try:
         return Spec.from_json(to_json(content))

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.store.schema import MIGRATIONS, migrate
 
 #: SQL in pieces: what is skipped (white space, comments), then strings and names in quotes, words, and single signs

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nasjac.errors import InputError
-from nasjac.reading import check_file
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import check_file
 
 LOGS = ("-wal", "-shm", "-journal")  # what SQLite puts beside a database while it is written
 WRITE_AHEAD = 2  # the byte of the header, at this offset, that says a database is written by way of a write-ahead log

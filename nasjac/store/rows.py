@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nasjac.measurement import OF_THE_MACHINE, Status
+from nasjac.architecture.measurement import OF_THE_MACHINE, Status
 
 Json = Mapping[str, Any]
 State = Literal["complete", "duplicate", "infeasible", "failed"]

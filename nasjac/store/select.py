@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from nasjac.errors import InputError
+from nasjac.foundation.errors import InputError
 from nasjac.store.database import Table, nearest
 from nasjac.store.expression import quoted
 from nasjac.store.schema import column_names

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nasjac.errors import InputError
-from nasjac.measurement import TERMS, Measurement
+from nasjac.architecture.measurement import TERMS, Measurement
+from nasjac.foundation.errors import InputError
 from nasjac.store.boundary import bounded
 from nasjac.store.columns import R, measurement_columns, of_row, read_measurement, to_json
 from nasjac.store.database import Table, begin, check_known, connect, path_of

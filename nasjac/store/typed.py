@@ -9,8 +9,8 @@ from pathlib import Path
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from nasjac.errors import InputError
-from nasjac.measurement import TERMS, Layer, Status
+from nasjac.architecture.measurement import TERMS, Layer, Status
+from nasjac.foundation.errors import InputError
 from nasjac.store.rows import ArchitectureRow, Role, RunRow, StudyRow, TrialRow, ValidationRow
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Protocol
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nasjac.errors import InputError, arguments
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
 from nasjac.trainers.run import Trainer
 
 #: updates of a brief training, samples of one, and rates or seeds that are tried

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from nasjac.architecture.spec import Spec
 from nasjac.datasets.data import Data, check_kind
-from nasjac.errors import InputError
-from nasjac.networks import build
-from nasjac.spec import Spec
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.build import build
+from nasjac.kinds.residual_mlp.training.stack import ResidualStack, pyramid
+from nasjac.kinds.training.modules import Modules
+from nasjac.kinds.training.stack import Replicas
 from nasjac.trainers.brief import Brief, pairs
-from nasjac.trainers.modules import Modules
 from nasjac.trainers.replicates import train
-from nasjac.trainers.residual_stack import ResidualStack, pyramid
 from nasjac.trainers.run import Progress, Run
-from nasjac.trainers.stack import Replicas
 
 
 def fit_population(

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data
+from nasjac.kinds.training.stack import Stack
 from nasjac.trainers.brief import Brief, schedule
 from nasjac.trainers.run import Progress, Run
-from nasjac.trainers.stack import Stack
 
 
 def train(

@@ -11,8 +11,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from nasjac.architecture.spec import Spec
 from nasjac.datasets.data import Data
-from nasjac.spec import Spec
 
 #: reports (done, total, what is going on)
 Progress = Callable[[int, int, str], None]

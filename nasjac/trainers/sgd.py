@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nasjac.architecture.spec import Spec
 from nasjac.datasets.data import Data
-from nasjac.spec import Spec
 from nasjac.trainers.brief import check, settle
 from nasjac.trainers.population import fit_population
 from nasjac.trainers.run import Progress, Run

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from nasjac import Spec, build
-from nasjac.facts import facts
-from nasjac.measurement import Measurement
-from nasjac.networks import draws as draws_module
-from nasjac.networks.draws import Draws
+from nasjac.architecture.measurement import Measurement
+from nasjac.kinds.facts import facts
+from nasjac.sampling import draws as draws_module
+from nasjac.sampling.draws import Draws
 from nasjac.scores.meanfield import Meanfield
 from nasjac.scores.merit import Merit
 

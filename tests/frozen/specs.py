@@ -12,11 +12,11 @@ from pathlib import Path
 import optuna
 
 from nasjac import Spec
-from nasjac.spaces.densenet import DenseNetSpace
-from nasjac.spaces.residual_mlp import ResidualMlpSpace
-from nasjac.spaces.resnet import ResNetSpace
-from nasjac.spaces.transformer_lm import TransformerLmSpace
-from nasjac.spaces.vit import VitSpace
+from nasjac.kinds.densenet.space import DenseNetSpace
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.kinds.resnet.space import ResNetSpace
+from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
+from nasjac.kinds.transformer.encoder_space import VitSpace
 
 GROUNDTRUTH = Path(__file__).parents[2] / "experiments" / "groundtruth" / "groundtruth.csv.gz"
 COUNT = 600

@@ -1,0 +1,120 @@
+"""The options of nasjac query."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from nasjac.cli.query_words import FORMATS, check_format, instead, parsed, take
+from nasjac.foundation.errors import InputError
+from nasjac.foundation.text_tables import MEASURED
+
+SECONDS = 60
+
+EPILOG = f"""examples:
+  nasjac query --where "placement = 'pre' AND skip_density > 0.5" --limit 20
+  nasjac query --study k --sort merit --descending --limit 10
+  nasjac query --study k --sort nonlinear_effective_depth --descending --format csv > leaderboard.csv
+  nasjac query "SELECT placement, count(*), min(trainability_cost) FROM leaderboard GROUP BY placement"
+  nasjac query --table trained=groundtruth.csv.gz "SELECT kind, count(*), max(accuracy) FROM trained GROUP BY kind"
+  nasjac query --schema
+
+Rows are written as they are found, in every format; the widths of a table are those of its first {MEASURED:,} rows. If the
+time is up, or Ctrl-C is pressed, what was written stays incomplete, a sentence says so on standard error, and the exit code
+is 2 or 130. In csv, text that begins like a formula (=, +, -, @, tab, line break) has an apostrophe before it, so that no
+spreadsheet program runs it; numbers stay as they are. A blob is written as hexadecimal digits.
+
+A CSV file must be UTF-8 and separated by commas. In a column of numbers, empty cells, NA and the like are NULL, 93.1% is
+read as 0.931, and a whole number beyond 64 bits is a floating-point number; any other column is text, also one in which
+numbers and text are mixed. Nothing is fetched from URLs.
+"""
+
+
+def read_options(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options; `files` are those of --table by the names of their tables, `seconds` those of --timeout.
+
+    Raises:
+        InputError: Two databases, two tables of one name, or a time that is none.
+        SystemExit: With code 2, for what argparse refuses.
+    """
+    parser = _parser()
+    asked = parsed(parser, argv)
+    words = take(asked, {"database": "nasjac.db", "format": "table", "study": None})
+    check_format(asked.format)
+    if len(words) > 1:
+        parser.error(f"the question must be one SELECT in quotation marks, got {len(words)} words")
+    asked.sql = words[0] if words else None
+    if words and re.fullmatch(r"\S+", words[0]) and (hint := instead(words[0], list(vars(asked)))):
+        raise InputError(f"`sql` must be one SELECT in quotation marks, got {words[0]!r}{hint}")
+    asked.files = _files(asked.table or ())
+    asked.seconds = _seconds(asked.timeout)
+    return asked
+
+
+def _files(words: Sequence[str]) -> dict[str, str]:
+    """NAME=FILE, or a file whose name up to the first dot is the table's."""
+    files: dict[str, str] = {}
+    for word in words:
+        name, file = word.split("=", 1) if "=" in word else (Path(word).name.split(".")[0], word)
+        if name.lower() in (other.lower() for other in files):
+            raise InputError(f"`table` must give every table a name of its own, got {name} twice; NAME=FILE gives another")
+        files[name] = file
+    return files
+
+
+def _seconds(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(f"`timeout` must be a number of seconds above 0, or none for no limit, got {text!r}")
+    return seconds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nasjac query",
+        usage="nasjac query [options] [SELECT]",
+        description="Ask the results database; without SQL, the leaderboard. The database is only read.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="SELECT", help='one SELECT, e.g. "SELECT * FROM architecture"')
+    parser.add_argument(
+        "--database", metavar="PATH", help="the results database (default: nasjac.db); also as a word, database=PATH"
+    )
+    parser.add_argument("--format", choices=FORMATS, help="default: table; also as a word, format=json")
+    parser.add_argument(
+        "--table",
+        action="append",
+        metavar="[NAME=]FILE",
+        help="a CSV file (.gz too) as a table too, whose name is the file's up to its first dot; if that has other "
+        "characters than letters, digits and _, it needs NAME=FILE; may be given again",
+    )
+    parser.add_argument(
+        "--timeout",
+        default=str(SECONDS),
+        metavar="SECONDS",
+        help="how long SQLite may work on the answer, in seconds above 0, or none for no limit (default: "
+        f"{SECONDS}); time in which a pager waits does not count",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="read a database whose tables, views and triggers are not as nasjac makes them; only if you know who made it",
+    )
+    parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
+    leaderboard = parser.add_argument_group("of the leaderboard")
+    leaderboard.add_argument("--study", help="one study only; also as a word, study=NAME")
+    leaderboard.add_argument("--where", help="an SQL condition over the leaderboard's columns; text in single quotes")
+    leaderboard.add_argument("--sort", metavar="COLUMN", help="column to sort by (default: trainability_cost)")
+    leaderboard.add_argument("--descending", action="store_true", help="largest first")
+    leaderboard.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: all)")
+    leaderboard.add_argument("--columns", metavar="A,B,...", help="which columns (default: a few, in csv and json all)")
+    return parser

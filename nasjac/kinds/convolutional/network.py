@@ -1,0 +1,113 @@
+"""The layers that networks of images are made of, and the law of their weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.images import Conv
+from nasjac.architecture.spec import NORM_EPS, Spec
+from nasjac.kinds.modules.implicit import through
+from nasjac.kinds.modules.layers import with_memory
+
+#: layers with gain 1, in the place of an identity or outside the blocks; those inside have the spec's `weight_gain`
+PLAIN = ("stem", "embedding", "projection", "readout")
+#: most groups of a GroupNorm, and fewest channels of a group
+GROUPS, GROUP_CHANNELS = 8, 4
+
+
+def conv_of(spec: Spec, conv: Conv) -> nn.Conv2d:
+    """Zeros around the image. Without biases where there are norms, whose shifts stand for them; not initialized."""
+    padding, bias = conv.kernel // 2, spec.norm == "none"
+    return with_memory(nn.Conv2d(*conv, padding=padding, bias=bias, device="meta"))
+
+
+def readout_of(channels: int, outputs: int) -> nn.Linear:
+    """The last layer; not initialized."""
+    return with_memory(nn.Linear(channels, outputs, device="meta"))
+
+
+def image_norm_of(spec: Spec, channels: int) -> nn.Module:
+    """The spec's norm of images."""
+    if spec.norm == "none":
+        return nn.Identity()
+    if spec.norm == "batchnorm":
+        return nn.BatchNorm2d(channels, eps=NORM_EPS)
+    return nn.GroupNorm(groups_of(channels), channels, eps=NORM_EPS)
+
+
+def groups_of(channels: int) -> int:
+    """Groups of a GroupNorm: at most 8, and one where a group would have fewer than 4 channels."""
+    most = max(1, min(GROUPS, channels // GROUP_CHANNELS))
+    return max(count for count in range(1, most + 1) if channels % count == 0)
+
+
+class Branch(nn.Module):
+    """Convolutions with norms and activations: pre, conv(phi(norm(x))) each; post, norm(conv(x)), with phi between them."""
+
+    def __init__(self, spec: Spec, convs: Sequence[Conv]) -> None:
+        super().__init__()
+        self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
+        self.convs = nn.ModuleList(conv_of(spec, conv) for conv in convs)
+        self.norms = nn.ModuleList(image_norm_of(spec, conv.inputs if self.pre else conv.outputs) for conv in convs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            x = conv(self.activation(norm(x))) if self.pre else norm(conv(self.activation(x) if number else x))
+        return x
+
+
+class ImageNetwork(nn.Module):
+    """Stem, blocks, head: what resnets and densenets share; images -> [batch, outputs].
+
+    The stem is a 3x3 convolution, in the post order with norm and activation after it; the head averages each channel over
+    its pixels and reads out, in the pre order after norm and activation. Images are [batch, *shape], or flat as in a
+    dataset, [batch, features].
+    """
+
+    def __init__(self, spec: Spec, blocks: Sequence[nn.Module], outputs: int) -> None:
+        super().__init__()
+        self.shape, self.pre, self.activation = spec.shape, spec.order == "pre", ACTIVATIONS[spec.activation].function
+        channels = spec.steps[-1].end.channels if spec.blocks else spec.width
+        self.stem = conv_of(spec, Conv(spec.shape[0], spec.width, 3))
+        self.norm = image_norm_of(spec, channels if self.pre else spec.width)
+        self.blocks = nn.ModuleList(blocks)
+        self.readout = readout_of(channels, outputs)
+
+    def start(self, x: Tensor) -> Tensor:
+        """h_0, after the stem."""
+        x = self.stem(x.reshape(len(x), *self.shape))
+        return x if self.pre else self.activation(self.norm(x))
+
+    def stream(self, x: Tensor) -> Iterator[Tensor]:
+        """h_0 (after the stem), h_1, ..., h_L (before the head), each [batch, channels, rows, columns]."""
+        x = self.start(x)
+        yield x
+        yield from through(self.blocks, x)
+
+    def features(self, last: Tensor) -> Tensor:
+        """What the readout sees of h_L, [batch, channels]."""
+        last = self.activation(self.norm(last)) if self.pre else last
+        return last.mean((-2, -1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        *_, last = self.stream(x)
+        return self.readout(self.features(last))  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def initialize(network: nn.Module, spec: Spec, normal: Callable[[str, torch.Size], Tensor]) -> None:
+    """Weights N(0, gain² / fan_in), fan_in the inputs of a pixel times the kernel's pixels; zero biases.
+
+    `normal` gives standard normal numbers for the layer of a name, e.g. blocks.3.branch.convs.0, in the weights' shape.
+    """
+    for name, layer in network.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            gain = 1.0 if name.rpartition(".")[2] in PLAIN else spec.weight_gain
+            layer.weight.copy_(normal(name, layer.weight.shape) * (gain / math.sqrt(layer.weight[0].numel())))
+            if layer.bias is not None:
+                layer.bias.zero_()

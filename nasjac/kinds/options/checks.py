@@ -1,0 +1,88 @@
+"""What every space checks of its options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nasjac.architecture.images import check_pixels
+from nasjac.architecture.spec import MOST_BLOCKS, check_choice
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
+
+#: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
+MOST_UNITS = 2**16
+#: what widths are multiplied or divided by: hidden units in widths, heads, rows of a patch, channels of growth
+MOST_FACTOR = 2**12
+#: of an image
+MOST_NUMBERS = 2**24
+#: what a space of images has where neither its options nor a dataset say: those of digits
+SMALL_IMAGE = (1, 8, 8)
+
+
+def check_depth(space: Any) -> None:
+    """ValueError unless the least and most blocks are in order and in what a Spec may have."""
+    check_range(space, "depth", low=1)
+    arguments.whole("space.depth_max", space.depth_max, 1, MOST_BLOCKS)
+
+
+def check_range(space: Any, name: str, low: float, high: float = math.inf) -> None:
+    """ValueError unless `name`_min and `name`_max are in order and in [low, high]."""
+    start, end = getattr(space, f"{name}_min"), getattr(space, f"{name}_max")
+    if not low <= start <= end <= high:
+        within = f"in [{low:g}, {high:g}]" if high < math.inf else f"at least {low:g}"
+        raise InputError(
+            f"`space.{name}_min` and `space.{name}_max` must be {within} and in order, got {start!r} and {end!r}"
+        )
+
+
+def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
+    """ValueError unless every option of these names at least one of its choices, and nothing else."""
+    for name, allowed in choices.items():
+        values = getattr(space, name)
+        if not values:
+            raise InputError(f"`space.{name}` must name at least one of {', '.join(map(str, allowed))}, got an empty list")
+        for value in values:
+            check_choice(f"space.{name}", value, list(allowed))
+
+
+def check_widths(widths: tuple[int, ...]) -> None:
+    """ValueError unless there are one to three widths of at least 2."""
+    if not 1 <= len(widths) <= 3 or min(widths) < 2:
+        raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
+    for width in widths:
+        arguments.whole("space.widths", width, 2, MOST_UNITS)
+
+
+def check_sizes(space: Any, name: str) -> None:
+    """ValueError unless an option holds sizes of something, of at least 1."""
+    values = getattr(space, name)
+    if not values or min(values) < 1:
+        raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(values)}")
+    for value in values:
+        arguments.whole(f"space.{name}", value, 1, MOST_FACTOR)
+
+
+def check_stages(space: Any) -> None:
+    """ValueError unless a space of images has 1 to 8 stages of at least one block, and the images are large enough."""
+    if not 1 <= space.stages <= 8:
+        raise InputError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
+    check_depth(space)
+    if space.shape is not None:
+        check_pixels("space.shape", image_shape(space.shape), space.stages - 1)
+
+
+def image_shape(option: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The option `shape`, that of a small image where it says nothing. ValueError: it is not that of images."""
+    if option is not None and (len(option) != 3 or min(option) < 1 or math.prod(option) > MOST_NUMBERS):
+        rule = f"(channels, rows, columns), whole numbers of at least 1 and {MOST_NUMBERS} together, or null"
+        raise InputError(f"`space.shape` must be {rule}, got {option}")
+    return option or SMALL_IMAGE
+
+
+def same_images(option: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a dataset's images. ValueError unless the option says the same or nothing."""
+    if option is not None and tuple(option) != shape:
+        raise InputError(f"`space.shape` must be that of the dataset's images, {shape}, or null, got {tuple(option)}")
+    return shape

@@ -1,0 +1,77 @@
+"""What the spaces of residual blocks share: which skips are there, which branches go, and the law of branch scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.pruning_criteria import CRITERIA, keep_set
+from nasjac.architecture.skip_patterns import check_density, skip_pattern
+from nasjac.foundation import arguments
+from nasjac.kinds.options.checks import check_names, check_range
+
+if TYPE_CHECKING:
+    from nasjac.architecture.space import Trial
+
+
+@dataclass(frozen=True)
+class WiredOptions:
+    """Options of a space of residual blocks; every range includes its ends, and one value fixes a choice.
+
+    `wiring_seeds`  so many patterns of a skip density, at most 2^20
+    `prune_ratio`   share of the residual branches that goes, by one of `prune_criteria`
+    `branch_scales` laws for the factor on branches
+    """
+
+    #: the laws that there are
+    laws: ClassVar[tuple[str, ...]] = tuple(BRANCH_SCALES)
+
+    skip_density_min: float = 0.0
+    skip_density_max: float = 1.0
+    wiring_seeds: int = 1024
+    prune_ratio_min: float = 0.0
+    prune_ratio_max: float = 0.5
+    prune_criteria: tuple[str, ...] = tuple(CRITERIA)
+    branch_scales: tuple[str, ...] = tuple(BRANCH_SCALES)
+
+    def __post_init__(self) -> None:
+        check_range(self, "skip_density", low=0.0, high=1.0)
+        check_range(self, "prune_ratio", low=0.0, high=1.0)
+        arguments.whole("space.wiring_seeds", self.wiring_seeds, 1, 2**20)
+        check_names(self, {"prune_criteria": CRITERIA, "branch_scales": self.laws})
+
+
+class Wiring(NamedTuple):
+    """What a trial chose of these."""
+
+    density: float
+    seed: int
+    ratio: float
+    criterion: str
+    law: str
+
+    def skips(self, depth: int) -> list[float]:
+        """1 where a block keeps its skip, 0 where not."""
+        return [float(skip) for skip in skip_pattern(self.density, depth, self.seed)]
+
+    def kept(self, depth: int, energies: Callable[[], NDArray[np.float64]]) -> list[bool]:
+        """Which branches stay; `energies` [depth] of them if the criterion asks."""
+        return [bool(kept) for kept in keep_set(self.ratio, self.criterion, depth, energies, self.seed)]
+
+
+def suggest_wiring(space: WiredOptions, trial: Trial) -> Wiring:
+    """A trial's choices, in this order."""
+    density = trial.suggest_float("skip_density", space.skip_density_min, space.skip_density_max)
+    check_density(density)  # a trial whose choices are given may be outside the search's range
+    return Wiring(
+        density,
+        trial.suggest_int("wiring_seed", 0, space.wiring_seeds - 1),
+        trial.suggest_float("prune_ratio", space.prune_ratio_min, space.prune_ratio_max),
+        trial.suggest_categorical("prune_criterion", space.prune_criteria),
+        trial.suggest_categorical("branch_scale", space.branch_scales),
+    )

@@ -1,0 +1,89 @@
+"""Residual MLPs: depth, width, skip density, pruning, norm placement, activation, branch and gains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec, check_choice
+from nasjac.kinds.facts import branch_energies
+from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_widths
+from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
+from nasjac.kinds.options.wiring import suggest_wiring
+
+if TYPE_CHECKING:
+    from nasjac.architecture.space import Trial
+
+SKIP_MODES = ("pattern", "ensemble")
+
+#: most blocks of a population are equal, and then one object serves
+_block = lru_cache(maxsize=4096)(lambda skip, scale: Block(skip=skip, scale=scale))
+
+
+@dataclass(frozen=True)
+class ResidualMlpSpace(SteppedOptions):
+    """Options of the space, beside those of `SteppedOptions`.
+
+    `skip_mode`  pattern: skip density and wiring seed draw one pattern; ensemble: each skip is kept with the density's
+                 probability and the score is an expectation over patterns
+    """
+
+    #: choices for one architecture where none are given: what a plain residual network has
+    typical: ClassVar[dict[str, Any]] = {
+        "depth": 32,
+        "width": 64,
+        "skip_density": 1.0,
+        "prune_ratio": 0.0,
+        "branch_scale": "one",
+        "placement": "none",
+        "activation": "relu",
+        "branch": "two_matrix",
+        "weight_gain": 1.0,
+        **TYPICAL_STEP,
+    }
+
+    depth_min: int = 4
+    depth_max: int = 64
+    widths: tuple[int, ...] = (32, 64, 128)
+    skip_mode: str = "pattern"
+    placements: tuple[str, ...] = tuple(PLACEMENTS)
+    norms: tuple[str, ...] = NORMS
+    activations: tuple[str, ...] = ("relu", "gelu", "tanh")
+    branches: tuple[str, ...] = BRANCHES
+    weight_gain_min: float = 0.7
+    weight_gain_max: float = 1.8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_depth(self)
+        check_range(self, "weight_gain", low=1e-6, high=1e6)
+        check_widths(self.widths)
+        check_choice("space.skip_mode", self.skip_mode, SKIP_MODES)
+        # a linear network has perfect Jacobians and learns nothing
+        sampled = [name for name in ACTIVATIONS if name != "linear"]
+        names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "branches": BRANCHES}
+        check_names(self, names)
+
+    def __call__(self, trial: Trial) -> Spec:
+        """One architecture from one trial; a flat function of its choices."""
+        depth = trial.suggest_int("depth", self.depth_min, self.depth_max)
+        width = trial.suggest_categorical("width", self.widths)
+        wiring = suggest_wiring(self, trial)
+        scale = BRANCH_SCALES[wiring.law]
+        common = {
+            "placement": trial.suggest_categorical("placement", self.placements),
+            "norm": trial.suggest_categorical("norm", self.norms),
+            "activation": trial.suggest_categorical("activation", self.activations),
+            "branch": trial.suggest_categorical("branch", self.branches),
+            "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
+            **suggest_block_type(self, trial),
+        }
+        skips = wiring.skips(depth) if self.skip_mode == "pattern" else [wiring.density] * depth
+        blocks = tuple(_block(skip, scale(number, depth)) for number, skip in enumerate(skips))
+        whole = Spec(width=width, blocks=blocks, **common)
+        keep = wiring.kept(depth, lambda: branch_energies(whole))
+        return Spec(width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common)

@@ -1,0 +1,99 @@
+"""Residual networks of images: blocks of each stage, width, skips, pruning, block, norm, order, activation and gains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.images import IMAGE_NORMS, ORDERS
+from nasjac.architecture.spec import KINDS, Block, Spec
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.facts import branch_energies
+from nasjac.kinds.options.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
+from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
+from nasjac.kinds.options.wiring import suggest_wiring
+
+if TYPE_CHECKING:
+    from nasjac.architecture.space import Trial
+
+
+@dataclass(frozen=True)
+class ResNetSpace(SteppedOptions):
+    """Options of the space, beside those of `SteppedOptions`.
+
+    `shape`        channels, rows and columns of the images (null: those of the dataset, 1 x 8 x 8 where there is none)
+    `stages`       each after the first doubles the channels and halves rows and columns
+    `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
+    `widths`       channels of the first stage
+    """
+
+    #: choices for one architecture where none are given: what a plain residual network has
+    typical: ClassVar[dict[str, Any]] = {
+        "width": 16,
+        "skip_density": 1.0,
+        "prune_ratio": 0.0,
+        "branch_scale": "one",
+        "op": "basic",
+        "norm": "batchnorm",
+        "order": "post",
+        "activation": "relu",
+        "weight_gain": 2**0.5,
+        **{f"depth_{stage}": 2 for stage in range(1, 9)},
+        **TYPICAL_STEP,
+    }
+
+    shape: tuple[int, ...] | None = None
+    stages: int = 3
+    depth_min: int = 1
+    depth_max: int = 4
+    widths: tuple[int, ...] = (8, 16)
+    ops: tuple[str, ...] = KINDS["resnet"]
+    norms: tuple[str, ...] = IMAGE_NORMS
+    orders: tuple[str, ...] = ORDERS
+    activations: tuple[str, ...] = ("relu", "gelu")
+    weight_gain_min: float = 0.7
+    weight_gain_max: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_stages(self)
+        check_range(self, "weight_gain", low=1e-6, high=1e6)
+        check_widths(self.widths)
+        sampled = [name for name in ACTIVATIONS if name != "linear"]
+        names = {"ops": KINDS["resnet"], "norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled}
+        check_names(self, names)
+        if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
+            raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
+
+    def for_images(self, shape: tuple[int, ...]) -> ResNetSpace:
+        """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
+        return replace(self, shape=same_images(self.shape, shape))
+
+    def __call__(self, trial: Trial) -> Spec:
+        """One architecture from one trial; a flat function of its choices."""
+        depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
+        width = trial.suggest_categorical("width", self.widths)
+        wiring = suggest_wiring(self, trial)
+        scale = BRANCH_SCALES[wiring.law]
+        op = trial.suggest_categorical("op", self.ops)
+        common = {
+            "kind": "resnet",
+            "shape": image_shape(self.shape),
+            "norm": trial.suggest_categorical("norm", self.norms),
+            "order": trial.suggest_categorical("order", self.orders),
+            "activation": trial.suggest_categorical("activation", self.activations),
+            "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
+            **suggest_block_type(self, trial),
+        }
+        stages = [stage for stage, count in enumerate(depths) for _ in range(count)]
+        depth = len(stages)
+        blocks = tuple(
+            Block(skip=skip, scale=scale(number, depth), op=op, stage=stage)
+            for number, (skip, stage) in enumerate(zip(wiring.skips(depth), stages, strict=True))
+        )
+        whole = Spec(width=width, blocks=blocks, **common)
+        keep = wiring.kept(depth, lambda: branch_energies(whole))
+        left = tuple(replace(block, keep=kept) for block, kept in zip(blocks, keep, strict=True))
+        return replace(whole, blocks=left).canonical

@@ -1,0 +1,28 @@
+"""Decoders over token ids: what `nasjac.kinds.transformer.space` chooses, at the dataset's context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nasjac.architecture.spec import MOST_CONTEXT, Spec
+from nasjac.foundation import arguments
+from nasjac.kinds.transformer.space import TransformerOptions, transformer
+
+if TYPE_CHECKING:
+    from nasjac.architecture.space import Trial
+
+
+@dataclass(frozen=True)
+class TransformerLmSpace(TransformerOptions):
+    """Options of the space: those of `TransformerOptions`, and `context`, tokens of a sequence, those of the dataset."""
+
+    context: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        arguments.whole("space.context", self.context, 2, MOST_CONTEXT)
+
+    def __call__(self, trial: Trial) -> Spec:
+        """One architecture from one trial."""
+        return transformer(self, trial, {"kind": "transformer_lm", "context": self.context})

@@ -1,0 +1,157 @@
+"""Transformers as ordinary modules: a decoder over token ids, an encoder over the patches of an image."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
+from nasjac.architecture.spec import Block, Spec
+from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of, with_memory
+from nasjac.sampling.patches import patches
+from nasjac.sampling.tiles.attention import turn_of
+
+
+class Transformer(nn.Module, ABC):
+    """Embedding, positions, residual attention and FFN branches, final norm, readout.
+
+    Weights are as in `ResidualMLP`, queries and keys with `spec.query_gain`. Embedded tokens of standard normal inputs have
+    unit variance, half of it from learned positions, `spec.context` of them, where the spec has those. The Jacobians that
+    nasjac scores are those between `stream`'s tensors h_0 ... h_L, of all tokens to all tokens.
+    """
+
+    def __init__(self, spec: Spec, embedding: nn.Module, outputs: int, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.embedding = embedding
+        learned = spec.positions == "learned"
+        self.positions = _table(spec.context, spec.width, embedding_gain(spec), generator) if learned else None
+        self.blocks = nn.ModuleList(TransformerBlock(spec, block, generator) for block in spec.blocks)
+        self.final_norm = norm_of(spec, PLACEMENTS[spec.placement].before_readout)
+        self.readout = linear(spec.width, outputs, 1.0, generator)
+
+    @abstractmethod
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Tokens [batch, T, width], without their positions."""
+
+    def stream(self, inputs: Tensor) -> Iterator[Tensor]:
+        """h_0 (embedding and positions), h_1, ..., h_L (before final norm and readout), each [batch, T, width]."""
+        x = self.embed(inputs)
+        if self.positions is not None:
+            x = x + self.positions.weight[: x.shape[-2]]
+        yield x
+        for block in self.blocks:
+            x = block(x)
+            yield x
+
+
+class TransformerLM(Transformer):
+    """A causal decoder: ids [batch, T] -> logits [batch, T, outputs]."""
+
+    def __init__(self, spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
+        super().__init__(spec, _table(inputs, spec.width, embedding_gain(spec), generator), outputs, generator)
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        return self.embedding(inputs)  # type: ignore[no-any-return]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        *_, last = self.stream(ids)
+        return self.readout(self.final_norm(last))  # type: ignore[no-any-return]
+
+
+class VisionTransformer(Transformer):
+    """An encoder over patches (Dosovitskiy et al. 2021): images [batch, *shape], or flat, -> [batch, outputs].
+
+    What is read out is the mean over tokens, after the final norm.
+    """
+
+    def __init__(self, spec: Spec, outputs: int, generator: torch.Generator | None = None) -> None:
+        units = spec.shape[0] * spec.patch**2
+        super().__init__(spec, linear(units, spec.width, embedding_gain(spec), generator), outputs, generator)
+        self.shape, self.patch = spec.shape, spec.patch
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        images = inputs.reshape(len(inputs), -1)
+        return self.embedding(patches(images, self.shape, self.patch))  # type: ignore[no-any-return]
+
+    def forward(self, images: Tensor) -> Tensor:
+        *_, last = self.stream(images)
+        return self.readout(self.final_norm(last).mean(-2))  # type: ignore[no-any-return]
+
+
+def embedding_gain(spec: Spec) -> float:
+    """Standard deviation of embedded tokens, and of learned positions where there are any."""
+    return math.sqrt(0.5) if spec.positions == "learned" else 1.0
+
+
+class TransformerBlock(nn.Module):
+    """x -> skip * x + scale * F(x), F attention or an FFN, with the norms of its placement. The gates are buffers."""
+
+    skip: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: Spec, block: Block, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        placement = PLACEMENTS[spec.placement]
+        self.norm_input = norm_of(spec, placement.on_input)
+        self.norm_branch = norm_of(spec, placement.on_branch)
+        self.norm_sum = norm_of(spec, placement.on_sum)
+        self.branch = (Attention if block.op == "attention" else FeedForward)(spec, generator)
+        self.register_buffer("skip", torch.tensor(float(block.skip)))
+        self.register_buffer("scale", torch.tensor(float(block.scale)))
+        self.gate = gate_of(block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        norms = (self.norm_input, self.norm_branch, self.norm_sum)
+        return residual_block(x, norms, self.branch, self.skip, factor(self.scale, self.gate))
+
+
+class FeedForward(nn.Module):
+    """W2 phi(W1 x), with `ffn_ratio` × width hidden units."""
+
+    def __init__(self, spec: Spec, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        units = spec.ffn_ratio * spec.width
+        self.inner = linear(spec.width, units, spec.weight_gain, generator)
+        self.activation = ACTIVATIONS[spec.activation].function
+        self.outer = linear(units, spec.width, spec.weight_gain, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.activation(self.inner(x)))  # type: ignore[no-any-return]
+
+
+class Attention(nn.Module):
+    """Softmax attention of `heads` heads (Vaswani et al. 2017), causal in a decoder."""
+
+    def __init__(self, spec: Spec, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.heads, units = spec.heads, spec.width // spec.heads
+        self.logit_scale = 1 / math.sqrt(units) if spec.logit_scale == "inverse_sqrt" else 1 / units
+        self.rotary, self.causal = spec.positions == "rotary", spec.is_causal
+        self.query, self.key = (linear(spec.width, spec.width, spec.query_gain, generator) for _ in range(2))
+        self.value, self.outer = (linear(spec.width, spec.width, spec.weight_gain, generator) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (
+            layer(x).reshape(*x.shape[:-1], self.heads, -1).transpose(-2, -3)
+            for layer in (self.query, self.key, self.value)
+        )
+        if self.rotary:
+            turn = turn_of(x.new_ones(1), x.shape[-2], x.shape[-1] // self.heads)
+            query, key = turn(query), turn(key)
+        logits = self.logit_scale * (query @ key.mT)
+        if self.causal:
+            future = torch.ones(logits.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+            logits = logits.masked_fill(future, -math.inf)
+        mixed = torch.softmax(logits, dim=-1) @ value
+        return self.outer(mixed.transpose(-2, -3).flatten(-2))  # type: ignore[no-any-return]
+
+
+def _table(rows: int, width: int, deviation: float, generator: torch.Generator | None) -> nn.Embedding:
+    table = with_memory(nn.Embedding(rows, width, device="meta"))
+    nn.init.normal_(table.weight, std=deviation, generator=generator)
+    return table

@@ -1,0 +1,33 @@
+"""Closed forms: expected squared Jacobian norms at initialization, without a network. Arrays in, arrays out.
+
+moments, kernels   Gaussian moments of the activations, of one pre-activation and of pairs
+columns, chain     many residual chains as arrays; the energy of each of their blocks
+expected, gates    log E 𝒥 layer by layer over weights and gates; gates that couple to the size of the stream
+fluctuations       spread over initializations, effective rank
+correlation        how far two inputs stay apart
+critical, gated    where 𝒥 neither grows nor decays; moments over gate patterns at one constant energy
+sensitivity        how log 𝒥 answers to gains, scales and skip probabilities
+growth             how many new blocks a trained network takes
+newton             a root inside a bracket
+graphs             random DAGs, DenseNets, zero-padded convolutions
+tokens, grams, attention   transformers, by the Gram matrix of their tokens
+decoder            the branches of transformers, to leading order
+norms              the Jacobian of LayerNorm and RMSNorm
+"""
+
+from __future__ import annotations
+
+from nasjac.mathematics.meanfield.chain import BlockEnergies, block_energies
+from nasjac.mathematics.meanfield.columns import Columns
+from nasjac.mathematics.meanfield.expected import ExpectedNorms, expected_norms
+from nasjac.mathematics.meanfield.fluctuations import Fluctuations, fluctuations
+
+__all__ = [
+    "BlockEnergies",
+    "Columns",
+    "ExpectedNorms",
+    "Fluctuations",
+    "block_energies",
+    "expected_norms",
+    "fluctuations",
+]

@@ -1,0 +1,225 @@
+"""Expected energies of the blocks of residual chains, by the recursion over blocks for the size of the stream.
+
+Letters: B architectures, L blocks, G states of the stream (1 where gates are not random). K is the second moment per unit
+of the stream, carried as log K so that no depth overflows.
+
+Source: Doshi, He & Gromov 2023 (arXiv:2111.12143) for partial Jacobians; Yang & Schoenholz 2017 for residual networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nasjac.mathematics.meanfield.columns import Columns, positive
+from nasjac.mathematics.meanfield.moments import MOMENTS, Array, nonlinearity
+
+_T = TypeVar("_T", np.float64, np.intp)
+
+#: beyond exp(±600) every moment is at its limit, and nothing overflows yet
+EXTREME = 600.0
+
+
+class Branch(NamedTuple):
+    """A block's branch at given sizes of the stream, [B, G].
+
+    `energy`    chi: expected ‖J_F‖_F² / N, norms on input and branch and the scale included
+    `variance`  second moment of the branch's output, in units of K
+    `q`         variance of the pre-activation
+    """
+
+    energy: Array
+    variance: Array
+    q: Array
+
+
+class Law:
+    """The laws of all blocks, gates as [L, B, 1]. Rows stand in `order`: those of one activation are side by side."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.eps = columns.norm_eps
+        self.order = np.argsort(np.asarray(columns.activation), kind="stable")
+        self.inverse = np.argsort(self.order)
+        names, starts, counts = np.unique(np.asarray(columns.activation)[self.order], return_index=True, return_counts=True)
+        self.slices = [(str(n), slice(s, s + c)) for n, s, c in zip(names, starts, counts, strict=True)]
+        gain = self.rows(columns.weight_gain) ** 2
+        two = self.rows(columns.two_matrix)
+        self.inner_gain, self.outer_gain = np.where(two, gain, 1.0), gain
+        self.inner_bias = np.where(two, self.rows(columns.inner_bias), 0.0)
+        self.outer_bias = self.rows(columns.outer_bias)
+        self.on_input, self.on_branch = self.rows(columns.on_input), self.rows(columns.on_branch)
+        self.on_sum = self.rows(columns.on_sum)
+        self.keep, self.skip = self._blocks(columns.keep), self._blocks(columns.skip)
+        self.squared_scale = self._blocks(columns.scale) ** 2
+        self.identity = self._blocks(columns.strength) ** 2  # energy of the identity path where it is there
+        self.squared_norm_gain = self._blocks(columns.norm_gain) ** 2
+
+    def rows(self, values: ArrayLike) -> NDArray[Any]:
+        """[B] -> [B, 1] in the order of the law."""
+        return np.asarray(values)[self.order, None]
+
+    def _blocks(self, values: ArrayLike) -> Array:
+        return np.ascontiguousarray(np.asarray(values, dtype=np.float64)[self.order].T)[:, :, None]
+
+    def unsort(self, values: NDArray[_T]) -> NDArray[_T]:
+        """[..., B] in the order of the law -> in that of the columns."""
+        return values.take(self.inverse, axis=-1)
+
+    def branch(self, block: int, log_stream: Array) -> Branch:
+        """The branch of one block at streams log K [B, G]."""
+        stream = np.exp(np.clip(log_stream, -EXTREME, EXTREME))
+        jacobian = self.squared_norm_gain[block] / (stream + self.eps)  # of the norm on the input, with its gain
+        q = self.inner_gain * np.where(self.on_input, jacobian * stream, stream)
+        q += self.inner_bias
+        second, derivative = np.empty_like(q), np.empty_like(q)
+        for name, rows in self.slices:
+            second[rows], derivative[rows] = MOMENTS[name](q[rows])
+        variance = self.outer_gain * second + self.outer_bias
+        energy = derivative * (self.inner_gain * self.outer_gain)
+        energy *= np.where(self.on_input, jacobian, 1.0)
+        norm = np.where(self.on_branch, variance + self.eps, 1.0)
+        factor = self.squared_scale[block] / norm
+        energy *= factor
+        variance *= factor
+        variance /= stream
+        return Branch(energy, variance, q)
+
+    def step(self, block: int, log_stream: Array, branch: Branch, skip: ArrayLike) -> tuple[Array, Array]:
+        """Log of the block's energy factor, and log K behind it, where the branch is there; `skip` is the (mean) gate."""
+        identity = self.identity[block] * skip
+        log_factor = np.log(identity + branch.energy)
+        after = log_stream + np.log(identity + branch.variance)
+        if self.on_sum.any():
+            size = np.log(np.exp(np.clip(after, -EXTREME, EXTREME)) + self.eps)
+            log_factor = np.where(self.on_sum, log_factor - size, log_factor)
+            after = np.where(self.on_sum, after - size, after)
+        return log_factor, after
+
+
+class Trajectory(NamedTuple):
+    """What happens along chains whose stream has one size at each block, layers first.
+
+    `energy`      [L, B] the branch's energy chi (that of a branch that is there, whatever `keep`)
+    `variance`    [L, B] second moment of its output, in units of the stream's
+    `q`           [L, B] variance of its pre-activation
+    `log_factor`  [L, B] log of the block's expected energy factor, over its gates
+    `log_typical` [L, B] expectation over its gates of the log of that factor
+    `gate_variance` [L, B] variance over its gates of the same
+    `log_stream`  [L + 1, B] log K
+    """
+
+    energy: Array
+    variance: Array
+    q: Array
+    log_factor: Array
+    log_typical: Array
+    gate_variance: Array
+    log_stream: Array
+
+
+def trajectory(columns: Columns, stream_variance: ArrayLike = 1.0) -> Trajectory:
+    """The chains' blocks one after the other, from streams of second moment `stream_variance` [B].
+
+    Exact in the gates where `columns.random_gates` is false or `columns.homogeneous` true; elsewhere each stream takes the
+    size it has on average over the gates before.
+    """
+    start = positive("stream_variance", stream_variance, columns)
+    law, shape = Law(columns), (columns.depth, len(columns), 1)
+    random = law.rows(columns.random_gates)
+    energy, variance, q, log_factor, typical, gate_variance = (np.empty(shape) for _ in range(6))
+    streams = np.empty((shape[0] + 1, *shape[1:]))
+    streams[0] = law.rows(np.log(start))
+    for block, (keep, skip) in enumerate(zip(law.keep, law.skip, strict=True)):
+        stream = streams[block]
+        branch = law.branch(block, stream)
+        energy[block], variance[block], q[block] = branch
+        joined, after = law.step(block, stream, branch, skip)
+        log_factor[block], streams[block + 1] = keep * joined, np.where(keep > 0, after, stream)
+        if random.any():
+            mean, mean_log, spread = _over_gates(law, block, stream, branch, joined)
+            typical[block] = np.where(random, mean_log, log_factor[block])
+            gate_variance[block] = np.where(random, spread, 0.0)
+            log_factor[block] = np.where(random, mean, log_factor[block])
+            mixed = stream + np.log(keep * np.exp(after - stream) + 1 - keep)
+            streams[block + 1] = np.where(random, mixed, streams[block + 1])
+    energy, variance, q, log_factor, streams = (law.unsort(x[..., 0]) for x in (energy, variance, q, log_factor, streams))
+    if not random.any():
+        return Trajectory(energy, variance, q, log_factor, log_factor, np.zeros_like(log_factor), streams)
+    typical, gate_variance = law.unsort(typical[..., 0]), law.unsort(gate_variance[..., 0])
+    return Trajectory(energy, variance, q, log_factor, typical, gate_variance, streams)
+
+
+def _over_gates(law: Law, block: int, stream: Array, branch: Branch, log_factor: Array) -> tuple[Array, Array, Array]:
+    """Log of the mean, mean of the log and variance of the log of the factor over one block's own gates."""
+    outcomes = list(gate_outcomes(law, block, stream, branch))
+    typical = np.asarray(sum(probability * log for probability, log, _ in outcomes))
+    variance = sum(probability * (log - typical) ** 2 for probability, log, _ in outcomes)
+    keep = law.keep[block]
+    return np.log(keep * np.exp(log_factor) + 1 - keep), typical, np.asarray(variance)
+
+
+def gate_outcomes(law: Law, block: int, stream: Array, branch: Branch) -> list[tuple[Array, Array, Array]]:
+    """(probability, log factor, log K behind) of a block's three outcomes: with skip, cut, and branch dropped.
+
+    Where a cut has no probability its log factor is given as 0, for it may be −∞ there.
+    """
+    keep, skip = law.keep[block], law.skip[block]
+    joined = law.step(block, stream, branch, 1.0)
+    certain = keep * (1 - skip) == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cut, after = law.step(block, stream, branch, 0.0)
+    cut, after = np.where(certain, 0.0, cut), np.where(certain, stream, after)
+    return [(keep * skip, *joined), (keep * (1 - skip), cut, after), (1 - keep, np.zeros_like(stream), stream)]
+
+
+@dataclass(frozen=True)
+class BlockEnergies:
+    """What each block does to the expected energy, [B, L]; blocks that are not kept have energy 0 and share 0.
+
+    `branch`        chi: the branch's expected ‖J_F‖_F² / N, norms on input and branch and the scale included
+    `share`         the branch's share of the block's Jacobian energy, both averaged over the block's gates: chi / (s + chi)
+                    without a norm on the sum, for a skip that is there with probability s has the energy E g² = s
+    `nonlinearity`  share of the branch's output variance that its best linear fit leaves unexplained
+    """
+
+    branch: Array
+    share: Array
+    nonlinearity: Array
+
+
+def block_energies(columns: Columns, stream_variance: ArrayLike = 1.0) -> BlockEnergies:
+    """Expected branch energies, shares and nonlinearities of the blocks, from a stream of `stream_variance` [B].
+
+    With random gates each block is taken at the mean size of its stream; a branch with probability p has p times its
+    energy.
+    """
+    found = trajectory(columns, stream_variance)
+    energy = found.energy.T
+    share = _shares(columns, found)
+    bend = np.empty_like(energy)
+    for name in set(columns.activation):
+        rows = np.asarray(columns.activation) == name
+        bend[rows] = nonlinearity(name, found.q.T[rows])
+    return BlockEnergies(columns.keep * energy, share, np.where(columns.keep > 0, bend, 0.0))
+
+
+def _shares(columns: Columns, along: Trajectory) -> Array:
+    """[B, L] the branch's share of E‖J‖_F² of a block, over its gates: identity μ g, and branch of energy chi.
+
+    The two add up in expectation for each g, since the branch's last matrix is independent with zero mean. Their energies
+    μ² g² and chi are divided by D_g, the mean square of the sum where a norm is on it and 1 elsewhere; g² is g. Here all is
+    in units of 1 / D_1. A block whose branch is dropped has the energy 1.
+    """
+    energy, variance = along.energy.T, along.variance.T
+    strength = np.asarray(columns.strength) ** 2
+    stream = np.exp(np.clip(along.log_stream[:-1].T, -EXTREME, EXTREME))
+    on_sum = columns.on_sum[:, None]
+    joined = np.where(on_sum, stream * (strength + variance) + columns.norm_eps, 1.0)
+    cuts = on_sum & (columns.keep > 0) & (columns.skip < 1)
+    cut = np.where(cuts, stream * variance + columns.norm_eps, joined)
+    branch = columns.keep * energy * (columns.skip + (1 - columns.skip) * joined / cut)
+    total = branch + columns.keep * columns.skip * strength + (1 - columns.keep) * joined
+    return np.asarray(np.divide(branch, total, out=np.zeros_like(energy), where=branch > 0))

@@ -1,0 +1,217 @@
+"""Criticality: the skip densities, gains and exponents at which 𝒥 neither grows nor decays exponentially with depth.
+
+Sources: Doshi, He & Gromov 2023 (arXiv:2111.12143); Roberts, Yaida & Hanin 2022 for plain networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from nasjac.foundation.errors import InputError
+from nasjac.mathematics.meanfield.columns import Columns
+from nasjac.mathematics.meanfield.expected import ExpectedNorms, expected_norms
+from nasjac.mathematics.meanfield.gated import check_energy
+from nasjac.mathematics.meanfield.moments import MOMENTS, VARIANCE_SLOPES, Array
+
+#: parts in which densities are swept for a change of sign
+SECTIONS = 16
+#: a root is found when its bracket is as narrow, or the function as near to 0
+TOLERANCE, ROUND_OFF = 1e-13, 1e-14
+#: blocks up to which chains with gates that couple to the stream are searched: each density costs a grid
+DEEPEST = 512
+
+
+def annealed_density(chi: float) -> float | None:
+    """s* = 1 − chi, where the mean over gate patterns (s + chi)^L is 1; None for chi > 1, where every density explodes.
+
+    >>> annealed_density(0.25), annealed_density(2.0)
+    (0.75, None)
+    """
+    check_energy(chi)
+    return 1 - chi if chi <= 1 else None
+
+
+def quenched_density(chi: float) -> float | None:
+    """s_q = ln(1/chi) / ln((1 + chi)/chi), where a typical pattern has 𝒥 = 1; above s*. None for chi > 1.
+
+    >>> round(quenched_density(0.5), 6)
+    0.63093
+    """
+    check_energy(chi)
+    if chi > 1:
+        return None
+    return math.log(chi) / (math.log(chi) - math.log1p(chi)) if chi > 0 else 1.0
+
+
+class CriticalGain(NamedTuple):
+    """A plain network's critical weight variance, at a bias variance, and the fixed point K* of its stream.
+
+    `weight_variance` is that of every matrix, times its fan-in; `fixed_point` is None where every K is one.
+    """
+
+    weight_variance: float
+    bias_variance: float
+    fixed_point: float | None
+
+
+def critical_gain(
+    activation: str, bias_variance: float = 0.0, two_matrix: bool = False, scale: float = 1.0
+) -> CriticalGain | None:
+    """The weight variance σ_w² of each matrix at which a plain network, branches in a row, neither grows nor decays.
+
+    A branch with a factor `scale` c behind it has chi_J = c² σ_w² S(K*) with one matrix, W φ(h), and
+    c² σ_w⁴ S(σ_w² K*) with two, W2 φ(W1 h). chi_J is 1 at the fixed point K* = c² (σ_w² V(q*) + σ_b²), where q* is K* or
+    σ_w² K*; σ_b² is the variance of the bias behind the last matrix.
+
+    relu (2 with one matrix, √2 with two) and linear (1) are critical without bias alone, at every K. tanh, erf and gelu
+    have a line over all biases; it starts at K* = 0 without bias (1, π/4 and 4 with one matrix, their square roots with
+    two). None: no variance is critical at that bias variance. Source: Roberts, Yaida & Hanin 2022; two matrices by the
+    same steps.
+
+    >>> round(critical_gain("relu", two_matrix=True).weight_variance ** 2, 12)
+    2.0
+    """
+    if not 0 <= bias_variance < math.inf:
+        raise InputError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")
+    if not 0 < scale < math.inf:
+        raise InputError(f"`scale` must be a finite number greater than 0, got {scale!r}")
+    _check_activation(activation)
+    matrices = 2 if two_matrix else 1
+
+    def weight_variance(derivative_second: Array) -> Array:
+        return np.asarray((scale**2 * derivative_second) ** (-1 / matrices))
+
+    if bias_variance == 0:
+        at_zero = MOMENTS[activation](np.array([1e-16])).derivative_second
+        every = activation in ("relu", "linear")
+        return CriticalGain(float(weight_variance(at_zero)[0]), 0.0, None if every else 0.0)
+    if activation in ("relu", "linear"):
+        return None
+
+    def stream(q: Array, weight: Array) -> Array:
+        return q / weight if two_matrix else q
+
+    def excess(log_q: Array) -> Array:
+        q = np.exp(log_q)
+        second, derivative_second = MOMENTS[activation](q)
+        weight = weight_variance(derivative_second)
+        return np.asarray(stream(q, weight) / scale**2 - weight * second - bias_variance)
+
+    grid = np.linspace(-30, 30, 2001)
+    root = _first_root(excess, grid, excess(grid))
+    if root is None:
+        return None
+    q = np.array([math.exp(root)])
+    weight = weight_variance(MOMENTS[activation](q).derivative_second)
+    return CriticalGain(float(weight[0]), bias_variance, float(stream(q, weight)[0]))
+
+
+def critical_point(activation: str) -> CriticalGain | None:
+    """Where chi_K = σ_w² V'(K*) is 1 too, beside chi_J, at a finite K* > 0: gelu's alone; None for the others.
+
+    Of a plain network of one-matrix branches W φ(h).
+    """
+    _check_activation(activation)
+
+    def difference(log_k: Array) -> Array:
+        k = np.exp(log_k)
+        return np.asarray(VARIANCE_SLOPES[activation](k) - MOMENTS[activation](k).derivative_second)
+
+    grid = np.linspace(-3, 6, 401)
+    root = _first_root(difference, grid, difference(grid)) if activation == "gelu" else None
+    if root is None:
+        return None
+    k = math.exp(root)
+    moments = MOMENTS[activation](np.array([k]))
+    weight = 1 / float(moments.derivative_second[0])
+    return CriticalGain(weight, k - weight * float(moments.second[0]), k)
+
+
+def _check_activation(name: str) -> None:
+    if name not in MOMENTS:
+        raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
+
+
+def power_law(ratio: float, size: float, depth: int) -> float:
+    """log 𝒥^{0,L} of pre-norm blocks with full skips: Γ(k+ζ+L) Γ(k) / (Γ(k+ζ) Γ(k+L)), k = `size` = K_0/c, ~ L^ζ.
+
+    `ratio` is ζ = a/c: a block adds a/K to the energy's factor and c to K. Infinite width; any weights are critical.
+
+    >>> round(math.exp(power_law(1.0, 2.0, 10)), 9)  # relu: 1 + c L / K_0
+    6.0
+    """
+    return math.lgamma(size + ratio + depth) + math.lgamma(size) - math.lgamma(size + ratio) - math.lgamma(size + depth)
+
+
+class Critical(NamedTuple):
+    """The density at which the whole chain's log 𝒥 is 0, None where no density in [0, 1] has it, and why not."""
+
+    density: float | None
+    reason: str | None
+
+
+def critical_densities(columns: Columns, stream_variance: float = 1.0) -> tuple[Critical, Critical]:
+    """The annealed and the quenched density of one architecture: every kept block has its skip with the same probability s.
+
+    Over its own depth, the least density at which log 𝒥 passes 0; for blocks of constant energy these are
+    `annealed_density` and `quenched_density`.
+    """
+    reason = None
+    if columns.depth > DEEPEST and not columns.homogeneous.all():
+        reason = f"not searched beyond {DEEPEST} blocks where gates couple to the size of the stream"
+    elif not (columns.keep > 0).any():
+        reason = "every branch is pruned: 𝒥 = 1 at any density"
+    if reason is not None:
+        return Critical(None, reason), Critical(None, reason)
+    densities = np.linspace(0, 1, SECTIONS + 1)
+    swept = norms_over_density(columns, densities, stream_variance)
+
+    def critical(name: str) -> Critical:
+        def whole(at: Array) -> Array:
+            return np.asarray(getattr(norms_over_density(columns, at, stream_variance), name)[:, -1])
+
+        values = getattr(swept, name)[:, -1]
+        root = _first_root(whole, densities, values)
+        if root is None:
+            side = "above" if values.min() > 0 else "below"
+            return Critical(None, f"log 𝒥 is {side} 0 at every density ({values.min():.4g} to {values.max():.4g})")
+        return Critical(root, None)
+
+    return critical("forward"), critical("forward_typical")
+
+
+def norms_over_density(columns: Columns, densities: Array, stream_variance: float = 1.0) -> ExpectedNorms:
+    """The expected norms of one architecture at each skip density."""
+    rows = columns.take(np.zeros(len(densities), dtype=np.intp))
+    return expected_norms(replace(rows, skip=np.asarray(densities, dtype=np.float64)[:, None]), stream_variance)
+
+
+def _first_root(function: Callable[[Array], Array], grid: Array, values: Array) -> float | None:
+    """Where a smooth function with these `values` on the grid first changes sign; None where it does not.
+
+    Regula falsi with the Illinois rule (Dowell & Jarratt 1971): few evaluations, and the root stays bracketed.
+    """
+    zero = np.flatnonzero(np.abs(values) < ROUND_OFF)
+    change = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
+    if len(zero) and not (len(change) and change[0] < zero[0]):
+        return float(grid[zero[0]])
+    if not len(change):
+        return None
+    low, high = (float(grid[change[0] + i]) for i in (0, 1))
+    at_low, at_high = (float(values[change[0] + i]) for i in (0, 1))
+    while abs(high - low) > TOLERANCE * max(1.0, abs(high)):
+        x = high - at_high * (high - low) / (at_high - at_low)
+        value = float(function(np.array([x]))[0])
+        if abs(value) < ROUND_OFF or x in (low, high):
+            return x
+        if (value < 0) == (at_high < 0):
+            at_low /= 2
+        else:
+            low, at_low = high, at_high
+        high, at_high = x, value
+    return high

@@ -1,0 +1,154 @@
+"""A model's list of blocks x + F(x), made longer or shorter, with what the model's configuration says of its length.
+
+Nothing but the list, numbers of layers in its modules (`layer_idx`) and the configuration's counts is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasjac.foundation.errors import InputError
+from nasjac.models.trace import near
+
+#: per-layer lists of a configuration, which change with the list
+PER_LAYER = ("layer_types",)
+
+
+def list_of(model: nn.Module, blocks: str) -> nn.ModuleList | nn.Sequential:
+    """The list that `blocks` names. ValueError: there is none; near names follow."""
+    modules = dict(model.named_modules())
+    found = modules.get(blocks)
+    if isinstance(found, (nn.ModuleList, nn.Sequential)) and len(found):
+        return found
+    names = [name for name, module in modules.items() if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module)]
+    there = ", ".join(near(blocks, names)) or "none"
+    raise InputError(f"`blocks` must name a ModuleList or Sequential of blocks, got {blocks!r}; the model has {there}")
+
+
+def names_of(model: nn.Module, blocks: str) -> list[str]:
+    """The names of the list's modules."""
+    return [f"{blocks}.{name}".lstrip(".") for name, _ in list_of(model, blocks).named_children()]
+
+
+def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]]) -> list[nn.Module]:
+    """Make the list that of the old blocks numbered in `order`, copied where its entry says so; the new list.
+
+    The configuration's number of layers follows (`num_hidden_layers`, whatever the model calls it), and so do numbers that
+    modules have of their layer. ValueError: the configuration's number is not that of the list.
+    """
+    there = list_of(model, blocks)
+    config = _config(model, blocks, len(there))
+    chosen = [deepcopy(there[number]) if copied else there[number] for number, copied in order]
+    while len(there):
+        del there[-1]
+    for block in chosen:
+        there.append(block)
+    for number, block in enumerate(chosen):
+        for module in block.modules():
+            if isinstance(getattr(module, "layer_idx", None), int):
+                module.layer_idx = number  # type: ignore[assignment]
+    if config is not None:
+        config.num_hidden_layers = len(chosen)
+        for name in PER_LAYER:
+            if isinstance(old := getattr(config, name, None), list):
+                setattr(config, name, [old[number] for number, _ in order])
+    return chosen
+
+
+def _config(model: nn.Module, blocks: str, count: int) -> Any:
+    """The configuration that counts the list: the nearest one above it; None of a model that has none."""
+    name = blocks
+    while True:
+        name = name.rpartition(".")[0]
+        config = getattr(model.get_submodule(name), "config", None)
+        if (found := getattr(config, "num_hidden_layers", None)) is not None:
+            if found != count:
+                raise InputError(
+                    f"`blocks` must be the list that the configuration counts ({found}), got {count} in {blocks}"
+                )
+            return config
+        if not name:
+            return None
+
+
+@contextmanager
+def uncached(model: nn.Module) -> Iterator[None]:
+    """Without keys and values kept from call to call, which would meet the same block again."""
+    there = (getattr(module, "config", None) for module in model.modules())
+    configs: dict[int, Any] = {id(config): config for config in there if hasattr(config, "use_cache")}
+    before = [(config, config.use_cache) for config in configs.values()]
+    try:
+        for config, _ in before:
+            config.use_cache = False
+        yield
+    finally:
+        for config, value in before:
+            config.use_cache = value
+
+
+@torch.no_grad()
+def last_layers(block: nn.Module, call: Callable[[], tuple[Tensor, Tensor]]) -> list[nn.Module]:
+    """The fewest layers of x + F(x) that, when zero, leave x: the last of each branch. The block is left as it was.
+
+    `call` runs the block and gives x and its output. All layers with weights are made zero, and brought back one after the
+    other in the order of their calls as long as the block stays the identity. ValueError: it is not the identity then.
+    """
+    layers, held = _called(block, call), {}
+    for layer in layers:
+        held[layer] = [(parameter, parameter.clone()) for parameter in layer.parameters(recurse=False)]
+
+    def set_zero(layer: nn.Module) -> None:
+        for parameter, _ in held[layer]:
+            parameter.zero_()
+
+    def set_back(layer: nn.Module) -> None:
+        for parameter, value in held[layer]:
+            parameter.copy_(value)
+
+    found = []
+    try:
+        for layer in layers:
+            set_zero(layer)
+        if not _is_identity(call):
+            raise InputError("`blocks` must be x + F(x) without a norm on the sum for a new one to begin as the identity")
+        for layer in layers:
+            set_back(layer)
+            if not _is_identity(call):
+                set_zero(layer)
+                found.append(layer)
+    finally:
+        for layer in layers:
+            set_back(layer)
+    return found
+
+
+@torch.no_grad()
+def scaled(layers: Sequence[nn.Module], factor: float) -> None:
+    """Multiply weights and biases."""
+    for layer in layers:
+        for parameter in layer.parameters(recurse=False):
+            parameter.mul_(factor)
+
+
+def _called(block: nn.Module, call: Callable[[], Any]) -> list[nn.Module]:
+    """Its layers with parameters of their own, in the order of their first calls."""
+    order: dict[nn.Module, None] = {}
+    own = [module for module in block.modules() if next(module.parameters(recurse=False), None) is not None]
+    handles = [module.register_forward_hook(lambda module, args, output: order.setdefault(module)) for module in own]
+    try:
+        call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(order)
+
+
+def _is_identity(call: Callable[[], tuple[Tensor, Tensor]]) -> bool:
+    given, made = call()
+    return torch.equal(given, made)

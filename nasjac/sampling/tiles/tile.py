@@ -1,0 +1,181 @@
+"""Jacobian samples of one tile: residual networks of one kind and width, evaluated together.
+
+Vectors are brought back to norm √N from block to block: each carries the factor that does so, and that factor is applied
+where the block's gates are. Rows that are finished leave; those that begin on the way back join.
+
+Letters: D draws, R rows (architectures of a tile, the deepest first), A active rows of a block, I inputs of a draw,
+P tangents and Q cotangents of an input, T tokens (1 of an MLP), N width, L blocks. V counts the vectors [T, N] of an input
+that pass through a product together: its stream and tangents, or its cotangents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasjac.architecture.spec import Spec
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.patches import patches
+from nasjac.sampling.samples import Array, Plan, Samples
+from nasjac.sampling.tiles.blocks import Blocks, BlockState
+from nasjac.sampling.tiles.routes import Routes
+from nasjac.sampling.vectors import cosines, decorrelation, differential, sizes
+
+
+class Tile:
+    """One tile of architectures, the deepest first, and the two passes over it.
+
+    `products` is the dtype of the matrix products, where it is not that of the draws.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[Spec],
+        draws: Draws,
+        plan: Plan,
+        products: torch.dtype | None = None,
+        vocabulary: int | None = None,
+    ) -> None:
+        self.draws, self.plan, self.width = draws, plan, specs[0].width
+        self.routes, self.vocabulary = Routes(specs, draws.dtype, draws.device), vocabulary
+        self.blocks = Blocks(self.routes, draws, products)
+
+    @torch.inference_mode()
+    def run(self, samples: Tensor) -> list[Samples]:
+        """The samples of each architecture for inputs [D, I, features], or token ids [D, I, T] of `vocabulary`."""
+        energies, tokens, states, outputs = self._forward(self._start(samples))
+        tangents = outputs[..., 1:, :, :]
+        back = self._backward(states, tangents) if self.plan.goes_back else _nothing(energies, tokens)
+        whole = [_numpy(x) for x in (energies, tokens, *back, decorrelation(outputs[..., 0, :, :].flatten(-2)))]
+        return [self._samples(row, depth, *whole) for row, depth in enumerate(self.routes.depths)]
+
+    def _start(self, samples: Tensor) -> Tensor:
+        """[D, R, I, 1 + P, T, N]: the embedded inputs h_0 and the tangent probes, the same for every row but positions."""
+        embedded = (self._projected(samples) if self.vocabulary is None else self._looked_up(samples))[:, None, :, None]
+        tokens = embedded.shape[-2]
+        if tokens > 1:
+            positions = self.draws.normal("positions", tokens, self.width)[:, None, None, None]
+            embedded = (embedded + self.routes.learned * positions) * torch.rsqrt(1 + self.routes.learned)
+        start = embedded.expand(-1, self.routes.rows, -1, -1, -1, -1)
+        probes = self.draws.probes("tangent", self.plan.inputs, self.plan.tangents, tokens * self.width)
+        tangents = self._by_token(probes, tokens)[:, None].expand(-1, self.routes.rows, -1, -1, -1, -1)
+        return torch.cat([start, tangents], dim=-3)
+
+    def _projected(self, samples: Tensor) -> Tensor:
+        """[D, I, T, N] embeddings of features [D, I, features], of each patch where they are images."""
+        spec = self.routes.specs[0]
+        parts = patches(samples, spec.shape, spec.patch) if spec.shape else samples[:, :, None]
+        units = parts.shape[-1]
+        embedded = torch.bmm(parts.flatten(1, 2), self.draws.normal("embedding", self.width, units).mT)
+        return (embedded / math.sqrt(units)).view(*parts.shape[:-1], self.width)
+
+    def _looked_up(self, samples: Tensor) -> Tensor:
+        """[D, I, T, N] embeddings of ids [D, I, T]."""
+        assert self.vocabulary is not None
+        table = self.draws.normal("tokens", self.vocabulary, self.width)
+        return torch.stack([rows[chosen] for rows, chosen in zip(table, samples.long(), strict=True)])
+
+    def _forward(self, vectors: Tensor) -> tuple[Tensor, Tensor, list[BlockState], Tensor]:
+        """Energies [L+1, D, R, I, 1 + P], what differs between tokens as a share of the energies (none of them without
+        tokens), the blocks' states, and each row's own output.
+        """
+        routes = self.routes
+        # whose size is brought back to 1 after each block: tangents', and streams' that do not matter
+        carried = torch.cat(
+            [routes.homogeneous, torch.ones_like(routes.homogeneous).expand(-1, -1, self.plan.tangents)], -1
+        )
+        energies = vectors.new_zeros(routes.blocks + 1, *vectors.shape[:-2], dtype=torch.float64)
+        tokens = energies.new_zeros(*energies.shape[:-1], energies.shape[-1] if vectors.shape[-2] > 1 else 0)
+        states, outputs = [], vectors.clone()
+        energies[0], factor = sizes(vectors, carried)
+        tokens[0] = differential(vectors)
+        for number in range(routes.blocks):
+            active = slice(routes.active(number))
+            state, vectors = self.blocks.forward(vectors[:, active], factor[:, active], number)
+            growth, factor = sizes(vectors, carried[active])
+            energies[number + 1, :, active] = torch.where(carried[active], energies[number, :, active] + growth, growth)
+            tokens[number + 1, :, active] = differential(vectors)
+            if self.plan.goes_back:
+                states.append(state)
+            done = slice(routes.reaching(number + 2), routes.reaching(number + 1))
+            outputs[:, done] = vectors[:, done] * factor[:, done, ..., None, None]
+        return energies, tokens, states, outputs
+
+    def _backward(self, states: list[BlockState], tangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies [L+1, D, R, I, V], shares of what differs between tokens like the energies, and at the input the Gram
+        matrix.
+
+        The first Q cotangents are random, the rest are the outputs' tangents, which the way back makes round trips.
+        """
+        routes, starts = self.routes, self._cotangents(tangents)
+        energies = starts.new_zeros(routes.blocks + 1, *starts.shape[:-2], dtype=torch.float64)
+        tokens = energies.new_zeros(*energies.shape[:-1], energies.shape[-1] if starts.shape[-2] > 1 else 0)
+        vectors, total = torch.zeros_like(starts[:, :0]), energies[0, :, :0]
+        for layer in reversed(range(routes.blocks + 1)):
+            active = routes.active(layer - 1) if layer else routes.rows
+            vectors, total = (_joined(x, active) for x in (vectors, total))
+            begin = slice(routes.reaching(layer + 1), routes.reaching(layer))
+            vectors[:, begin], total[:, begin] = starts[:, begin], 0.0
+            growth, factor = sizes(vectors)
+            energies[layer, :, :active] = total = total + growth
+            tokens[layer, :, :active] = differential(vectors)
+            if layer:
+                vectors = self.blocks.pull_back(vectors, factor, states[layer - 1], layer - 1)
+        first = vectors[..., 0, :, :].flatten(-2)
+        return energies, tokens, cosines(first if self.plan.common else first[:, :, :0])
+
+    def _cotangents(self, tangents: Tensor) -> Tensor:
+        """[D, R, I, V, T, N] what starts on the way back."""
+        plan, tokens = self.plan, tangents.shape[-2]
+        shape = (1 if plan.common else plan.inputs, plan.cotangents, tokens * self.width)
+        probes = self._by_token(self.draws.probes("cotangent", *shape), tokens)
+        probes = probes[:, None].expand(-1, self.routes.rows, plan.inputs, -1, -1, -1)
+        return torch.cat([probes, tangents], dim=-3) if plan.round_trips else probes.contiguous()
+
+    def _by_token(self, vectors: Tensor, tokens: int) -> Tensor:
+        """Vectors [..., T N] as [..., T, N]."""
+        return vectors.reshape(*vectors.shape[:-1], tokens, self.width)
+
+    def _samples(self, row: int, depth: int, *whole: Array) -> Samples:
+        """What belongs to one row, up to its own depth, layers last."""
+        energies, tokens, back, back_tokens, gram, decorrelation = whole
+        layers = slice(depth + 1)
+        forward = _layers_last(energies[layers, :, row])
+        backward = _layers_last(back[layers, :, row])
+        trips = backward[:, :, self.plan.cotangents :, 0]
+        return Samples(
+            stream=forward[:, :, 0].copy(),
+            forward=forward[:, :, 1:].copy(),
+            backward=backward[:, :, : self.plan.cotangents].copy(),
+            round_trip=trips + forward[:, :, 1 : 1 + trips.shape[2], -1],
+            decorrelation=decorrelation[:, row].copy(),
+            cotangent_gram=gram[:, row].copy(),
+            stream_tokens=_layers_last(tokens[layers, :, row])[:, :, :1].copy(),
+            forward_tokens=_layers_last(tokens[layers, :, row])[:, :, 1:].copy(),
+            backward_tokens=_layers_last(back_tokens[layers, :, row])[:, :, : self.plan.cotangents].copy(),
+        )
+
+
+def _joined(values: Tensor, rows: int) -> Tensor:
+    """Values [D, A, ...] with zeros for the rows that join."""
+    if values.shape[1] == rows:
+        return values
+    return torch.cat([values, values.new_zeros(values.shape[0], rows - values.shape[1], *values.shape[2:])], dim=1)
+
+
+def _nothing(energies: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `_backward` gives where nothing goes back."""
+    draws, rows = energies.shape[1:3]
+    return energies[..., :0], tokens[..., :0], energies.new_zeros(draws, rows, 0, 0)
+
+
+def _layers_last(values: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
+
+def _numpy(values: Tensor) -> Array:
+    return values.to(torch.float64).cpu().numpy()

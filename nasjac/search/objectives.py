@@ -1,0 +1,91 @@
+"""What a search optimizes: pure functions of a measurement's terms and an architecture's facts; and its constraints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from nasjac.architecture.measurement import Estimate
+from nasjac.architecture.spec import check_choice
+from nasjac.foundation import arguments
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.facts import Facts
+
+MOST_TRIALS = 1_000_000
+
+Terms = Mapping[str, Estimate]
+Direction = Literal["minimize", "maximize"]
+
+
+class Objective(NamedTuple):
+    """Which way is better, the value (None where there is none), and whether its ratios matter, not its differences."""
+
+    direction: Direction
+    value: Callable[[Terms, Facts], float | None]
+    is_ratio: bool
+
+
+OBJECTIVES = {
+    "merit": Objective("maximize", lambda terms, facts: terms["merit"].value, False),
+    "trainability_cost": Objective("minimize", lambda terms, facts: terms["trainability_cost"].value, False),
+    "nonlinear_effective_depth": Objective("maximize", lambda terms, facts: facts.nonlinear_effective_depth, True),
+    "effective_depth": Objective("maximize", lambda terms, facts: facts.effective_depth, True),
+    "params": Objective("minimize", lambda terms, facts: facts.params, True),
+    "flops": Objective("minimize", lambda terms, facts: facts.flops, True),
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much to search, and inside which bounds. Parameters and FLOPs are those of the residual blocks.
+
+    `trials`, `minutes`    when to stop, whichever comes first; at most a million trials, for the sampler has all in memory
+    `params`               target number of parameters, within the relative `params_band`
+    `max_params`, `max_flops`, `min_effective_depth`
+    """
+
+    trials: int = 2000
+    minutes: float | None = None
+    params: int | None = None
+    params_band: float = 0.1
+    max_params: int | None = None
+    max_flops: int | None = None
+    min_effective_depth: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "minutes", "params", "params_band", "max_params", "max_flops"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
+        arguments.whole("budget.trials", self.trials, 1, MOST_TRIALS)
+        for name in ("params", "max_params", "max_flops"):
+            if getattr(self, name) is not None:
+                arguments.whole(f"budget.{name}", getattr(self, name), 1)
+        if not 0 <= self.min_effective_depth < math.inf:
+            raise InputError(
+                f"`budget.min_effective_depth` must be at least 0 and finite, got {self.min_effective_depth!r}"
+            )
+
+    def violations(self, facts: Facts) -> dict[str, float]:
+        """Each constraint's violation; it is kept where the number is at most 0."""
+        found = {"min_effective_depth": self.min_effective_depth - facts.effective_depth}
+        if self.params is not None:
+            found["params_band"] = abs(facts.params / self.params - 1) - self.params_band
+        if self.max_params is not None:
+            found["max_params"] = facts.params / self.max_params - 1
+        if self.max_flops is not None:
+            found["max_flops"] = facts.flops / self.max_flops - 1
+        return found
+
+
+def directions(names: Sequence[str]) -> list[Direction]:
+    """The objectives' directions; ValueError names an unknown objective and the choices."""
+    for name in names:
+        check_choice("search.objectives", name, OBJECTIVES)
+    if len(set(names)) < len(names):
+        raise InputError(f"`search.objectives` must be different, got {', '.join(names)}")
+    if not names:
+        raise InputError(f"`search.objectives` must name at least one of {', '.join(OBJECTIVES)}, got an empty list")
+    return [OBJECTIVES[name].direction for name in names]

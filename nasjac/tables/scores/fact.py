@@ -1,0 +1,48 @@
+"""params, flops, depth, depth_log_width, skip_count, plain_blocks: what is known without a pass, as scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from nasjac.architecture.spec import check_choice
+from nasjac.tables.scores.base import Done, Scored, one_by_one
+
+Facts = Mapping[str, float]
+
+#: the trivial baselines that stand beside every score
+FACTS: dict[str, Callable[[Facts], float]] = {
+    "params": lambda facts: facts["params"],
+    "flops": lambda facts: facts["flops"],
+    "depth": lambda facts: facts["depth"],
+    "depth_log_width": lambda facts: facts["depth"] * math.log(facts["width"]),
+    "skip_count": lambda facts: facts["skip_count"],
+    #: minus the number of blocks without a skip: few are better
+    "plain_blocks": lambda facts: facts["skip_count"] - facts["depth"],
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One of `FACTS`, larger is better."""
+
+    which: str = "params"
+
+    def __post_init__(self) -> None:
+        check_choice("score.which", self.which, FACTS)
+
+    needs_images: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        return self.which
+
+    def __call__(
+        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    ) -> list[Scored]:
+        return one_by_one(lambda item: FACTS[self.which](space.facts(item)), architectures, done)
