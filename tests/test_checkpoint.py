@@ -155,7 +155,7 @@ import os, signal, sys, torch
 from nasjac import checkpoint
 from nasjac.networks import build
 from nasjac.spec import Block, Spec
-import nasjac.file_system as whole
+import nasjac.foundation.file_system as whole
 
 real, calls = getattr(whole.os, sys.argv[2]), []
 def deadly(*args, **kwargs):

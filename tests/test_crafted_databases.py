@@ -34,7 +34,7 @@ READING: tuple[Asked, ...] = (
     Store.validations,
     lambda store: store.picks("k"),
     lambda store: store.validated_on("k"),
-    lambda store: store.last_config("k", "search"),
+    lambda store: store.rows("run", "SELECT run_id, config FROM run"),
     lambda store: store.resolve_key("000000000005"),
     lambda store: store.stored_key(key_of(5)),
     lambda store: store.frame("leaderboard"),
@@ -218,7 +218,7 @@ def test_faults_of_ours_keep_their_kind(path: Path, monkeypatch: pytest.MonkeyPa
     def broken(*_: Any) -> None:
         raise TypeError("ours")
 
-    monkeypatch.setattr("nasjac.store.store.checked", broken)
+    monkeypatch.setattr("nasjac.store.tables.checked", broken)
     with Store(path, read_only=True) as store, pytest.raises(TypeError, match="ours"):
         store.trials("k")
 
@@ -226,7 +226,7 @@ def test_faults_of_ours_keep_their_kind(path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_fault_in_our_sql_keeps_its_traceback(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is the file to blame for a statement of ours that asks for what its tables never had."""
     with Store(path, read_only=True) as store:
-        monkeypatch.setattr("nasjac.store.store._AMONG", "nonsense = 1")
+        monkeypatch.setattr("nasjac.store.architectures.AMONG", "nonsense = 1")
         with pytest.raises(sqlite3.OperationalError, match="no such column: nonsense"):
             store.architectures()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):

@@ -36,10 +36,11 @@ def test_there_are_enough_and_names_are_names() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_can_be_planted_and_its_tests_exist(mutants: ModuleType, fault: Fault) -> None:
-    """Its text occurs exactly once, what comes in its place is Python, and so are the tests that it names."""
+    """Its text occurs exactly once, what comes in its place is Python where the file is; the tests that it names exist."""
     text = mutants.planted(fault, (ROOT / fault.file).read_text(encoding="utf-8"))
     assert fault.new in text and fault.old != fault.new
-    compile(text, fault.file, "exec")
+    if fault.file.endswith(".py"):
+        compile(text, fault.file, "exec")
     for test in fault.tests.split():
         file, _, name = test.partition("::")
         content = (ROOT / file).read_text(encoding="utf-8")

@@ -196,7 +196,7 @@ def test_schema_needs_no_database(
 
 def test_asking_loads_nothing_heavy() -> None:
     script = (
-        "import sys; from nasjac.verbs import query, show\n"
+        "import sys; from nasjac.cli import query, show\n"
         "heavy = {'torch', 'hydra', 'omegaconf', 'optuna', 'pandas', 'numpy', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -161,7 +161,7 @@ def test_a_short_answer_to_nobody_ends_quietly() -> None:
 def test_memory_does_not_grow_with_the_answer() -> None:
     script = f"""
 import resource, sys
-from nasjac.verbs.query import main
+from nasjac.cli.query import main
 def peak(rows):
     for form in ("csv", "json", "table"):
         main(["{COUNTING} n, printf('%02000d', n) AS text FROM c LIMIT " + str(rows), "--format", form])

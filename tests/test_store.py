@@ -13,18 +13,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from nasjac.architecture.measurement import TERMS, Estimate, Layer
 from nasjac.architecture.spec import Block, Spec
 from nasjac.foundation.errors import InputError
 from nasjac.store import Store, database
-from nasjac.store.columns import JSON_COLUMNS
 from nasjac.store.rows import RunRow
 from nasjac.store.schema import relations
+from nasjac.store.typed import types
 from tests.store_rows import architecture, filled, key_of, measurement, record, trial, validation
 
 
@@ -86,8 +89,18 @@ def test_profiles_keep_seven_digits(tmp_path: Path) -> None:
 
 
 def test_json_columns_are_those_the_schema_says() -> None:
-    said = {column.name for relation in relations() for column in relation.columns if column.meaning.startswith("JSON")}
-    assert said == JSON_COLUMNS | {"profile"}
+    for relation in relations():
+        if relation.kind == "table":
+            declared = types(relation.name)
+            said = {column.name for column in relation.columns if column.meaning.startswith("JSON")}
+            assert said == {column.name for column in relation.columns if reads_json(declared[column.name])}
+
+
+def reads_json(column: Any) -> bool:
+    try:
+        return isinstance(TypeAdapter(column).validate_python("{}"), Mapping)
+    except ValidationError:
+        return False
 
 
 def test_the_text_of_a_spec_is_its_own_json(tmp_path: Path) -> None:

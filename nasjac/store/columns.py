@@ -8,29 +8,26 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
-from nasjac.store.rows import ArchitectureRow, RunRow, StudyRow, TrialRow, ValidationRow
+from nasjac.store.rows import Row
 
-#: the columns of rows that hold JSON, whatever their table
-JSON_COLUMNS = {"config", "versions", "timings", "notes", "identity", "spec"} | {
-    "objectives",
-    "constraints",
-    "choices",
-    "distributions",
-    "system_attrs",
-}
+#: what SQLite holds: by column, as it is written
+Content = dict[str, Any]
 
-Row = RunRow | StudyRow | ArchitectureRow | TrialRow | ValidationRow
-R = TypeVar("R", RunRow, StudyRow, ArchitectureRow, TrialRow, ValidationRow)
+#: fields of a Measurement that have a column of their name
+_PLAIN = [item.name for item in fields(Measurement) if item.name not in ("key", "terms", "profile", "patterns")]
+TERM_COLUMNS = tuple(name for term in TERMS for name in (term, f"{term}_se"))
+#: the columns that a Measurement is made of, as `read_measurement` takes them
+MEASUREMENT = ("architecture_key", *_PLAIN, *TERM_COLUMNS, "profile")
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _sorted_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True)
 
 
 def to_json(value: Any, sort_keys: bool = False) -> str:
-    """Compact JSON; a number that is not finite becomes null."""
+    """Return compact JSON, in which a number that is not finite is null."""
     encoder = _sorted_encoder if sort_keys else _encoder
     try:
         return encoder.encode(value)
@@ -39,36 +36,23 @@ def to_json(value: Any, sort_keys: bool = False) -> str:
 
 
 def column(name: str, value: Any) -> Any:
-    """The value as the column `name` holds it. Keys of a spec are sorted, so that equal specs are equal texts."""
-    if name in JSON_COLUMNS:
+    """Return a value as the column `name` holds it. Keys of a spec are sorted, so that equal specs are equal texts."""
+    if isinstance(value, Mapping):
         return to_json(value, sort_keys=name == "spec")
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def of_row(row: Row) -> dict[str, Any]:
-    """Column name -> value as the database holds it."""
+def of_row(row: Row) -> Content:
+    """Return a row by its columns, as the database holds them."""
     return {item.name: column(item.name, getattr(row, item.name)) for item in fields(row)}
 
 
-def measurement_columns(item: Measurement, score: str, score_id: str, created: str) -> dict[str, Any]:
-    """A measurement as the columns of its table."""
+def measurement_columns(item: Measurement, score: str, score_id: str, created: str) -> Content:
+    """Return a measurement by the columns of its table."""
     unknown = [term for term in item.terms if term not in TERMS]
     assert not unknown, f"unknown terms {unknown}"
-    content: dict[str, Any] = {
-        "architecture_key": item.key,
-        "score": score,
-        "score_id": score_id,
-        "status": item.status,
-        "reason": item.reason,
-        "kept_key": item.kept_key,
-        "model_error": item.model_error,
-        "precision_reached": item.precision_reached,
-        "raced": item.raced,
-        "pattern_of": item.pattern_of,
-        "draws": item.draws,
-        "seconds": item.seconds,
-        "created": created,
-    }
+    content: Content = {"architecture_key": item.key, "score": score, "score_id": score_id, "created": created}
+    content |= {name: column(name, getattr(item, name)) for name in _PLAIN}
     for term in TERMS:
         estimate = item.terms.get(term, Estimate(None, None))
         content[term] = column(term, estimate.value)
@@ -78,7 +62,7 @@ def measurement_columns(item: Measurement, score: str, score_id: str, created: s
 
 
 def _profile_json(profile: Sequence[Layer]) -> str:
-    """The profile by columns. Seven digits, below any standard error, are formatted in a quarter of the time of all."""
+    """Return the profile by columns. Seven digits, below any standard error, are formatted in a quarter of the time."""
     columns = [
         _labels(tuple(layer.name for layer in profile)),
         _labels(tuple(layer.direction for layer in profile)),
@@ -95,34 +79,22 @@ def _labels(values: tuple[str, ...]) -> str:
 
 
 def _numbers(values: list[float | None]) -> str:
-    known = tuple(math.nan if value is None else value for value in values) if None in values else tuple(values)
-    text = ",".join(["%.7g"] * len(known)) % known
+    text = ",".join("null" if value is None else f"{value:.7g}" for value in values)
     return f"[{re.sub('-?(nan|inf)', 'null', text) if 'n' in text else text}]"
 
 
-def read_measurement(
-    key: str,
-    status: Any,
-    reason: str | None,
-    kept_key: str | None,
-    model_error: float | None,
-    precision_reached: int | None,
-    raced: int,
-    pattern_of: str | None,
-    draws: int,
-    seconds: float,
-    *rest: Any,
-) -> Measurement:
-    """The measurement that `measurement_columns` took apart.
-
-    `rest` are value and standard error of each term, and the profile by columns, as `nasjac.store.typed` reads them."""
-    *estimates, profile = rest
-    terms = {term: Estimate(*pair) for *pair, term in zip(estimates[::2], estimates[1::2], TERMS, strict=True)}
-    columns = (profile[item.name] for item in fields(Layer)) if profile else ()
-    layers = tuple(Layer(*values) for values in zip(*columns, strict=True))
-    precise = None if precision_reached is None else bool(precision_reached)
+def read_measurement(row: Sequence[Any]) -> Measurement:
+    """Return the measurement of a checked row of the columns MEASUREMENT; the last, the profile, may be missing."""
+    content = dict(zip(MEASUREMENT, row, strict=False))
+    profile = content.get("profile") or {}
+    columns = [profile[item.name] for item in fields(Layer)] if profile else []
+    precise = content["precision_reached"]
     return Measurement(
-        key, status, reason, terms, layers, draws, seconds, kept_key, model_error, precise, bool(raced), pattern_of
+        key=content["architecture_key"],
+        terms={term: Estimate(content[term], content[f"{term}_se"]) for term in TERMS},
+        profile=tuple(Layer(*values) for values in zip(*columns, strict=True)),
+        **{name: content[name] for name in _PLAIN}
+        | {"raced": bool(content["raced"]), "precision_reached": None if precise is None else bool(precise)},
     )
 
 

@@ -1,48 +1,81 @@
-"""The rows of the results database as nouns: fields are named as the columns, JSON columns are plain dicts.
+"""A dataclass for the rows of each table: its fields are the columns, and their types are what a column may hold.
 
-What a column means stands beside it in `nasjac.store.schema`.
+What is written (`nasjac.store.columns`) and what is accepted when it is read (`nasjac.store.typed`) follow from these
+declarations. What a column means stands beside it in the SQL of `nasjac/store/migrations`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, GetPydanticSchema, Json
 
 from nasjac.architecture.measurement import OF_THE_MACHINE, Status
 
-Json = Mapping[str, Any]
+#: a whole number that counts something
+Count = Annotated[int, Field(ge=0)]
+#: no and yes, as SQLite has them
+Flag = Annotated[int, Field(ge=0, le=1)]
 State = Literal["complete", "duplicate", "infeasible", "failed"]
 Role = Literal["front", "random", "matched"]
 
 
+def _of_blocks(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    blocks = spec.get("blocks", [])
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise ValueError("the blocks of a Spec are a list of objects")
+    return spec
+
+
+Object = Json[Mapping[str, Any]]
+#: a number by name, or None: nothing is missing in a trial that is complete, so that static types leave it open
+Numbers = Annotated[Mapping[str, Any], GetPydanticSchema(lambda _, schema: schema(Json[Mapping[str, float | None]]))]
+SpecObject = Annotated[Object, AfterValidator(_of_blocks)]
+
+
 @dataclass(frozen=True)
-class RunRow:
+class Row:
+    """A row of `table`, in which the columns `keys` tell it from the others."""
+
+    table: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class RunRow(Row):
     """One command that wrote to the database. `started` None: when it is recorded."""
+
+    table = "run"
+    keys = ("run_id",)
 
     verb: str
     study: str | None = None
-    config: Json = field(default_factory=dict)
-    versions: Json = field(default_factory=dict)
+    config: Object = field(default_factory=dict)
+    versions: Object = field(default_factory=dict)
     device: str | None = None
     command: str | None = None
     git_commit: str | None = None
-    git_dirty: bool | None = None
+    git_dirty: Flag | None = None
     started: str | None = None
     finished: str | None = None
     status: str = "running"
-    timings: Json = field(default_factory=dict)
-    notes: Json = field(default_factory=dict)
-    run_id: int | None = None
+    timings: Numbers = field(default_factory=dict)
+    notes: Object = field(default_factory=dict)
+    run_id: Count | None = None
     fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
-class StudyRow:
+class StudyRow(Row):
     """One search: what makes it that search (`identity`), and what it recommends."""
 
+    table = "study"
+    keys = ("name",)
+
     name: str
-    identity: Json
+    identity: Object
     score_id: str
     dataset: str | None
     created: str
@@ -52,24 +85,27 @@ class StudyRow:
 
 
 @dataclass(frozen=True)
-class ArchitectureRow:
+class ArchitectureRow(Row):
     """One architecture: `spec` is the canonical JSON of its Spec, the rest its choices and sizes."""
 
+    table = "architecture"
+    keys = ("key",)
+
     key: str
-    spec: Json
+    spec: SpecObject
     kind: str
-    depth: int
-    width: int
+    depth: Count
+    width: Count
     placement: str
     norm: str
     activation: str
     branch: str
     skip_density: float | None = None
-    skip_count: int | None = None
+    skip_count: Count | None = None
     weight_gain: float | None = None
     branch_scale: float | None = None
-    params: int | None = None
-    flops: int | None = None
+    params: Count | None = None
+    flops: Count | None = None
     log2_paths: float | None = None
     effective_depth: float | None = None
     nonlinear_effective_depth: float | None = None
@@ -79,24 +115,27 @@ class ArchitectureRow:
 
 
 @dataclass(frozen=True)
-class TrialRow:
+class TrialRow(Row):
     """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it.
 
     `status` is that of the measurement which settled it, None where none was looked at.
     """
 
+    table = "trial"
+    keys = ("study", "number")
+
     study: str
-    number: int
-    batch: int
+    number: Count
+    batch: Count
     state: State
-    asked: int
+    asked: Count
     architecture_key: str | None = None
     kept_key: str | None = None
-    objectives: Json = field(default_factory=dict)
-    constraints: Json = field(default_factory=dict)
-    choices: Json = field(default_factory=dict)
-    distributions: Json = field(default_factory=dict)
-    system_attrs: Json = field(default_factory=dict)
+    objectives: Numbers = field(default_factory=dict)
+    constraints: Numbers = field(default_factory=dict)
+    choices: Object = field(default_factory=dict)
+    distributions: Json[Mapping[str, str]] = field(default_factory=dict)
+    system_attrs: Object = field(default_factory=dict)
     reason: str | None = None
     score_id: str | None = None
     status: Status | None = None
@@ -108,11 +147,26 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
-class ValidationRow:
+class BatchRow(Row):
+    """One stored batch of a study, and what the sampler noted on the study since the batch before."""
+
+    table = "batch"
+    keys = ("study", "batch")
+
+    study: str
+    batch: Count
+    notes: Object
+
+
+@dataclass(frozen=True)
+class ValidationRow(Row):
     """One brief training of one architecture. `created` None: when it is recorded, and by the run that records it.
 
     `dataset_digest` is None only in rows from before it was kept: on which data they were trained is unknown.
     """
+
+    table = "validation"
+    keys = ("architecture_key", "dataset", "trainer_id", "seed", "learning_rate")
 
     architecture_key: str
     dataset: str
@@ -126,8 +180,39 @@ class ValidationRow:
     accuracy: float | None = None
     loss: float | None = None
     train_loss: float | None = None
-    steps: int | None = None
+    steps: Count | None = None
     seconds: float | None = None
     created: str | None = None
-    run_id: int | None = None
+    run_id: Count | None = None
     fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class PickRow(Row):
+    """One architecture that a study's validation chose, why, and the data that it was to be trained on."""
+
+    table = "validation_pick"
+    keys = ("study", "architecture_key", "role")
+
+    study: str
+    architecture_key: str
+    role: Role
+    dataset_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class MeasurementRow(Row):
+    """What the row of a `Measurement` has that is not a field of it, or has in another type; its terms come on top."""
+
+    table = "measurement"
+    keys = ("architecture_key", "score_id")
+
+    architecture_key: str
+    score: str
+    score_id: str
+    created: str
+    draws: Count
+    raced: Flag
+    precision_reached: Flag | None
+    run_id: Count | None
+    fingerprint: str | None
