@@ -350,7 +350,7 @@ FAULTS = (
     ),
     Fault(
         "CSV has the few columns of a table",
-        "nasjac/cli/query.py",
+        "nasjac/cli/query_options.py",
         'elif asked.format == "table":',
         'elif asked.format != "json":',
         "tests/test_joints_reports.py::test_csv_and_json_have_every_column_of_the_leaderboard",

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from nasjac.cli import main, runs
-from nasjac.cli.show import as_text, gather
+from nasjac.cli.show_text import as_text
 from nasjac.foundation import fingerprint as module
 from nasjac.foundation.fingerprint import fingerprint, processor
 from nasjac.reporting.wording import mixed
 from nasjac.store import Store
+from nasjac.store.known import known_of
 from nasjac.store.rows import RunRow
 from tests.store_rows import filled, key_of, measurement, record, validation
 
@@ -82,24 +83,24 @@ def test_what_is_recorded_within_a_run_is_that_runs(tmp_path: Path) -> None:
 
 def test_show_names_the_makers_and_says_what_is_mixed(tmp_path: Path) -> None:
     with filled(tmp_path / "x.db") as store:
-        alone = as_text(gather(store, key_of(5)))
+        alone = as_text(known_of(store, key_of(5)))
         assert "  made by no stored run on an unknown processor" in alone and "unlike" not in alone
         number = store.begin_run(RunRow("search", study="k", fingerprint=OTHER))
         store.record_scored([], [measurement(5)], "apjn", "s2")
         store.record_validations([validation(5, 0.1, 0, 0.5)])
         record(store, "k", 2, range(8, 10))
         store.finish_run(number, "finished", {}, {})
-        known = gather(store, key_of(5))
+        known = known_of(store, key_of(5))
         text = as_text(known)
-    assert [(row["run_id"], row["fingerprint"]) for row in known["measurements"]] == [(None, None), (1, OTHER)]
-    assert [(row["run_id"], row["fingerprint"]) for row in known["validations"]] == [(1, OTHER)]
+    assert [(row["run_id"], row["fingerprint"]) for row in known.measurements] == [(None, None), (1, OTHER)]
+    assert [(row["run_id"], row["fingerprint"]) for row in known.validations] == [(1, OTHER)]
     assert text.count(f"  made by run 1 on {OTHER}") == 2
     why = "whose values differ by rounding, about 1e-7."
-    assert known["mixed"] == [
+    assert known.mixed == [
         f"The measurements of this architecture are by unlike processors or versions (1 by unknown, 1 by {OTHER}), {why}",
         f"The measurements of study k are by unlike processors or versions (8 by unknown, 2 by {OTHER}), {why}",
     ]
-    assert text.endswith("\n".join(["", *known["mixed"]]))
+    assert text.endswith("\n".join(["", *known.mixed]))
 
 
 def test_nothing_is_mixed_where_all_are_alike() -> None:

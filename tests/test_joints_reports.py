@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nasjac.architecture.measurement import Layer
-from nasjac.cli.query import SHOWN
+from nasjac.cli.query_options import SHOWN
 from nasjac.reporting.wording import sentences
 from nasjac.search import figures
 from nasjac.search.findings import front_rows

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from nasjac.cli import answers
-from nasjac.cli.query import SHOWN, main
+from nasjac.cli.query import main
+from nasjac.cli.query_options import SHOWN
 from nasjac.foundation import text_tables as tables
 from nasjac.store.schema import column_names, relations
 from tests.store_rows import filled, key_of

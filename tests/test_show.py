@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from nasjac.architecture.measurement import TERMS, Layer
-from nasjac.cli.show import as_text, gather, main
+from nasjac.cli.show import main
+from nasjac.cli.show_text import as_text
 from nasjac.store import Store
+from nasjac.store.known import known_of
 from tests.store_rows import architecture, filled, key_of, measurement, trial, validation
 
 
@@ -29,26 +31,26 @@ def path(tmp_path: Path) -> Path:
 
 def test_all_that_is_known(path: Path) -> None:
     with Store(path, read_only=True) as store:
-        known = gather(store, key_of(5))
-    assert known["key"] == key_of(5) and known["spec"] == architecture(5).spec
-    assert known["columns"]["params"] == 105 and "spec" not in known["columns"]
-    assert [(row["number"], row["kept_key"]) for row in known["trials"]] == [(5, key_of(5)), (8, key_of(5))]
-    assert known["trials"][0]["objectives"] == {"trainability_cost": 5.125}
-    assert {row["score_id"] for row in known["measurements"]} == {"s1", "s2"}
-    for row in known["measurements"]:
+        known = known_of(store, key_of(5))
+    assert known.key == key_of(5) and known.spec == architecture(5).spec
+    assert known.columns["params"] == 105 and "spec" not in known.columns
+    assert [(row["number"], row["kept_key"]) for row in known.trials] == [(5, key_of(5)), (8, key_of(5))]
+    assert known.trials[0]["objectives"] == {"trainability_cost": 5.125}
+    assert {row["score_id"] for row in known.measurements} == {"s1", "s2"}
+    for row in known.measurements:
         assert row["terms"] == {term: {"value": 5.125, "standard_error": 0.25} for term in TERMS}
-    assert [(row["seed"], row["accuracy"], row["reason"]) for row in known["validations"]] == [
+    assert [(row["seed"], row["accuracy"], row["reason"]) for row in known.validations] == [
         (0, 0.875, None),
         (1, None, "loss at step 3"),
     ]
-    assert known["recommended"] == [{"study": "k", "why": "the knee of the front"}]
-    assert known["picks"] == [{"study": "k", "role": "front"}]
+    assert known.recommended == [{"study": "k", "why": "the knee of the front"}]
+    assert known.picks == [{"study": "k", "role": "front"}]
 
 
 def test_json_is_what_is_known(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["000000000005", "--database", str(path), "--format", "json"]) == 0
     with Store(path, read_only=True) as store:
-        assert json.loads(capsys.readouterr().out) == gather(store, key_of(5))
+        assert json.loads(capsys.readouterr().out) == vars(known_of(store, key_of(5)))
 
 
 def test_text_is_short_and_says_it_all(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +78,7 @@ def test_text_is_short_and_says_it_all(path: Path, capsys: pytest.CaptureFixture
 def test_little_may_be_known(tmp_path: Path) -> None:
     with Store(tmp_path / "x.db") as store:
         store.record_scored([architecture(1, spec={"width": 8, "blocks": []}, skip_density=None)], [], "apjn", "s1")
-        text = as_text(gather(store, store.resolve_key("0")))
+        text = as_text(known_of(store, store.resolve_key("0")))
     assert "skip_density               -" in text and "trials: 0" in text and "validations: 0" in text
 
 

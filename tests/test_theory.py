@@ -17,7 +17,7 @@ import nasjac
 from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Block, Spec
-from nasjac.cli.show import _measurement
+from nasjac.cli.show_text import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.mathematics.rank_correlation import kendall_tau
 from nasjac.models.theory import spec_of, theory
@@ -177,7 +177,7 @@ def test_the_usual_size_of_a_finite_width_is_not_printed_as_a_bound(run: Run, ch
         "run_id": None,
         "fingerprint": None,
     }
-    first, *_ = _measurement({**row, "terms": {}, "profile": {}})
+    first, *_ = measurement_lines({**row, "terms": {}, "profile": {}})
     assert "closed form, a finite width usually adds about 0.1875 nats" in first and "±" not in first
 
 

@@ -2,70 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from nasjac.cli.answers import put_text, write, written_out
 from nasjac.cli.last_resort import last_resort
 from nasjac.cli.query_options import read_options
-from nasjac.foundation.errors import InputError
-from nasjac.store.database import check_known, path_of
-from nasjac.store.files import opened
-from nasjac.store.leaderboard import leaderboard_sql
+from nasjac.store.question import answered
 from nasjac.store.schema import relations
-from nasjac.store.select import Stream, select, stream
 from nasjac.store.time_limit import TimeLimit
-
-#: what a table shows of the leaderboard unless asked; csv and json give every column
-SHOWN = (
-    *("study", "number", "key", "merit", "trainability_cost", "trainability_cost_se", "nonlinear_effective_depth"),
-    *("depth", "width", "placement", "activation", "skip_density", "params", "validation_accuracy"),
-)
 
 
 def main(argv: list[str]) -> int:
     """Answer one question on standard output, row by row.
 
     Raises:
-        InputError: See `read_options`, `leaderboard_sql`, `nasjac.store.files.opened` and `nasjac.store.select.stream`.
+        InputError: See `read_options` and `nasjac.store.question.answered`.
         KeyboardInterrupt: At Ctrl-C.
         BrokenPipeError: Whoever read the output has seen enough.
     """
     asked = read_options(argv)
+    limit = TimeLimit(asked.seconds)
     with written_out():
         if asked.schema:
             _print_schema(asked.format)
-        else:
-            with answer(asked) as found:
-                write(found.columns, found.rows, asked.format)
+            return 0
+        with last_resort(limit), answered(asked.question, asked.database, asked.files, limit, asked.trust) as found:
+            write(found.columns, found.rows, asked.format)
     return 0
-
-
-@contextmanager
-def answer(asked: argparse.Namespace) -> Iterator[Stream]:
-    """Give what the database says to the options of `nasjac query`."""
-    options = {name: getattr(asked, name) for name in ("study", "where", "sort", "descending", "limit", "columns")}
-    options = {name: value for name, value in options.items() if value is not None and value is not False}
-    if asked.sql is not None and options:
-        given = ", ".join(f"--{name}" for name in options)
-        raise InputError(
-            "the question must be either a SELECT or --study, --where, --sort, --descending, --limit and --columns, got a "
-            f"SELECT and {given}: what they ask can be written in the SELECT"
-        )
-    if "columns" in options:
-        options["columns"] = [name.strip() for name in asked.columns.split(",")]
-    elif asked.format == "table":
-        options["columns"] = SHOWN
-    sql, values = (asked.sql, {}) if asked.sql is not None else leaderboard_sql(**options)
-    name = "sql" if asked.where is None else "where"
-    with opened(asked.files, path_of(asked.database), trust=asked.trust) as connection:
-        if asked.study is not None:
-            studies = select(connection, "SELECT name FROM study ORDER BY rowid", {}, "study").rows
-            check_known("study", asked.study, [study for (study,) in studies])
-        limit = TimeLimit(asked.seconds)
-        with last_resort(limit), stream(connection, sql, values, name, asked.where, limit) as found:
-            yield found
 
 
 def _print_schema(form: str) -> None:

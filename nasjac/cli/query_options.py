@@ -5,14 +5,22 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from nasjac.cli.query_words import FORMATS, check_format, instead, parsed, take
+from nasjac.cli.query_words import DATABASE, FORMATS, TRUST, check_format, instead, parsed, take
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import MEASURED
+from nasjac.store.question import Question
 
 SECONDS = 60
+_OF_THE_LEADERBOARD = ("study", "where", "sort", "descending", "limit", "columns")
+#: what a table shows of the leaderboard unless asked; csv and json give every column
+SHOWN = (
+    *("study", "number", "key", "merit", "trainability_cost", "trainability_cost_se", "nonlinear_effective_depth"),
+    *("depth", "width", "placement", "activation", "skip_density", "params", "validation_accuracy"),
+)
 
 EPILOG = f"""examples:
   nasjac query --where "placement = 'pre' AND skip_density > 0.5" --limit 20
@@ -33,11 +41,24 @@ numbers and text are mixed. Nothing is fetched from URLs.
 """
 
 
-def read_options(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the options; `files` are those of --table by the names of their tables, `seconds` those of --timeout.
+@dataclass(frozen=True)
+class Asked:
+    """The options: `files` are those of --table by the names of their tables, `seconds` those of --timeout."""
+
+    question: Question
+    database: str
+    format: str
+    files: Mapping[str, str]
+    seconds: float | None
+    schema: bool
+    trust: bool
+
+
+def read_options(argv: Sequence[str]) -> Asked:
+    """Return the options.
 
     Raises:
-        InputError: Two databases, two tables of one name, or a time that is none.
+        InputError: Two databases, two tables of one name, a time that is none, or both a SELECT and other questions.
         SystemExit: With code 2, for what argparse refuses.
     """
     parser = _parser()
@@ -46,12 +67,27 @@ def read_options(argv: Sequence[str]) -> argparse.Namespace:
     check_format(asked.format)
     if len(words) > 1:
         parser.error(f"the question must be one SELECT in quotation marks, got {len(words)} words")
-    asked.sql = words[0] if words else None
     if words and re.fullmatch(r"\S+", words[0]) and (hint := instead(words[0], list(vars(asked)))):
         raise InputError(f"`sql` must be one SELECT in quotation marks, got {words[0]!r}{hint}")
-    asked.files = _files(asked.table or ())
-    asked.seconds = _seconds(asked.timeout)
-    return asked
+    files, seconds = _files(asked.table or ()), _seconds(asked.timeout)
+    question = Question() if asked.schema else _question(asked, words[0] if words else None)
+    return Asked(question, asked.database, asked.format, files, seconds, asked.schema, asked.trust)
+
+
+def _question(asked: argparse.Namespace, sql: str | None) -> Question:
+    options = {name: getattr(asked, name) for name in _OF_THE_LEADERBOARD}
+    options = {name: value for name, value in options.items() if value is not None and value is not False}
+    if sql is not None and options:
+        given = ", ".join(f"--{name}" for name in options)
+        raise InputError(
+            "the question must be either a SELECT or --study, --where, --sort, --descending, --limit and --columns, got a "
+            f"SELECT and {given}: what they ask can be written in the SELECT"
+        )
+    if "columns" in options:
+        options["columns"] = [name.strip() for name in asked.columns.split(",")]
+    elif asked.format == "table":
+        options["columns"] = SHOWN
+    return Question(sql, **options)
 
 
 def _files(words: Sequence[str]) -> dict[str, str]:
@@ -86,9 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="SELECT", help='one SELECT, e.g. "SELECT * FROM architecture"')
-    parser.add_argument(
-        "--database", metavar="PATH", help="the results database (default: nasjac.db); also as a word, database=PATH"
-    )
+    parser.add_argument("--database", metavar="PATH", help=DATABASE)
     parser.add_argument("--format", choices=FORMATS, help="default: table; also as a word, format=json")
     parser.add_argument(
         "--table",
@@ -104,11 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long SQLite may work on the answer, in seconds above 0, or none for no limit (default: "
         f"{SECONDS}); time in which a pager waits does not count",
     )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="read a database whose tables, views and triggers are not as nasjac makes them; only if you know who made it",
-    )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
     leaderboard = parser.add_argument_group("of the leaderboard")
     leaderboard.add_argument("--study", help="one study only; also as a word, study=NAME")

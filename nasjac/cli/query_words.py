@@ -10,6 +10,9 @@ from nasjac.foundation.errors import InputError
 from nasjac.store.database import check_known
 
 FORMATS = ("table", "csv", "json")
+#: help of the options that query and show share
+DATABASE = "the results database (default: nasjac.db); also as a word, database=PATH"
+TRUST = "read a database whose tables, views and triggers are not as nasjac makes them; only if you know who made it"
 
 
 def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

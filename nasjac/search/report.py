@@ -17,11 +17,11 @@ from nasjac.reporting.page import page
 from nasjac.reporting.wording import COST, extremes, sentences, short, trials
 from nasjac.search import figures
 from nasjac.search.findings import Evidence, findings, front_rows
-from nasjac.search.provenance import counted, measured_by
 from nasjac.search.validated import Pick, by_protocol
 from nasjac.store import Store
 from nasjac.store.database import check_known
 from nasjac.store.leaderboard import leaderboard_sql
+from nasjac.store.provenance import counted, measured_by
 from nasjac.store.schema import column_names
 
 FIGURES = ("pareto", "cost_vs_accuracy", "profiles")
