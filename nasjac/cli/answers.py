@@ -62,7 +62,7 @@ def _put(text: str) -> None:
 
 
 def _encoding() -> str:
-    return getattr(sys.stdout, "encoding", None) or "utf-8"
+    return sys.stdout.encoding or "utf-8"
 
 
 def _is_utf8() -> bool:

@@ -13,10 +13,10 @@ from nasjac.store.database import nearest
 
 def unknown_key(error: BaseException, cause: BaseException) -> str | None:
     """Return the sentence, or None if the error is about something else."""
-    parent = getattr(cause, "parent_node", None)
-    if not isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError) or not isinstance(
-        parent, DictConfig
-    ):
+    if not isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError):
+        return None
+    parent = cause.parent_node
+    if not isinstance(parent, DictConfig):
         return None
     found = re.match(r"Could not override '([^']+)'", str(error))
     key = str(cause.key)

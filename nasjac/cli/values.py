@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 #: one of them, several of them
 KINDS = {"Integer": ("a whole number", "whole numbers"), "Float": ("a number", "numbers")}
@@ -40,7 +41,7 @@ def _percent(value: str, kind: str) -> str:
 
 
 def _example(name: str, given: str, cause: BaseException) -> str:
-    parent = getattr(cause, "parent_node", None)
+    parent = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
     node = parent._get_node(name.rpartition(".")[2]) if isinstance(parent, DictConfig) else None
     options = list(node) if isinstance(node, DictConfig) and not node._is_none() else []
     return f", such as {name}.{options[0]}={given}" if options else ""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.datasets.files import read_bytes
+from nasjac.foundation.arguments import WHOLE_CODES
 from nasjac.foundation.errors import InputError
 
 FOLDER = "cifar-10-batches-py"
@@ -111,7 +112,7 @@ def _batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:
     except Exception as error:  # a malformed pickle may raise any, says Python's manual
         got = f"{path}: {type(error).__name__}: {error}"
         raise InputError(f"`dataset.root` must hold the batches of CIFAR-10, got {got}; {SOURCE}") from error
-    if labels.dtype.kind not in "iu" or labels.ndim != 1 or images.shape != (*labels.shape, FEATURES):
+    if labels.dtype.char not in WHOLE_CODES or labels.ndim != 1 or images.shape != (*labels.shape, FEATURES):
         rule = f"batches of data [n, {FEATURES}] and whole labels [n]"
         got = f"{[*images.shape]} and {[*labels.shape]} {labels.dtype} in {path}"
         raise InputError(f"`dataset.root` must hold {rule}, got {got}; {SOURCE}")

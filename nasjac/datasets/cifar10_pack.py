@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nasjac.datasets.cifar10_batches import FEATURES, FOLDER, SOURCE, Images
 from nasjac.datasets.files import LARGEST
+from nasjac.foundation.arguments import WHOLE_CODES
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import check_file
 
@@ -32,7 +33,9 @@ def read_pack(path: Path) -> tuple[NDArray[Any], Images]:
         raise InputError(f"`dataset.root` must be {RULE}, got {path}: No such file; {SOURCE}")
     arrays = _arrays(check_file(path, "dataset.root"))
     header, body, offsets, labels, count = arrays.values()
-    typed = header.dtype == body.dtype == np.uint8 and all(array.dtype.kind in "iu" for array in (offsets, labels, count))
+    typed = header.dtype == body.dtype == np.uint8 and all(
+        array.dtype.char in WHOLE_CODES for array in (offsets, labels, count)
+    )
     if not typed or count.ndim or labels.ndim != 1 or offsets.shape != (len(labels) + 1,) or not 0 <= count <= len(labels):
         rule = "bytes `header` and `body`, whole `offsets` [n + 1], `labels` [n] and `n_train` up to n"
         got = ", ".join(f"{name} {[*array.shape]} {array.dtype}" for name, array in arrays.items())

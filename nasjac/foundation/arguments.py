@@ -29,8 +29,9 @@ LARGEST_SEED = 2**32 - 1
 LARGEST = 2**31 - 1
 #: most characters of a value that an error shows
 LONGEST = 120
-#: NumPy's kinds of dtypes that are real numbers: booleans, whole numbers, floating-point numbers
-REAL_KINDS = "biuf"
+#: NumPy's codes of whole numbers, and of all real numbers: booleans, whole numbers, floating-point numbers
+WHOLE_CODES = np.typecodes["AllInteger"]
+REAL_CODES = f"?{WHOLE_CODES}{np.typecodes['Float']}"
 #: how an array, a conversion or a nesting that cannot be read announces itself
 UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError)
 
@@ -130,7 +131,7 @@ def real(name: str, value: Any) -> NDArray[Any]:
         found = np.asarray(_plain(value))
     except UNREADABLE as error:  # rows of different lengths, too deep a nesting
         raise InputError(f"`{name}` must be real numbers in an array, got {shown(value)}") from error
-    if found.dtype.kind not in REAL_KINDS:
+    if found.dtype.char not in REAL_CODES:
         raise InputError(f"`{name}` must be real numbers in an array, got {shown(value)}")
     return found
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 #: what a system answers that does not know files without a name, an exchange of paths, hard links (to this file), locks, or
 #: a folder that is written to the disk
@@ -28,10 +27,11 @@ PATIENCE = 60.0
 
 def nameless(folder: Path, content: bytes) -> int | None:
     """Return the descriptor of a file without a name that is on the disk; None where the system has no such files."""
-    if not hasattr(os, "O_TMPFILE"):
+    without_name: int | None = vars(os).get("O_TMPFILE")  # Linux has it
+    if without_name is None:
         return None
     try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+        descriptor = os.open(folder, without_name | os.O_RDWR, 0o666)
     except OSError as error:
         if error.errno in NO_NAMELESS and folder.is_dir():
             return None
@@ -89,10 +89,12 @@ def exchanged(one: Path, other: Path) -> bool:
 @cache
 def _renameat2() -> Callable[..., int] | None:
     """Linux's system call, which Python does not have; None in other systems and older C libraries."""
-    call: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call is not None:
-        call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    return call  # type: ignore[no-any-return]
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return call
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,12 +12,10 @@ from typing import Any, Protocol, TypeVar, cast
 from nasjac.foundation.errors import InputError
 
 #: what keeps SQLite from writing a sound database
-_OF_WRITING = {
+OF_WRITING = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM),
 }
-
-
 #: how SQLite says that an SQL text is wrong: ours is a fault, whose traceback helps to mend it
 _FAULTS = re.compile(r"no such|syntax error|incomplete input|has no column|ambiguous|unrecognized token|wrong number of")
 
@@ -47,9 +45,14 @@ def is_fault(error: sqlite3.Error, trust: bool) -> bool:
     return isinstance(error, sqlite3.ProgrammingError) or (not trust and _FAULTS.search(str(error)) is not None)
 
 
+def code_of(error: Exception) -> int:
+    """Return SQLite's primary result code, 0 for an error that is of Python's module alone: that one has no code."""
+    return int(vars(error).get("sqlite_errorcode", 0)) & 0xFF
+
+
 def refusal(path: Path, error: Exception) -> InputError:
     """The sentence for what SQLite said of the database at `path`."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_WRITING:
+    if code_of(error) in OF_WRITING:
         return InputError(f"`database` must take writes, got {str(path)!r}: {error}")
     return InputError(f"`database` must be a nasjac database that SQLite can use, got {str(path)!r}: {error}")
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
-from nasjac.store.rows import Row
+from nasjac.store.column_types import Row
 
 #: what SQLite holds: by column, as it is written
 Content = dict[str, Any]

@@ -26,7 +26,7 @@ _PIECES = re.compile(
 class _Relation(NamedTuple):
     """A table's columns (name, type, not null, primary key, hidden), or a view's text in pieces."""
 
-    kind: str
+    form: str
     columns: tuple[tuple[object, ...], ...]
     text: tuple[str, ...]
 
@@ -75,10 +75,10 @@ def _relations(connection: sqlite3.Connection, names: Mapping[str, object] | lis
     """Those of the tables and views of these names that are there. Of a virtual table no column is asked for."""
     found = {}
     sql = "SELECT name, type, rootpage, sql FROM sqlite_master WHERE type IN ('table', 'view')"
-    for name, kind, page, text in connection.execute(sql).fetchall():
+    for name, form, page, text in connection.execute(sql).fetchall():
         if name not in names:
             continue
-        if kind == "view":
+        if form == "view":
             found[name] = _Relation("view", (), tuple(_pieces(str(text))))
         elif page:
             found[name] = _Relation("table", tuple(_columns(connection, name)), ())
@@ -88,8 +88,8 @@ def _relations(connection: sqlite3.Connection, names: Mapping[str, object] | lis
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...]]:
-    for _, name, kind, not_null, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({table})"):
-        yield name, kind, not_null, primary, hidden
+    for _, name, declared, not_null, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({table})"):
+        yield name, declared, not_null, primary, hidden
 
 
 def _pieces(sql: str) -> Iterator[str]:
@@ -99,10 +99,10 @@ def _pieces(sql: str) -> Iterator[str]:
 
 def _difference(name: str, wanted: _Relation, found: _Relation | None) -> str:
     if found is None:
-        return f"which has no {wanted.kind} {name}"
-    if found.kind != wanted.kind:
-        return f"where {name} is a {found.kind}"
-    if wanted.kind == "view":
+        return f"which has no {wanted.form} {name}"
+    if found.form != wanted.form:
+        return f"where {name} is a {found.form}"
+    if wanted.form == "view":
         return f"whose view {name} is another one"
     there, asked = ({str(column[0]): column for column in relation.columns} for relation in (found, wanted))
     names = [column for column in {**asked, **there} if there.get(column) != asked.get(column)]

@@ -11,6 +11,7 @@ import os
 import random
 import sqlite3
 import stat
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -84,8 +85,8 @@ def opened(path: Path, read_only: bool, timeout: float) -> Connection:
     connection.path, connection.read_only = path, read_only
     connection.execute("PRAGMA trusted_schema = OFF")  # what a stranger's views may call is what cannot do harm
     connection.execute("PRAGMA cell_size_check = ON")
-    if hasattr(connection, "setconfig"):  # from Python 3.12 on
-        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)  # type: ignore[attr-defined,unused-ignore]
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
     return connection
 
 

@@ -8,47 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, GetPydanticSchema, Json
+from pydantic import Json
 
 from nasjac.architecture.measurement import OF_THE_MACHINE, Status
+from nasjac.store.column_types import Count, Flag, Numbers, Object, Row, SpecObject
 
-#: a whole number that counts something
-Count = Annotated[int, Field(ge=0)]
-#: no and yes, as SQLite has them
-Flag = Annotated[int, Field(ge=0, le=1)]
 State = Literal["complete", "duplicate", "infeasible", "failed"]
 Role = Literal["front", "random", "matched"]
 
 
-def _of_blocks(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    blocks = spec.get("blocks", [])
-    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-        raise ValueError("the blocks of a Spec are a list of objects")
-    return spec
-
-
-Object = Json[Mapping[str, Any]]
-#: a number by name, or None: nothing is missing in a trial that is complete, so that static types leave it open
-Numbers = Annotated[Mapping[str, Any], GetPydanticSchema(lambda _, schema: schema(Json[Mapping[str, float | None]]))]
-SpecObject = Annotated[Object, AfterValidator(_of_blocks)]
-
-
 @dataclass(frozen=True)
-class Row:
-    """A row of `table`, in which the columns `keys` tell it from the others."""
-
-    table: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class RunRow(Row):
+class RunRow(Row, table="run", keys=("run_id",)):
     """One command that wrote to the database. `started` None: when it is recorded."""
-
-    table = "run"
-    keys = ("run_id",)
 
     verb: str
     study: str | None = None
@@ -68,11 +41,8 @@ class RunRow(Row):
 
 
 @dataclass(frozen=True)
-class StudyRow(Row):
+class StudyRow(Row, table="study", keys=("name",)):
     """One search: what makes it that search (`identity`), and what it recommends."""
-
-    table = "study"
-    keys = ("name",)
 
     name: str
     identity: Object
@@ -85,11 +55,8 @@ class StudyRow(Row):
 
 
 @dataclass(frozen=True)
-class ArchitectureRow(Row):
+class ArchitectureRow(Row, table="architecture", keys=("key",)):
     """One architecture: `spec` is the canonical JSON of its Spec, the rest its choices and sizes."""
-
-    table = "architecture"
-    keys = ("key",)
 
     key: str
     spec: SpecObject
@@ -115,14 +82,11 @@ class ArchitectureRow(Row):
 
 
 @dataclass(frozen=True)
-class TrialRow(Row):
+class TrialRow(Row, table="trial", keys=("study", "number")):
     """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it.
 
     `status` is that of the measurement which settled it, None where none was looked at.
     """
-
-    table = "trial"
-    keys = ("study", "number")
 
     study: str
     number: Count
@@ -147,11 +111,8 @@ class TrialRow(Row):
 
 
 @dataclass(frozen=True)
-class BatchRow(Row):
+class BatchRow(Row, table="batch", keys=("study", "batch")):
     """One stored batch of a study, and what the sampler noted on the study since the batch before."""
-
-    table = "batch"
-    keys = ("study", "batch")
 
     study: str
     batch: Count
@@ -159,14 +120,11 @@ class BatchRow(Row):
 
 
 @dataclass(frozen=True)
-class ValidationRow(Row):
+class ValidationRow(Row, table="validation", keys=("architecture_key", "dataset", "trainer_id", "seed", "learning_rate")):
     """One brief training of one architecture. `created` None: when it is recorded, and by the run that records it.
 
     `dataset_digest` is None only in rows from before it was kept: on which data they were trained is unknown.
     """
-
-    table = "validation"
-    keys = ("architecture_key", "dataset", "trainer_id", "seed", "learning_rate")
 
     architecture_key: str
     dataset: str
@@ -188,11 +146,8 @@ class ValidationRow(Row):
 
 
 @dataclass(frozen=True)
-class PickRow(Row):
+class PickRow(Row, table="validation_pick", keys=("study", "architecture_key", "role")):
     """One architecture that a study's validation chose, why, and the data that it was to be trained on."""
-
-    table = "validation_pick"
-    keys = ("study", "architecture_key", "role")
 
     study: str
     architecture_key: str
@@ -201,11 +156,8 @@ class PickRow(Row):
 
 
 @dataclass(frozen=True)
-class MeasurementRow(Row):
+class MeasurementRow(Row, table="measurement", keys=("architecture_key", "score_id")):
     """What the row of a `Measurement` has that is not a field of it, or has in another type; its terms come on top."""
-
-    table = "measurement"
-    keys = ("architecture_key", "score_id")
 
     architecture_key: str
     score: str
@@ -216,3 +168,10 @@ class MeasurementRow(Row):
     precision_reached: Flag | None
     run_id: Count | None
     fingerprint: str | None
+
+
+#: by table
+ROWS: Mapping[str, type[Row]] = {
+    row.table: row
+    for row in (RunRow, StudyRow, ArchitectureRow, TrialRow, BatchRow, MeasurementRow, ValidationRow, PickRow)
+}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from nasjac.foundation.errors import InputError
+from nasjac.store.boundary import OF_WRITING, code_of
 from nasjac.store.database import Table, nearest
 from nasjac.store.expression import quoted
 from nasjac.store.schema import column_names
@@ -22,12 +23,7 @@ STEPS = 10_000  # of SQLite's virtual machine between two looks at the clock: we
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 #: what SQLite answers when the file, not the question, is at fault
-_OF_THE_FILE = {
-    *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN),
-    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY),
-}
-
-
+_OF_THE_FILE = OF_WRITING | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _AFTER_TABLES = "FROM|SELECT|WHERE|GROUP|HAVING|WINDOW|ORDER|LIMIT|UNION|EXCEPT|INTERSECT"
 LISTED = 15  # columns or tables that an error lists; of more it says where they are
 
@@ -120,7 +116,7 @@ class _Question:
         try:
             return step()
         except (sqlite3.Error, sqlite3.Warning) as error:
-            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+            if code_of(error) != sqlite3.SQLITE_INTERRUPT:
                 raise InputError(self._explain(error)) from error
             if self.limit.is_over():
                 raise InputError(self.limit.sentence()) from error
@@ -135,7 +131,7 @@ class _Question:
     def _explain(self, error: Exception) -> str:
         """One sentence for SQLite's message."""
         message, name, shown = str(error), self.name, self.shown
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE:
+        if code_of(error) in _OF_THE_FILE:
             return f"`database` must be a file that SQLite can read to its end, got an error for {shown}: {message}"
         if "one statement at a time" in message:
             return f"`{name}` must be one statement, got {shown}"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nasjac.foundation.errors import InputError
 from nasjac.store.boundary import bounded
+from nasjac.store.column_types import Row
 from nasjac.store.columns import Content, of_row
 from nasjac.store.database import Table, begin, connect, path_of
-from nasjac.store.rows import Row
 from nasjac.store.select import select
 from nasjac.store.typed import checked
 

@@ -14,24 +14,10 @@ from typing_extensions import TypedDict  # Python's own says too little before 3
 
 from nasjac.architecture.measurement import Layer, Measurement
 from nasjac.foundation.errors import InputError
+from nasjac.store.column_types import Count
 from nasjac.store.columns import TERM_COLUMNS
-from nasjac.store.rows import (
-    ArchitectureRow,
-    BatchRow,
-    Count,
-    MeasurementRow,
-    PickRow,
-    Row,
-    RunRow,
-    StudyRow,
-    TrialRow,
-    ValidationRow,
-)
+from nasjac.store.rows import ROWS
 
-_ROWS: Mapping[str, type[Row]] = {
-    kind.table: kind
-    for kind in (RunRow, StudyRow, ArchitectureRow, TrialRow, BatchRow, MeasurementRow, ValidationRow, PickRow)
-}
 _VIEW = "leaderboard"
 _LONGEST = 60  # characters of a value that an error shows
 
@@ -55,7 +41,7 @@ def checked(path: Path, relation: str, names: Sequence[str], rows: Sequence[tupl
         row, column, *inside = first["loc"]
         values = dict(zip(names, rows[int(row)], strict=True))
         name = names[int(column)]
-        keys = ("study", "number") if relation == _VIEW else _ROWS[relation].keys
+        keys = ("study", "number") if relation == _VIEW else ROWS[relation].keys
         where = ", ".join(f"{key} {_short(values[key])}" for key in keys if key in values and key != name)
         within = "".join(f"[{step!r}]" for step in inside)
         raise InputError(
@@ -82,9 +68,9 @@ def types(relation: str) -> Mapping[str, Any]:
         profile = TypedDict("profile", {name: list[kind] for name, kind in _hints(Layer).items()}, total=False)  # type: ignore
         terms = dict.fromkeys(TERM_COLUMNS, float | None)
         shape = Annotated[Json[profile], AfterValidator(_even)]
-        return {**_hints(Measurement), **_hints(MeasurementRow), **terms, "profile": shape}
+        return {**_hints(Measurement), **_hints(ROWS[relation]), **terms, "profile": shape}
     if relation != _VIEW:
-        return _hints(_ROWS[relation])
+        return _hints(ROWS[relation])
     measured = {name: kind | None for name, kind in types("measurement").items()}
     trained = {f"validation_{name}": float | None for name in ("accuracy", "loss", "learning_rate")}
     first = {"validation_status": str | None, "study": str, "number": Count, "score_id": str}
