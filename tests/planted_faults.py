@@ -400,8 +400,8 @@ FAULTS = (
     Fault(
         "text of a leaderboard is a formula in a spreadsheet",
         "nasjac/foundation/text_tables.py",
-        "[spreadsheet_safe(_plain(value)) for value in line]",
-        "[_plain(value) for value in line]",
+        "[spreadsheet_safe(_plain(value)) for value in row]",
+        "[_plain(value) for value in row]",
         "tests/test_strangers_report.py::test_no_cell_of_the_leaderboard_is_a_formula",
     ),
     Fault(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nasjac.foundation.csv_text import LONGEST_LINE, Spoiled, csv_records, read_csv_rows
+from nasjac.foundation.csv_text import LONGEST_LINE, Spoiled, csv_records, csv_rows
 from nasjac.foundation.errors import InputError
 
 
@@ -31,8 +31,8 @@ from nasjac.foundation.errors import InputError
 def test_rows(tmp_path: Path, content: bytes, rows: list[list[str]]) -> None:
     (tmp_path / "t.csv").write_bytes(content)
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(content))
-    assert read_csv_rows(tmp_path / "t.csv", "table") == rows
-    assert read_csv_rows(tmp_path / "t.csv.gz", "table") == rows
+    assert list(csv_rows(tmp_path / "t.csv", "table")) == rows
+    assert list(csv_rows(tmp_path / "t.csv.gz", "table")) == rows
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_no_such_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_bytes(content)
     with pytest.raises(InputError, match=re.escape(sentence)):
-        read_csv_rows(Path("t.csv"), "table")
+        list(csv_rows(Path("t.csv"), "table"))
 
 
 def test_what_is_no_such_file(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
     for name, content in {"cut": whole[:-20], "plain": b"a,b\n", "headless": whole[:5], "damaged": damaged}.items():
         (tmp_path / f"{name}.csv.gz").write_bytes(content)
         with pytest.raises(InputError, match=rf"^`table` must be .*got .*{name}\.csv\.gz"):
-            read_csv_rows(tmp_path / f"{name}.csv.gz", "table")
+            list(csv_rows(tmp_path / f"{name}.csv.gz", "table"))
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), tmp_path / "absent", tmp_path / "nu\0ll"):
         with pytest.raises(InputError, match=r"^`table` must be a file"):
-            read_csv_rows(path, "table")
+            list(csv_rows(path, "table"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_row_that_is_no_csv_costs_its_first_line_alone(tmp_path: Path, content
     (tmp_path / "t.csv").write_bytes(content)
     assert list(csv_records(tmp_path / "t.csv", "table")) == [["a", "b"], *rows]
     with pytest.raises(InputError, match=r"^`table` must be CSV text in UTF-8, got row 2 of .*t\.csv: "):
-        read_csv_rows(tmp_path / "t.csv", "table")
+        list(csv_rows(tmp_path / "t.csv", "table"))
 
 
 @pytest.mark.parametrize("content", [b"a,b\n" + b"x" * (LONGEST_LINE + 9), b"x" * (LONGEST_LINE + 9)])
@@ -107,4 +107,4 @@ def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, content: byte
     with pytest.raises(
         InputError, match=rf"^`table` must have lines of at most {LONGEST_LINE} characters, got a longer one in "
     ):
-        read_csv_rows(tmp_path / "t.csv.gz", "table")
+        list(csv_rows(tmp_path / "t.csv.gz", "table"))

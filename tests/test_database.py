@@ -17,6 +17,7 @@ from nasjac.architecture.measurement import TERMS
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.trainability import trainability_penalty
 from nasjac.store import Store, database
+from nasjac.store.network import network_file_system
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
 from tests.store_rows import filled, key_of, validation
 
@@ -40,7 +41,7 @@ systemd-1 /net autofs rw 0 0
     ],
 )
 def test_the_deepest_mount_decides(path: str, kind: str | None) -> None:
-    assert database.network_file_system(Path(path), MOUNTS) == kind
+    assert network_file_system(Path(path), MOUNTS) == kind
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_network_file_systems_are_refused_by_name(tmp_path: Path, kind: str, rea
 
 
 def test_a_later_mount_covers_an_earlier_one() -> None:
-    assert database.network_file_system(Path("/home/x.db"), MOUNTS + "tmpfs /home tmpfs rw 0 0\n") is None
+    assert network_file_system(Path("/home/x.db"), MOUNTS + "tmpfs /home tmpfs rw 0 0\n") is None
 
 
 @pytest.mark.parametrize("url", ["postgresql://host/db", ":memory:", "", "sqlite:///"])

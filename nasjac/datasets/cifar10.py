@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Cifar10:
     and strings, takes arrays of numpy for what is written about them, and refuses everything else.
     """
 
+    name: ClassVar[str] = "cifar10"
     root: str = FOLDER
     limit: int | None = 10_000
 
@@ -43,10 +45,6 @@ class Cifar10:
             arguments.whole("dataset.limit", self.limit, CLASSES)
             if self.limit % CLASSES:
                 raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
-
-    @property
-    def name(self) -> str:
-        return "cifar10"
 
     def load(self) -> Data:
         """`limit` training and 10,000 validation samples. InputError names missing or malformed files."""

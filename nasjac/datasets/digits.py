@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -16,9 +17,7 @@ class Digits:
     64 features, 10 classes. Validation is every fifth sample of each class, in the order of the file.
     """
 
-    @property
-    def name(self) -> str:
-        return "digits"
+    name: ClassVar[str] = "digits"
 
     def load(self) -> Data:
         """1,442 training and 355 validation samples."""

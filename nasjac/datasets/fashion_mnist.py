@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,14 +32,11 @@ class FashionMnist:
     `root`  folder with the two IDX files, plain or .gz; by default where Debian's package puts them
     """
 
+    name: ClassVar[str] = "fashion_mnist"
     root: str = "/usr/share/datasets/fashion-mnist"
 
     def __post_init__(self) -> None:
         check_path("dataset.root", self.root)
-
-    @property
-    def name(self) -> str:
-        return "fashion_mnist"
 
     def load(self) -> Data:
         """50,000 training and 10,000 validation samples. InputError names missing or malformed files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ class Text:
     `limit`    ids that are used, from the start of the file (null: all); the vocabulary is the whole file's
     """
 
+    name: ClassVar[str] = "text"
     path: str | None = None
     level: str = "character"
     context: int = 32
@@ -47,10 +49,6 @@ class Text:
         arguments.whole("dataset.context", self.context, 2, MOST_CONTEXT)
         if self.limit is not None:
             arguments.whole("dataset.limit", self.limit, 1)
-
-    @property
-    def name(self) -> str:
-        return "text"
 
     def load(self) -> Data:
         """Nine training windows or more for one of validation. InputError: no file, not UTF-8, too short, all the same."""

@@ -34,11 +34,6 @@ class Spoiled(NamedTuple):
     reason: str
 
 
-def read_csv_rows(path: str | Path, name: str) -> list[list[str]]:
-    """Return every row of a CSV file as `csv_rows` gives them, all at once."""
-    return list(csv_rows(path, name))
-
-
 def csv_rows(path: str | Path, name: str) -> Iterator[list[str]]:
     """Yield the rows of a CSV file as lists of cells: the header first, a blank line as an empty list.
 

@@ -23,12 +23,12 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 
 def as_text(columns: Sequence[str], rows: Rows) -> str:
-    """Plain aligned text: numbers right and with six digits, NULL as -, long text cut."""
+    """Return plain aligned text: numbers right and with six digits, NULL as -, long text cut."""
     return "".join(_aligned(columns, rows, rows))
 
 
 def text_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """The lines of `as_text`, as the rows come: the first MEASURED of them decide on widths and sides for all."""
+    """Yield the lines of `as_text`, as the rows come: the first MEASURED of them decide on widths and sides for all."""
     rows = iter(rows)
     measured = list(islice(rows, MEASURED))
     return _aligned(columns, measured, chain(measured, rows))
@@ -44,14 +44,14 @@ def _aligned(columns: Sequence[str], measured: Rows, rows: Iterable[Sequence[Any
 
 
 def as_csv(columns: Sequence[str], rows: Rows) -> str:
-    """CSV after RFC 4180, every digit of a number; NULL is an empty field, text is `spreadsheet_safe`."""
+    """Return CSV after RFC 4180, every digit of a number; NULL is an empty field, text is `spreadsheet_safe`."""
     return "".join(csv_lines(columns, rows))
 
 
-def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """The records of `as_csv`, as the rows come."""
+def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]], end: str = "\r\n") -> Iterator[str]:
+    """Yield the records of `as_csv`, as the rows come; `end` is what ends a record."""
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
+    writer = csv.writer(stream, lineterminator=end)
     for row in chain([columns], rows):
         stream.seek(0)
         stream.truncate()
@@ -74,12 +74,8 @@ def csv_of(rows: Iterable[Mapping[str, Any]]) -> bytes:
     Without rows the file is empty.
     """
     table = list(rows)
-    stream = io.StringIO(newline="")
-    if table:
-        lines = [list(table[0]), *([row[name] for name in table[0]] for row in table)]
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([spreadsheet_safe(_plain(value)) for value in line] for line in lines)
-    return stream.getvalue().encode()
+    names = list(table[0]) if table else []
+    return "".join(csv_lines(names, ([row[name] for name in names] for row in table), "\n") if table else "").encode()
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -87,13 +83,11 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.write_bytes(csv_of(rows))
 
 
-def as_json(columns: Sequence[str], rows: Rows) -> str:
-    """A JSON list of objects, one a row; NULL, and what is not finite, as null. ValueError: two columns of one name."""
-    return "".join(json_lines(columns, rows))
-
-
 def json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]], is_ascii: bool = False) -> Iterator[str]:
-    """The pieces of `as_json`, as the rows come; with `is_ascii`, other characters by their numbers."""
+    """Yield the pieces of a JSON list of objects, one a row, as the rows come; NULL, and what is not finite, as null.
+
+    With `is_ascii`, other characters are written by their numbers. InputError: two columns of one name.
+    """
     if twice := {name for name in columns if list(columns).count(name) > 1}:
         raise InputError(f"`columns` must have different names for json, got {', '.join(sorted(twice))} twice; use AS")
     before = "["
@@ -124,7 +118,7 @@ def print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def cell(value: Any) -> str:
-    """One value for people: `visible`, and cut if it is long."""
+    """Return one value for people: `visible`, and cut if it is long."""
     value = _plain(value)
     text = "-" if value is None else f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
     text = visible(text[: WIDEST + 1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 
 from nasjac.foundation.errors import InputError
 from nasjac.store.genuine import check_schema
+from nasjac.store.network import network_file_system
 from nasjac.store.place import Connection, opened
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
-NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "glusterfs", "ceph", "lustre", "gpfs", "afs", "beegfs")
 
 
 class Table(NamedTuple):
@@ -39,26 +38,6 @@ def path_of(url: str | Path) -> Path:
         return Path(text).expanduser().resolve()
     except (RuntimeError, OSError) as error:  # no such user's home; links that point to one another
         raise InputError(f"`database` must be a path that leads somewhere, got {str(url)!r}: {error}") from error
-
-
-def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str | None:
-    """Type of the network file system that `path` lies on, None if it is a local one.
-
-    `mounts` is the text of the table of mounts or the Path or name of its file; a system without that file has no such
-    table to ask, and None is returned.
-    """
-    if isinstance(mounts, Path) or "\n" not in mounts:
-        if not Path(mounts).exists():
-            return None
-        mounts = Path(mounts).read_text(encoding="utf-8", errors="surrogateescape")
-    point, kind = Path(), ""
-    for line in mounts.splitlines():
-        _, escaped, mounted, *_ = line.split(" ")
-        candidate = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped))
-        if path.is_relative_to(candidate) and len(candidate.parts) >= len(point.parts):  # a later mount covers
-            point, kind = candidate, mounted
-    family = kind.removeprefix("fuse.")
-    return kind if family.startswith(NETWORK_FILE_SYSTEMS) else None
 
 
 def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False) -> Connection:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasjac.foundation.errors import InputError
+from nasjac.store.database import nearest
 from nasjac.store.expression import check_expression
-from nasjac.store.leaderboard_columns import check_columns, check_sort
 from nasjac.store.schema import column_names
 
 MOST_ROWS = 2**63 - 1  # the largest integer of SQLite
@@ -37,8 +38,8 @@ def leaderboard_sql(
         InputError: A column is not there, `where` is not one expression, or `limit` is not a number of rows.
     """
     columns = column_names()["leaderboard"] if columns is None else columns
-    check_columns(columns)
-    check_sort(sort)
+    _check_columns(columns)
+    _check_sort(sort)
     if limit is not None and not 1 <= limit <= MOST_ROWS:
         raise InputError(f"`limit` must be at least 1 and at most {MOST_ROWS}, got {limit}")
     conditions = ["study = :study"] if study is not None else []
@@ -52,3 +53,27 @@ def leaderboard_sql(
     order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, study, number"
     sql = f"SELECT {', '.join(columns)} FROM leaderboard WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order}"
     return f"{sql} LIMIT :limit", {"study": study, "limit": -1 if limit is None else limit}
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    for column in columns:
+        words = column.split()
+        separated = len(words) > 1 and all(word in column_names()["leaderboard"] for word in words)
+        _check("columns", column, f"; commas separate columns: --columns {','.join(words)}" if separated else "")
+
+
+def _check_sort(column: str) -> None:
+    found = re.fullmatch(r"(\w+)\s+(asc|desc|ascending|descending)", column.strip(), re.IGNORECASE)
+    if found is None:
+        _check("sort", column, "")
+    elif found[2].lower().startswith("desc"):
+        _check("sort", column, f"; the largest first are --sort {found[1]} --descending")
+    else:
+        _check("sort", column, f"; the smallest are first without a word: --sort {found[1]}")
+
+
+def _check(option: str, column: str, hint: str) -> None:
+    there = column_names()["leaderboard"]
+    if column not in there:
+        hint = hint or f"{nearest(column, there)}; `nasjac query --schema` lists all"
+        raise InputError(f"`{option}` must be a column of the leaderboard, got {column!r}{hint}")

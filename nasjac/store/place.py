@@ -13,12 +13,14 @@ import sqlite3
 import stat
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import check_file
+from nasjac.store.boundary import code_of
 
 LOGS = ("-wal", "-shm", "-journal")  # what SQLite puts beside a database while it is written
 WRITE_AHEAD = 2  # the byte of the header, at this offset, that says a database is written by way of a write-ahead log
@@ -53,17 +55,22 @@ class Connection(sqlite3.Connection):
 
     def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
         """As SQLite's own. InputError: a value that SQLite has no type for."""
-        try:
+        with _storable():
             return super().execute(sql, values)
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise _unstorable(error) from error
 
     def executemany(self, sql: str, values: Any, /) -> sqlite3.Cursor:
         """As SQLite's own. InputError: a value that SQLite has no type for."""
-        try:
+        with _storable():
             return super().executemany(sql, values)
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise _unstorable(error) from error
+
+
+@contextmanager
+def _storable() -> Iterator[None]:
+    try:
+        yield
+    except (OverflowError, UnicodeEncodeError) as error:
+        rule = "takes whole numbers of 64 bits and text of whole characters"
+        raise InputError(f"`database` {rule}, got another value: {error}") from error
 
 
 def opened(path: Path, read_only: bool, timeout: float) -> Connection:
@@ -112,7 +119,7 @@ def reading_uri(path: Path, timeout: float = 30.0) -> str:
     """
     if may_write(path):
         if _size(_beside(path, "-journal")):
-            _recover(path, timeout)
+            _ask(path, "SELECT count(*) FROM sqlite_master", timeout)  # undoes what a killed writer left half done
         return f"{path.as_uri()}?mode=ro"
     if not _is_logged(path):
         return f"{path.as_uri()}?mode=ro"
@@ -131,24 +138,18 @@ def fold_in(path: Path) -> None:
     """Make the database one file, unless somebody has it open, who does so when closing it. sqlite3.Error: see SQLite."""
     for attempt in range(FOLDING_TRIES):
         time.sleep(random.uniform(0, 0.01) * attempt)
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = DELETE")
+            _ask(path, "PRAGMA journal_mode = DELETE", timeout=0)
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _IN_USE:
+            if code_of(error) not in _IN_USE:
                 raise
-        finally:
-            connection.close()
 
 
-def _recover(path: Path, timeout: float) -> None:
-    """Undo what a killed writer left half done in a file without a write-ahead log."""
+def _ask(path: Path, sql: str, timeout: float) -> None:
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=timeout, isolation_level=None)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    finally:
-        connection.close()
+    with closing(connection):
+        connection.execute(sql).fetchone()
 
 
 def _is_logged(path: Path) -> bool:
@@ -166,10 +167,6 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _unstorable(error: Exception) -> InputError:
-    return InputError(f"`database` takes whole numbers of 64 bits and text of whole characters, got another value: {error}")
 
 
 _EFFECTIVE = os.access in os.supports_effective_ids
