@@ -358,8 +358,8 @@ FAULTS = (
     Fault(
         "an OR in a condition leaves the study",
         "nasjac/store/leaderboard.py",
-        'f"(false OR\\n{where}\\n)"',
-        'f"false OR\\n{where}\\n"',
+        'f"(false OR\\n{self.where}\\n)"',
+        'f"false OR\\n{self.where}\\n"',
         "tests/test_where.py::test_an_or_stays_within_the_study_and_the_limit",
     ),
     Fault(
@@ -632,7 +632,7 @@ FAULTS = (
     ),
     Fault(
         "what is recorded after a run is still that run's",
-        "nasjac/store/runs.py",
+        "nasjac/store/store.py",
         "(now(), status, to_json(timings), to_json(notes), run_id),\n            )\n        self._origin = NO_RUN",
         "(now(), status, to_json(timings), to_json(notes), run_id),\n            )",
         "tests/test_fingerprint.py::test_what_is_recorded_within_a_run_is_that_runs",

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from nasjac.cli.usage_error import wrong
+from nasjac.cli.usage_error import print_usage_error
 from nasjac.cli.words import check_texts
 from nasjac.foundation.errors import InputError
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(version("nasjac"))
         return 0
     if verb not in HYDRA_VERBS + PLAIN_VERBS:
-        return wrong(f"the verb must be one of {', '.join(HYDRA_VERBS + PLAIN_VERBS)}, got {verb!r}")
+        return print_usage_error(f"the verb must be one of {', '.join(HYDRA_VERBS + PLAIN_VERBS)}, got {verb!r}")
     try:
         check_texts(words)
         return _plain(verb, rest) if verb in PLAIN_VERBS else _hydra(verb, rest)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
         return 128 + signal.SIGPIPE
     except (InputError, OSError) as error:  # anything else is a fault, whose traceback helps to mend it
-        return wrong(error)
+        return print_usage_error(error)
     except KeyboardInterrupt:
         print("nasjac: interrupted", file=sys.stderr)
         return 130

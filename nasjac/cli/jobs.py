@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nasjac.cli.commands import COMMANDS
 from nasjac.cli.sentence import sentence
-from nasjac.cli.usage_error import wrong
+from nasjac.cli.usage_error import print_usage_error
 from nasjac.foundation.errors import InputError
 
 
@@ -59,9 +59,9 @@ class Jobs:
         try:
             return COMMANDS[self.verb](config, choices)
         except (HydraException, OmegaConfBaseException) as error:
-            return wrong(sentence(error))
+            return print_usage_error(sentence(error))
         except (InputError, OSError) as error:
-            return wrong(error)
+            return print_usage_error(error)
 
     def _fail(self, code: int) -> None:
         (self.failures / f"{uuid4().hex}.{code}").touch()

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nasjac.cli.query_words import DATABASE, FORMATS, TRUST, check_format, instead, parsed, take
+from nasjac.cli.query_words import DATABASE, FORMATS, TRUST, instead, parsed, take
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import MEASURED
-from nasjac.store.question import Question
+from nasjac.store.database import check_known
+from nasjac.store.leaderboard import Leaderboard
 
 SECONDS = 60
 _OF_THE_LEADERBOARD = ("study", "where", "sort", "descending", "limit", "columns")
@@ -45,7 +46,7 @@ numbers and text are mixed. Nothing is fetched from URLs.
 class Asked:
     """The options: `files` are those of --table by the names of their tables, `seconds` those of --timeout."""
 
-    question: Question
+    question: str | Leaderboard
     database: str
     format: str
     files: Mapping[str, str]
@@ -64,17 +65,17 @@ def read_options(argv: Sequence[str]) -> Asked:
     parser = _parser()
     asked = parsed(parser, argv)
     words = take(asked, {"database": "nasjac.db", "format": "table", "study": None})
-    check_format(asked.format)
+    check_known("format", asked.format, FORMATS)
     if len(words) > 1:
         parser.error(f"the question must be one SELECT in quotation marks, got {len(words)} words")
     if words and re.fullmatch(r"\S+", words[0]) and (hint := instead(words[0], list(vars(asked)))):
         raise InputError(f"`sql` must be one SELECT in quotation marks, got {words[0]!r}{hint}")
     files, seconds = _files(asked.table or ()), _seconds(asked.timeout)
-    question = Question() if asked.schema else _question(asked, words[0] if words else None)
+    question = Leaderboard() if asked.schema else _question(asked, words[0] if words else None)
     return Asked(question, asked.database, asked.format, files, seconds, asked.schema, asked.trust)
 
 
-def _question(asked: argparse.Namespace, sql: str | None) -> Question:
+def _question(asked: argparse.Namespace, sql: str | None) -> str | Leaderboard:
     options = {name: getattr(asked, name) for name in _OF_THE_LEADERBOARD}
     options = {name: value for name, value in options.items() if value is not None and value is not False}
     if sql is not None and options:
@@ -83,11 +84,13 @@ def _question(asked: argparse.Namespace, sql: str | None) -> Question:
             "the question must be either a SELECT or --study, --where, --sort, --descending, --limit and --columns, got a "
             f"SELECT and {given}: what they ask can be written in the SELECT"
         )
+    if sql is not None:
+        return sql
     if "columns" in options:
         options["columns"] = [name.strip() for name in asked.columns.split(",")]
     elif asked.format == "table":
         options["columns"] = SHOWN
-    return Question(sql, **options)
+    return Leaderboard(**options)
 
 
 def _files(words: Sequence[str]) -> dict[str, str]:

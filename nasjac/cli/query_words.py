@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from nasjac.foundation.errors import InputError
-from nasjac.store.database import check_known
 
 FORMATS = ("table", "csv", "json")
 #: help of the options that query and show share
@@ -49,11 +48,6 @@ def take(asked: argparse.Namespace, defaults: Mapping[str, str | None]) -> list[
         if getattr(asked, name) is None:
             setattr(asked, name, default)
     return others
-
-
-def check_format(form: str, formats: Sequence[str] = FORMATS) -> None:
-    """Raise InputError for a format that there is not."""
-    check_known("format", form, formats)
 
 
 def instead(word: str, options: Sequence[str]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from nasjac.cli.query_words import DATABASE, TRUST, check_format, parsed, take
+from nasjac.cli.query_words import DATABASE, TRUST, parsed, take
 from nasjac.cli.show_text import as_text
 from nasjac.foundation.errors import InputError
+from nasjac.store.database import check_known
 from nasjac.store.known import known_of
 from nasjac.store.store import Store
 
@@ -40,7 +41,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--trust", action="store_true", help=TRUST)
     asked = parsed(parser, argv)
     words = take(asked, {"database": "nasjac.db", "format": "table"})
-    check_format(asked.format, FORMATS)
+    check_known("format", asked.format, FORMATS)
     if len(words) != 1:
         parser.error(f"one KEY must be given, got {len(words)} words")
     [asked.key] = words

@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def wrong(error: Exception | str) -> int:
+def print_usage_error(error: Exception | str) -> int:
     """Say what is wrong on standard error and return the exit code 2; with NASJAC_TRACEBACK set, raise it instead."""
     if isinstance(error, Exception) and os.environ.get("NASJAC_TRACEBACK"):
         raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,6 @@ import torch
 from nasjac.datasets.cifar10_batches import FOLDER, read_batches
 from nasjac.datasets.cifar10_pack import read_pack
 from nasjac.datasets.data import Data, standardized
-from nasjac.datasets.files import check_path
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 
@@ -40,7 +40,7 @@ class Cifar10:
     limit: int | None = 10_000
 
     def __post_init__(self) -> None:
-        check_path("dataset.root", self.root)
+        arguments.instance("dataset.root", self.root, (str, os.PathLike), "a path")
         if self.limit is not None:
             arguments.whole("dataset.limit", self.limit, CLASSES)
             if self.limit % CLASSES:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from nasjac.datasets.data import Data, standardized
-from nasjac.datasets.files import check_path, read_bytes
+from nasjac.datasets.files import read_bytes
+from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -36,7 +37,7 @@ class FashionMnist:
     root: str = "/usr/share/datasets/fashion-mnist"
 
     def __post_init__(self) -> None:
-        check_path("dataset.root", self.root)
+        arguments.instance("dataset.root", self.root, (str, os.PathLike), "a path")
 
     def load(self) -> Data:
         """50,000 training and 10,000 validation samples. InputError names missing or malformed files."""

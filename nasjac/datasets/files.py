@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from pathlib import Path
 from typing import IO
@@ -16,12 +15,6 @@ LARGEST = 2**30
 
 
 CHUNK = 2**20
-
-
-def check_path(name: str, value: object) -> None:
-    """InputError that names an option unless its value is a path."""
-    if not isinstance(value, str | os.PathLike):
-        raise InputError(f"`{name}` must be a path, got {value!r}")
 
 
 def read_bytes(path: str | Path, name: str, is_packed: bool = False) -> bytearray:

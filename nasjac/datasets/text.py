@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from nasjac.architecture.spec import MOST_CONTEXT, check_choice
 from nasjac.datasets.data import Data
-from nasjac.datasets.files import check_path, read_bytes
+from nasjac.datasets.files import read_bytes
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 
@@ -44,7 +45,7 @@ class Text:
 
     def __post_init__(self) -> None:
         if self.path is not None:
-            check_path("dataset.path", self.path)
+            arguments.instance("dataset.path", self.path, (str, os.PathLike), "a path")
         check_choice("dataset.level", self.level, LEVELS)
         arguments.whole("dataset.context", self.context, 2, MOST_CONTEXT)
         if self.limit is not None:

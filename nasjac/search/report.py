@@ -20,7 +20,7 @@ from nasjac.search.findings import Evidence, findings, front_rows
 from nasjac.search.validated import Pick, by_protocol
 from nasjac.store import Store
 from nasjac.store.database import check_known
-from nasjac.store.leaderboard import leaderboard_sql
+from nasjac.store.leaderboard import Leaderboard
 from nasjac.store.provenance import counted, measured_by
 from nasjac.store.schema import column_names
 
@@ -79,7 +79,7 @@ def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES)
     for name in objectives:
         check_known("objectives", name, column_names()["leaderboard"])
     predictor, direction = next(iter(objectives.items()))
-    sql, values = leaderboard_sql(study=study, sort=predictor, descending=direction == "maximize")
+    sql, values = Leaderboard(study=study, sort=predictor, descending=direction == "maximize").select()
     board = store.select(sql, values).dicts()
     roles: dict[str, list[str]] = defaultdict(list)
     for key, role in store.picks(study):

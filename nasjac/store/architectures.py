@@ -8,7 +8,6 @@ from functools import cached_property
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.foundation.errors import InputError
-from nasjac.store.boundary import bounded
 from nasjac.store.columns import MEASUREMENT, column, measurement_columns, read_measurement
 from nasjac.store.former import MAY_DIFFER, former_keys
 from nasjac.store.rows import ArchitectureRow
@@ -21,7 +20,6 @@ ON CONFLICT (key) DO UPDATE SET effective_depth = coalesce(effective_depth, excl
 """
 
 
-@bounded
 class Architectures(Tables):
     """The part of the Store about architectures and their measurements."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sqlite3
 from collections.abc import Callable
@@ -30,9 +31,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def bounded(kind: C) -> C:
-    """The class with every public method raising InputError, naming `path`, where SQLite raises an error of its own."""
-    for name, method in list(vars(kind).items()):
-        if callable(method) and not name.startswith("_"):
+    """Let every public method of a class, inherited or not, raise InputError naming `path` for an error of SQLite."""
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_"):
             setattr(kind, name, _bounded(method))
     return kind
 

@@ -22,13 +22,12 @@ TERM_COLUMNS = tuple(name for term in TERMS for name in (term, f"{term}_se"))
 #: the columns that a Measurement is made of, as `read_measurement` takes them
 MEASUREMENT = ("architecture_key", *_PLAIN, *TERM_COLUMNS, "profile")
 
-_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_sorted_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True)
+_encoders = [json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=sort_keys) for sort_keys in (False, True)]
 
 
 def to_json(value: Any, sort_keys: bool = False) -> str:
     """Return compact JSON, in which a number that is not finite is null."""
-    encoder = _sorted_encoder if sort_keys else _encoder
+    encoder = _encoders[sort_keys]
     try:
         return encoder.encode(value)
     except ValueError:  # the encoder's refusal of a number that is not finite, or of a cycle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nasjac.foundation.errors import InputError
@@ -14,45 +15,47 @@ from nasjac.store.schema import column_names
 MOST_ROWS = 2**63 - 1  # the largest integer of SQLite
 
 
-def leaderboard_sql(
-    columns: Sequence[str] | None = None,
-    study: str | None = None,
-    where: str | None = None,
-    sort: str = "trainability_cost",
-    descending: bool = False,
-    limit: int | None = None,
-) -> tuple[str, Mapping[str, Any]]:
-    """Return a SELECT from the leaderboard and its parameters.
+@dataclass(frozen=True)
+class Leaderboard:
+    """A question to the leaderboard.
 
-    NULL sorts last either way, ties by study and number.
-
-    Args:
-        columns: None is all of them.
-        study: None is every study.
-        where: One SQL expression over the columns.
-        sort: A column.
-        descending: Largest first.
-        limit: Of rows; None is none.
-
-    Raises:
-        InputError: A column is not there, `where` is not one expression, or `limit` is not a number of rows.
+    `columns`    None is all of them
+    `study`      None is every study
+    `where`      one SQL expression over the columns
+    `sort`       a column; NULL sorts last either way, ties by study and number
+    `descending` the largest first
+    `limit`      of rows; None is none
     """
-    columns = column_names()["leaderboard"] if columns is None else columns
-    _check_columns(columns)
-    _check_sort(sort)
-    if limit is not None and not 1 <= limit <= MOST_ROWS:
-        raise InputError(f"`limit` must be at least 1 and at most {MOST_ROWS}, got {limit}")
-    conditions = ["study = :study"] if study is not None else []
-    if where is not None:
-        if not where.strip():
-            raise InputError("`where` must be a condition, got an empty text")
-        check_expression("where", where)
-        # nothing binds less than OR, so that what follows it is one expression and no SELECT of its own; on its own line,
-        # for it may end in a comment
-        conditions.append(f"(false OR\n{where}\n)")
-    order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, study, number"
-    sql = f"SELECT {', '.join(columns)} FROM leaderboard WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order}"
-    return f"{sql} LIMIT :limit", {"study": study, "limit": -1 if limit is None else limit}
+
+    columns: Sequence[str] | None = None
+    study: str | None = None
+    where: str | None = None
+    sort: str = "trainability_cost"
+    descending: bool = False
+    limit: int | None = None
+
+    def select(self) -> tuple[str, Mapping[str, Any]]:
+        """Return the SELECT and its parameters.
+
+        Raises:
+            InputError: A column is not there, `where` is not one expression, or `limit` is not a number of rows.
+        """
+        columns = column_names()["leaderboard"] if self.columns is None else self.columns
+        _check_columns(columns)
+        _check_sort(self.sort)
+        if self.limit is not None and not 1 <= self.limit <= MOST_ROWS:
+            raise InputError(f"`limit` must be at least 1 and at most {MOST_ROWS}, got {self.limit}")
+        conditions = ["study = :study"] if self.study is not None else []
+        if self.where is not None:
+            if not self.where.strip():
+                raise InputError("`where` must be a condition, got an empty text")
+            check_expression("where", self.where)
+            # nothing binds less than OR, so that what follows it is one expression and no SELECT of its own; on its own
+            # line, for it may end in a comment
+            conditions.append(f"(false OR\n{self.where}\n)")
+        order = f"{self.sort} {'DESC' if self.descending else 'ASC'} NULLS LAST, study, number"
+        sql = f"SELECT {', '.join(columns)} FROM leaderboard WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order}"
+        return f"{sql} LIMIT :limit", {"study": self.study, "limit": -1 if self.limit is None else self.limit}
 
 
 def _check_columns(columns: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nasjac.foundation.errors import InputError
 from nasjac.store.architectures import Architectures
-from nasjac.store.boundary import bounded
 from nasjac.store.columns import to_json
 from nasjac.store.database import check_known
 from nasjac.store.rows import StudyRow
@@ -27,7 +26,6 @@ MEANINGS = {
 }
 
 
-@bounded
 class Studies(Architectures):
     """The part of the Store about studies."""
 

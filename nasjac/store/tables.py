@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nasjac.foundation.errors import InputError
-from nasjac.store.boundary import bounded
 from nasjac.store.column_types import Row
 from nasjac.store.columns import Content, of_row
 from nasjac.store.database import Table, begin, connect, path_of
@@ -31,7 +30,6 @@ AMONG = "(:keys IS NULL OR {} IN (SELECT value FROM json_each(:keys)))"
 NO_RUN: Content = {"run_id": None, "fingerprint": None}
 
 
-@bounded
 class Tables:
     """An open database and its tables."""
 

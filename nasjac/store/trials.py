@@ -8,12 +8,10 @@ from typing import Any
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.foundation.errors import InputError
-from nasjac.store.boundary import bounded
 from nasjac.store.rows import ArchitectureRow, BatchRow, TrialRow
 from nasjac.store.studies import Studies
 
 
-@bounded
 class Trials(Studies):
     """The part of the Store about trials."""
 

@@ -6,13 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from nasjac.store.architectures import flattened
-from nasjac.store.boundary import bounded
 from nasjac.store.rows import PickRow, Role, ValidationRow
 from nasjac.store.studies import Studies
 from nasjac.store.tables import AMONG, listed, now
 
 
-@bounded
 class Validations(Studies):
     """The part of the Store about brief trainings."""
 
