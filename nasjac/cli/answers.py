@@ -14,7 +14,7 @@ from nasjac.foundation.errors import InputError
 
 @contextmanager
 def written_out() -> Iterator[None]:
-    """A block at whose end all output has arrived. OSError: it cannot (BrokenPipeError: nobody reads it any more)."""
+    """Write all output out at the end of the block. OSError: it cannot be (BrokenPipeError: nobody reads it any more)."""
     if sys.stdout is None:
         raise InputError("the standard output must be open, got none: it was closed before nasjac began")
     try:

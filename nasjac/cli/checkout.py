@@ -17,7 +17,7 @@ CAREFUL = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no
 
 
 def commit_of(folder: Path = HOME) -> tuple[str | None, bool | None]:
-    """The commit of a checkout and whether its files have changed since; None each where that is not known.
+    """Return the commit of a checkout and whether its files have changed since; None each where that is not known.
 
     git runs programs that the configuration of a checkout names: a file system monitor, filters of changed files. So it is
     asked about the checkout whose code runs anyway, never about the folder that the command is given in, which may be

@@ -68,5 +68,5 @@ class Jobs:
 
     @property
     def code(self) -> int:
-        """The exit code of the command: the largest of its jobs."""
+        """Return the exit code of the command: the largest of its jobs."""
         return max((int(path.suffix[1:]) for path in self.failures.iterdir()), default=0)

@@ -23,7 +23,7 @@ LOOKS = 0.25  # seconds between two looks
 
 @contextmanager
 def last_resort(limit: TimeLimit) -> Iterator[None]:
-    """A block in which a step of SQLite that outlasts Ctrl-C or the limit by GRACE ends the process, with a sentence.
+    """End the process, with a sentence, if a step of SQLite in the block outlasts Ctrl-C or the limit by GRACE.
 
     Output that is not written out yet is lost then. Only the main thread hears of Ctrl-C.
     """

@@ -14,7 +14,7 @@ from nasjac.models.foreign_calls import called
 
 
 def load(name: str) -> Any:
-    """The object package.module:name, which may lie in the current folder.
+    """Return the object package.module:name, which may lie in the current folder.
 
     InputError: it is not there, or its module fails when it is imported; then its traceback is printed first.
     """

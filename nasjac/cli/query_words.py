@@ -51,7 +51,7 @@ def take(asked: argparse.Namespace, defaults: Mapping[str, str | None]) -> list[
 
 
 def instead(word: str, options: Sequence[str]) -> str:
-    """What to write in place of a single word that is no SELECT, as the end of a sentence, or nothing."""
+    """Return what to write in place of a single word that is no SELECT, as the end of a sentence, or nothing."""
     name, equals, value = word.partition("=")
     if equals and name in options:
         return f"; write --{name} {value}"

@@ -27,7 +27,7 @@ PLACES = {"study": "NAME", "key": "KEY", "out": "DIR", "table": "FILE", "blocks"
 
 
 def sentence(error: Exception) -> str:
-    """What is wrong with the words, in our form where Hydra's error is of a known kind; else its message without layout."""
+    """Return what is wrong with the words: in our form for a known error of Hydra, else its message without layout."""
     cause = error.__cause__ or error
     if isinstance(error, OverrideParseException):
         return _malformed(error.override, " ".join(_lines(error)))
@@ -73,7 +73,7 @@ def _malformed(word: str, told: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A text in double quotes, as Hydra's grammar reads it: backslashes count before a quote alone."""
+    """Return a text in double quotes, as Hydra's grammar reads it: backslashes count before a quote alone."""
     escaped = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
     ending = len(escaped) - len(escaped.rstrip("\\"))
     return f'"{escaped}{chr(92) * ending}"'

@@ -40,7 +40,7 @@ class Trust:
 
 
 def trust_of(config: DictConfig, choices: Mapping[str, str | None]) -> Trust:
-    """What a command line says of its database."""
+    """Return what a command line lets its database name."""
     options = {group: name for group in GROUPS if (name := choices.get(group)) is not None}
     given = OmegaConf.to_container(config.sampler, resolve=True) if config.sampler is not None else {}
     targets = {path: str(target) for path, target in targets_in(given, "sampler")}
@@ -102,14 +102,14 @@ def _check_same(study: str, group: str, name: str, trust: Trust) -> None:
 
 
 def refusal(study: str, named: str, given: str) -> InputError:
-    """The error of a study whose stored search names what a stranger may have written."""
+    """Return the error of a study whose stored search names what a stranger may have written."""
     rule = "name nasjac's own options and Optuna's samplers alone"
     out = f"give {given} too if you know it, or trust=true to run whatever the database names"
     return InputError(f"`study` must {rule}, got {study!r}, whose stored search would run {named}: {out}")
 
 
 def is_known_sampler(target: object) -> bool:
-    """Whether it names one of Optuna's samplers or of ours."""
+    """Return whether `target` names one of Optuna's samplers or of ours."""
     if target in OWN_SAMPLERS:
         return True
     module, _, name = str(target).rpartition(".")
@@ -118,7 +118,7 @@ def is_known_sampler(target: object) -> bool:
 
 
 def targets_in(value: object, path: str) -> Iterator[tuple[str, object]]:
-    """Where a `_target_` is in a configuration, and what it is."""
+    """Return where each `_target_` is in a configuration, and what it is."""
     return ((where, found) for where, found in entries(value, path) if where.endswith("._target_"))
 
 
@@ -136,7 +136,7 @@ def check_plain(study: str, value: object, path: str) -> None:
 
 
 def entries(value: object, path: str) -> Iterator[tuple[str, object]]:
-    """All that is in a mapping or list, at any depth: where it is, and what."""
+    """Yield all that is in a mapping or list, at any depth: where it is, and what."""
     waiting = [(path, value)]
     while waiting:  # no recursion, which nesting could exhaust
         path, value = waiting.pop()

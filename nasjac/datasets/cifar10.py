@@ -47,7 +47,7 @@ class Cifar10:
                 raise InputError(f"`dataset.limit` must be a multiple of {CLASSES} above 0, or null, got {self.limit}")
 
     def load(self) -> Data:
-        """`limit` training and 10,000 validation samples. InputError names missing or malformed files."""
+        """Return `limit` training and 10,000 validation samples. InputError names missing or malformed files."""
         root = Path(self.root)
         read, images = read_pack(root) if root.suffix == ".npz" else read_batches(root)
         if len(read) < 5 or read.min() < 0 or read.max() >= CLASSES:

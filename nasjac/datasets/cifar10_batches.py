@@ -42,7 +42,7 @@ class _Written:
         self.state = state
 
     def bytes_array(self) -> NDArray[np.uint8]:
-        """The array, if it is one of bytes; any error otherwise."""
+        """Return the array, if it is one of bytes; any error otherwise."""
         _, shape, dtype, is_fortran, content = self.state
         if dtype.arguments[0] not in ("u1", b"u1"):
             raise TypeError(f"an array of {dtype.arguments[0]!r} where it should be of bytes, 'u1'")
@@ -91,7 +91,7 @@ def _check_operations(content: bytearray) -> None:
 
 
 def read_batches(root: Path) -> tuple[NDArray[Any], Images]:
-    """Labels and images of the training batches."""
+    """Return labels [n], and a function that gives the images of some of them, of the training batches."""
     folder = root / FOLDER if (root / FOLDER).is_dir() else root
     missing = [name for name in BATCHES if not os.path.lexists(folder / name)]
     if missing:

@@ -28,7 +28,7 @@ SIZE = (32, 32)
 
 
 def read_pack(path: Path) -> tuple[NDArray[Any], Images]:
-    """Labels and images of the training part of a JPEG pack."""
+    """Return labels [n], and a function that gives the images of some of them, of the training part of a JPEG pack."""
     if not os.path.lexists(path):
         raise InputError(f"`dataset.root` must be {RULE}, got {path}: No such file; {SOURCE}")
     arrays = _arrays(check_file(path, "dataset.root"))

@@ -20,7 +20,7 @@ class Digits:
     name: ClassVar[str] = "digits"
 
     def load(self) -> Data:
-        """1,442 training and 355 validation samples."""
+        """Return 1,442 training and 355 validation samples."""
         from sklearn.datasets import load_digits  # half a second, for those who load it
 
         inputs, labels = map(torch.from_numpy, load_digits(return_X_y=True))

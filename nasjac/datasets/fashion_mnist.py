@@ -40,7 +40,7 @@ class FashionMnist:
         arguments.instance("dataset.root", self.root, (str, os.PathLike), "a path")
 
     def load(self) -> Data:
-        """50,000 training and 10,000 validation samples. InputError names missing or malformed files."""
+        """Return 50,000 training and 10,000 validation samples. InputError names missing or malformed files."""
         image_file, label_file = _find(Path(self.root))
         images, labels = read_idx(image_file), read_idx(label_file)
         if images.ndim != 3 or labels.shape != images.shape[:1] or len(images) <= VALIDATION or not images.numel():
@@ -53,7 +53,7 @@ class FashionMnist:
 
 
 def read_idx(path: Path) -> Tensor:
-    """The array of bytes in an IDX file (.gz or plain): 0, 0, type 8, dimensions, sizes as big-endian uint32, data.
+    """Return the array in an IDX file of bytes: 0, 0, type 8, dimensions, sizes as big-endian uint32, data.
 
     The format is that of http://yann.lecun.com/exdb/mnist. InputError for any other content.
     """

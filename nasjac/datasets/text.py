@@ -52,7 +52,7 @@ class Text:
             arguments.whole("dataset.limit", self.limit, 1)
 
     def load(self) -> Data:
-        """Nine training windows or more for one of validation. InputError: no file, not UTF-8, too short, all the same."""
+        """Return nine training windows or more for one of validation. InputError: no text, a short one, one letter."""
         source = "the help topics of Python" if self.path is None else self.path
         ids, vocabulary = self._ids(help_topics() if self.path is None else read_bytes(self.path, "dataset.path"), source)
         used, block = len(ids) if self.limit is None else min(self.limit, len(ids)), WINDOWS * self.context + 1
@@ -93,7 +93,7 @@ class Text:
 
 
 def help_topics() -> bytes:
-    """The texts of Python's help(), in the order of their names, as UTF-8. ValueError where Python comes without them."""
+    """Return the texts of Python's help(), by their names, as UTF-8. InputError: Python comes without them."""
     try:
         from pydoc_data.topics import topics  # some distributions leave it out
     except ImportError as error:

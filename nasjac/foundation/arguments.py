@@ -37,7 +37,7 @@ UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError)
 
 
 def shown(value: object) -> str:
-    """The value as Python writes it, on one line and cut where it is long; its type where Python cannot write it."""
+    """Return the value as Python writes it, on one line and cut where it is long; its type where Python cannot."""
     if isinstance(value, int) and value.bit_length() > 8 * LONGEST:
         return f"a whole number of {value.bit_length()} bits"
     try:
@@ -48,7 +48,7 @@ def shown(value: object) -> str:
 
 
 def whole(name: str, value: object, low: int = 0, high: int = MOST) -> int:
-    """A whole number from `low` to `high`; True and False are none."""
+    """Return a whole number from `low` to `high`; True and False are none."""
     if type(value) is int and low <= value <= high:  # most are
         return value
     fits = isinstance(value, Integral) and not isinstance(value, bool)
@@ -59,12 +59,12 @@ def whole(name: str, value: object, low: int = 0, high: int = MOST) -> int:
 
 
 def seed(name: str, value: object) -> int:
-    """A seed: a whole number of 32 bits, as everywhere in NumPy and Optuna."""
+    """Return a seed: a whole number of 32 bits, as everywhere in NumPy and Optuna."""
     return whole(name, value, 0, LARGEST_SEED)
 
 
 def number(name: str, value: object, low: float = -math.inf, high: float = math.inf, open_low: bool = False) -> float:
-    """A finite number from `low` to `high`, without `low` itself where that end is open; True and False are none."""
+    """Return a finite number from `low` to `high`, without `low` where that end is open; True and False are none."""
     found = value if type(value) in (int, float) else _real(value)
     try:
         fits = found is not None and math.isfinite(found)  # type: ignore[arg-type]
@@ -93,21 +93,21 @@ def _rule(low: float, high: float, open_low: bool) -> str:
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False."""
+    """Return True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"`{name}` must be true or false, got {shown(value)}")
     return bool(value)
 
 
 def instance(name: str, value: object, kind: Kind[T], what: str) -> T:
-    """The value, which is of a `kind`; `what` is its name in the error."""
+    """Return the value, which is of a `kind`; `what` is its name in the error."""
     if not isinstance(value, kind):
         raise InputError(f"`{name}` must be {what}, got {shown(value)}")
     return value
 
 
 def items(name: str, value: object, kind: Kind[T], what: str) -> list[T]:
-    """The items of a sequence, all of a `kind`; `what` is their name in the error. A text or a mapping is no sequence."""
+    """Return the items of a sequence, all of a `kind`, which the error calls `what`. A text or a mapping is no sequence."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InputError(f"`{name}` must be a sequence of {what}, got {shown(value)}")
     try:
@@ -121,12 +121,12 @@ def items(name: str, value: object, kind: Kind[T], what: str) -> list[T]:
 
 
 def array(name: str, value: Any) -> NDArray[np.float64]:
-    """Real numbers, in lists, arrays or a tensor, as an array in float64."""
+    """Return real numbers, in lists, arrays or a tensor, as an array in float64."""
     return real(name, value).astype(np.float64, copy=False)
 
 
 def real(name: str, value: Any) -> NDArray[Any]:
-    """Real numbers or booleans, in lists, arrays or a tensor, as an array of their own kind."""
+    """Return real numbers or booleans, in lists, arrays or a tensor, as an array of their own type."""
     try:
         found = np.asarray(_plain(value))
     except UNREADABLE as error:  # rows of different lengths, too deep a nesting
@@ -145,14 +145,14 @@ def _plain(value: Any) -> Any:
 
 
 def tensor(name: str, value: Any) -> Tensor:
-    """Real numbers as a tensor in float64 on the CPU: a tensor itself where it is one already, its graph included."""
+    """Return real numbers as a tensor in float64 on the CPU: a tensor itself where it is one already, with its graph."""
     if isinstance(value, Tensor) and value.dtype == torch.float64 and value.device.type == "cpu" and not value.is_sparse:
         return value
     return torch.from_numpy(np.array(array(name, value)))
 
 
 def dense(name: str, value: object) -> Tensor:
-    """A plain tensor, whose numbers are in memory: neither sparse nor quantized nor on the device meta."""
+    """Return a plain tensor, whose numbers are in memory: neither sparse nor quantized nor on the device meta."""
     found = instance(name, value, Tensor, "a tensor")
     if found.layout != torch.strided or found.is_quantized or found.is_nested or found.device.type == "meta":
         kind = "on the device meta" if found.device.type == "meta" else f"of layout {found.layout} and dtype {found.dtype}"
@@ -161,7 +161,7 @@ def dense(name: str, value: object) -> Tensor:
 
 
 def device(name: str, value: object) -> torch.device:
-    """A device of torch that is there."""
+    """Return a device that torch can use here."""
     try:
         found = torch.device(value)  # type: ignore[call-overload]
         torch.empty(1, device=found)

@@ -24,17 +24,17 @@ class Console:
         self._rich = Rich(stderr=True, quiet=quiet, highlight=False)
 
     def say(self, text: str) -> None:
-        """A remark."""
+        """Print a remark, unless the console is quiet."""
         if not self.quiet:
             self._rich.print(text, markup=False, soft_wrap=True)
 
     def result(self, text: str) -> None:
-        """What was asked for."""
+        """Print what was asked for."""
         print(text, flush=True)
 
     @contextmanager
     def bar(self, title: str, total: int, start: int = 0) -> Iterator[Advance]:
-        """A progress bar with rate and time left; `start` of `total` are done already."""
+        """Show progress with rate and time left while the block lasts; `start` of `total` are done already."""
         if self._rich.is_terminal and not self.quiet:
             yield from self._live(title, total, start)
         else:

@@ -13,7 +13,7 @@ INSTRUCTIONS = "MKL_ENABLE_INSTRUCTIONS"
 
 
 def fingerprint(device: torch.device | str = "cpu") -> str:
-    """In words, such as "torch 2.13.0+cpu; Intel(R) Xeon(R) Processor; AVX512".
+    """Return what computes, such as "torch 2.13.0+cpu; Intel(R) Xeon(R) Processor; AVX512".
 
     Values of unlike fingerprints differ by rounding, by about 1e-7 in float32. Nothing in it depends on load or threads.
     """
@@ -29,7 +29,7 @@ def fingerprint(device: torch.device | str = "cpu") -> str:
 
 
 def processor(cpuinfo: str | Path = "/proc/cpuinfo") -> str:
-    """The processor's model; where the system has no file of that or it names none (ARM), what Python says of it."""
+    """Return the processor's model; where the system has no file of that or it names none (ARM), what Python says."""
     path = Path(cpuinfo)
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     pairs = (line.partition(":") for line in lines)

@@ -19,7 +19,7 @@ class Interrupted:
 
 @contextmanager
 def interrupts() -> Iterator[Interrupted]:
-    """Within this block the first SIGINT or SIGTERM is only noted; a second one acts as it would have before."""
+    """Note the first SIGINT or SIGTERM within the block and go on; a second one acts as it would have before."""
     asked = Interrupted()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

@@ -8,7 +8,7 @@ import torch
 
 
 def free(device: torch.device) -> int:
-    """Bytes that can be had: of a GPU its free memory, otherwise what the system calls available."""
+    """Return the bytes that can be had: a GPU's free memory, otherwise what the system calls available."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -19,5 +19,5 @@ def free(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed, on a GPU or the CPU; torch has a type for the first alone."""
+    """Return whether an allocation failed, on a GPU or the CPU; torch has a type for the first alone."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

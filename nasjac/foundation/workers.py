@@ -21,7 +21,7 @@ SMALL = 2**16
 
 @contextmanager
 def workers(device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """A pool with as many workers as torch has threads (one on a GPU); within the block torch uses one thread each.
+    """Give a pool with as many workers as torch has threads (one on a GPU), in which torch uses one thread each.
 
     Torch's number of threads belongs to the process, so one block at a time has its turn. Where a block ends with an
     exception, work that has not begun is dropped.
@@ -41,7 +41,7 @@ def workers(device: torch.device) -> Iterator[ThreadPoolExecutor]:
 
 @contextmanager
 def one_thread(numbers: int) -> Iterator[None]:
-    """Torch with one thread within the block, where tensors have at most `SMALL` numbers.
+    """Let torch use one thread within the block if tensors have at most `SMALL` numbers.
 
     Where another process wants the cores, threads that wait for each other cost far more than such products take.
     """

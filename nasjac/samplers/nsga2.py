@@ -31,7 +31,7 @@ class NSGAII(optuna.samplers.NSGAIISampler):
     """NSGA-II (Deb et al. 2002)."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The choices that all completed trials share, without those that offer no choice."""
+        """Return the choices that all completed trials share, without those that offer no choice."""
         known, rest = self._known(study)
         space = known.space
         for other in rest:
@@ -39,7 +39,7 @@ class NSGAII(optuna.samplers.NSGAIISampler):
         return {name: choice for name, choice in sorted((space or {}).items()) if not choice.single()}
 
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        """The newest generation, or the next one if that has a whole population of completed trials."""
+        """Return the newest generation, or the next one if that has a whole population of completed trials."""
         key = self._get_generation_key()
         if key not in trial.system_attrs:
             known, rest = self._known(study)
@@ -52,12 +52,12 @@ class NSGAII(optuna.samplers.NSGAIISampler):
         return int(trial.system_attrs[key])
 
     def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """The completed trials of a generation, in the order in which they were asked for."""
+        """Return the completed trials of a generation, in the order in which they were asked for."""
         known, rest = self._known(study)
         return [*known.completed.get(generation, ()), *(trial for trial in rest if self._of(trial) == generation)]
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """The trials that a generation descends from: chosen once, then noted in the study by their ids."""
+        """Return the trials that a generation descends from: chosen once, then noted in the study by their ids."""
         noted = study._storage.get_study_system_attrs(study._study_id)
         ids = noted.get(f"{self._get_parent_cache_key_prefix()}{generation}")
         if ids is None:

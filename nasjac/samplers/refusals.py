@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 
 @contextmanager
 def refusals_of_sampler() -> Iterator[None]:
-    """Within the block a refusal that Optuna itself raises is the user's, who chose sampler, options and space.
+    """Turn what Optuna itself refuses within the block into the error of the user, who chose sampler, options and space.
 
     Such are a grid without one of the space's choices, a range that cannot be enumerated, several objectives for a sampler
     of one, a package that is not installed. What our own code or a sampler of the user's own raises is a fault and passes.
@@ -43,7 +43,7 @@ def refusals_of_sampler() -> Iterator[None]:
 
 
 def is_of_optuna(error: Exception) -> bool:
-    """Whether it was raised by a line of Optuna's own, or of what Optuna computes with."""
+    """Return whether a line of Optuna's own raised it, or one of what Optuna computes with."""
     return origin(error, BENEATH) == "optuna"
 
 

@@ -39,7 +39,7 @@ def bounded(kind: C) -> C:
 
 
 def is_fault(error: sqlite3.Error, trust: bool) -> bool:
-    """Whether it is one of our code, or of a program that uses a closed Store, and not of the file.
+    """Return whether an error is a fault of our code, or of a program that uses a closed Store, and not of the file.
 
     Tables and views are those that our SQL is written for, unless the file was opened on trust.
     """
@@ -52,7 +52,7 @@ def code_of(error: Exception) -> int:
 
 
 def refusal(path: Path, error: Exception) -> InputError:
-    """The sentence for what SQLite said of the database at `path`."""
+    """Return the error to raise for what SQLite said of the database at `path`."""
     if code_of(error) in OF_WRITING:
         return InputError(f"`database` must take writes, got {str(path)!r}: {error}")
     return InputError(f"`database` must be a nasjac database that SQLite can use, got {str(path)!r}: {error}")

@@ -28,7 +28,7 @@ class Kind(IntEnum):
 
     @property
     def affinity(self) -> str:
-        """The type that SQLite knows it by."""
+        """Return the type that SQLite knows it by."""
         whole, real = (Kind.NOTHING, Kind.WHOLE, Kind.TRUTH), (Kind.NUMBER, Kind.PERCENTAGE)
         return "INTEGER" if self in whole else "REAL" if self in real else "TEXT"
 

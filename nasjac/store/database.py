@@ -25,12 +25,12 @@ class Table(NamedTuple):
     rows: list[tuple[Any, ...]]
 
     def dicts(self) -> list[dict[str, Any]]:
-        """One dict a row."""
+        """Return a dict for each row."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 def path_of(url: str | Path) -> Path:
-    """The absolute path of a database given as a path, or as sqlite:///path (sqlite:////path if absolute)."""
+    """Return the absolute path of a database given as a path or as sqlite:///path (sqlite:////path if absolute)."""
     text = str(url).removeprefix("sqlite:///")
     if not isinstance(url, str | Path) or not text or text.startswith(":") or "://" in text or "\0" in text:
         raise InputError(f"`database` must be the path of a file, or sqlite:///path, got {str(url)!r}")
@@ -41,14 +41,14 @@ def path_of(url: str | Path) -> Path:
 
 
 def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False) -> Connection:
-    """A connection in autocommit mode to the database at `path`; unless read_only, made or migrated if need be.
+    """Return a connection in autocommit mode to the database, which is made or migrated if need be, unless read_only.
 
     Closing it leaves the database as one file, where nobody else has it open and it may be written. Reading writes nothing,
     and works where nothing can be written.
 
     `trust` takes a database whose tables, views or triggers are not those that nasjac makes.
 
-    ValueError: on a network file system; another program's file; of a newer schema; tables, views or triggers that nasjac
+    InputError: on a network file system; another program's file; of a newer schema; tables, views or triggers that nasjac
     does not make; it cannot be opened or written.
     """
     if kind := network_file_system(path, mounts):
@@ -80,7 +80,7 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
 
 
 def check_known(name: str, value: str, choices: Iterable[str]) -> None:
-    """ValueError with the choices and the nearest of them, unless `value` is one of them."""
+    """Raise InputError with the choices, and the nearest of them, unless `value` is one of them."""
     choices = list(choices)
     if not isinstance(value, str) or not choices:
         rule = f"one of {', '.join(choices)}" if choices else "one that is there (there is none yet)"

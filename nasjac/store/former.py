@@ -24,7 +24,7 @@ MAY_DIFFER = """instr(spec, '"step"') OR instr(spec, '"block":"implicit"') OR in
 
 
 def former_keys(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Mapping[str, list[str]]:
-    """Key of today -> the other keys under which the same network is stored, oldest first.
+    """Return, by key of today, the other keys under which the same network is stored, oldest first.
 
     There are several where earlier versions told forms apart that are one now (`nasjac.architecture.spec.Spec.canonical`).
 
@@ -43,7 +43,7 @@ def former_keys(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Mapping[str, l
 
 
 def stored_spec(row: ArchitectureRow) -> Spec:
-    """The Spec of a stored architecture. InputError: it is none, or another one than the key is of; it names the key."""
+    """Return the Spec of a stored architecture. InputError names a key under which there is none, or another one."""
     spec = _parsed(row.key, row.spec)
     # a key is the digest of the text of its time: that of today, or of what an earlier version took for canonical
     if row.key not in (spec.key, hashlib.sha256(to_json(row.spec, sort_keys=True).encode()).hexdigest()[:12]):

@@ -32,7 +32,7 @@ class _Relation(NamedTuple):
 
 
 def check_schema(connection: sqlite3.Connection, path: Path, read_only: bool, trust: bool) -> None:
-    """InputError: a table or view of nasjac's is missing or another one; a trigger on one of them, unless `read_only`.
+    """Raise InputError for a table or view of nasjac's that is missing or another one, and for a trigger if it is written.
 
     A database of an earlier version is held against that version. With `trust` nothing is checked.
     """

@@ -9,7 +9,7 @@ NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "glusterfs", "ceph", "lus
 
 
 def network_file_system(path: Path, mounts: str | Path = "/proc/mounts") -> str | None:
-    """Type of the network file system that `path` lies on, None if it is a local one.
+    """Return the type of the network file system that `path` lies on, None if it is a local one.
 
     `mounts` is the text of the table of mounts or the Path or name of its file; a system without that file has no such
     table to ask, and None is returned.

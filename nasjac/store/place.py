@@ -74,7 +74,7 @@ def _storable() -> Iterator[None]:
 
 
 def opened(path: Path, read_only: bool, timeout: float) -> Connection:
-    """A connection in autocommit mode that waits `timeout` s for others. What it opens is a file; it has read nothing yet.
+    """Return a connection in autocommit mode that waits `timeout` s for others, and has read nothing of the file yet.
 
     InputError: no file; a log that cannot be folded in, where nothing can be written. sqlite3.Error: see SQLite.
     """
@@ -98,7 +98,7 @@ def opened(path: Path, read_only: bool, timeout: float) -> Connection:
 
 
 def check_files(path: Path) -> None:
-    """InputError: the database or what lies beside it is there and no file; SQLite would open a named pipe and wait."""
+    """Raise InputError where the database or what lies beside it is no file: SQLite would open a named pipe and wait."""
     if path.exists():
         check_file(path, "database")
     for suffix in LOGS:
@@ -108,12 +108,12 @@ def check_files(path: Path) -> None:
 
 
 def may_write(path: Path) -> bool:
-    """Whether this process may write the database and the files beside it."""
+    """Return whether this process may write the database and the files beside it."""
     return all(os.access(place, os.W_OK, effective_ids=_EFFECTIVE) for place in (path, path.parent))
 
 
 def reading_uri(path: Path, timeout: float = 30.0) -> str:
-    """The URI by which SQLite reads the database, committed rows of a running writer included, and leaves nothing behind.
+    """Return the URI by which SQLite reads all committed rows, those of a running writer too, and leaves nothing behind.
 
     InputError: there is a log beside it which only somebody who may write can fold in.
     """

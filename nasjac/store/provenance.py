@@ -15,10 +15,10 @@ _MEASUREMENTS = """SELECT fingerprint FROM measurement
 
 
 def counted(fingerprints: Iterable[str | None]) -> Counter[str]:
-    """{fingerprint: how many}; "unknown" are those of before fingerprints were kept."""
+    """Return {fingerprint: how many}; "unknown" are those of before fingerprints were kept."""
     return Counter(UNKNOWN if fingerprint is None else fingerprint for fingerprint in fingerprints)
 
 
 def measured_by(store: Store, study: str) -> Counter[str]:
-    """{fingerprint: how many} of the measurements of the study's trials, the oldest first."""
+    """Return {fingerprint: how many} of the measurements of the study's trials, the oldest first."""
     return counted(row["fingerprint"] for row in store.rows("measurement", _MEASUREMENTS, {"study": study}))

@@ -106,7 +106,7 @@ class TrialRow(Row, table="trial", keys=("study", "number")):
 
     @property
     def is_lasting(self) -> bool:
-        """Whether it settles its architecture for the study: it is scored, and if it failed, not by the machine."""
+        """Return whether it settles its architecture for the study: it is scored, and if it failed, not by the machine."""
         return self.state in ("complete", "failed") and self.status not in OF_THE_MACHINE
 
 

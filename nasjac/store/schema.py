@@ -64,7 +64,7 @@ class Relation(NamedTuple):
 
 @cache
 def relations() -> tuple[Relation, ...]:
-    """The tables and views of the current schema; no database file is needed."""
+    """Return the tables and views of the current schema; no database file is needed."""
     meanings = _meanings((*MIGRATIONS, _MEANINGS))
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
@@ -79,7 +79,7 @@ def relations() -> tuple[Relation, ...]:
 
 
 def column_names() -> dict[str, tuple[str, ...]]:
-    """Table or view -> its columns."""
+    """Return the columns of each table and view by its name."""
     return {relation.name: tuple(column.name for column in relation.columns) for relation in relations()}
 
 
