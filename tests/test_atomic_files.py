@@ -38,7 +38,7 @@ LACKS = {
 KILLS = """
 import errno, json, os, sys
 from pathlib import Path
-from nasjac import atomic_files, file_system
+from nasjac.foundation import atomic_files, file_system
 from tests.kills import kill_everywhere, litter, make, tree
 from tests.test_atomic_files import MINE, NAMES, NEW, OLD, THIRD
 
@@ -208,7 +208,7 @@ def test_the_folder_that_a_command_runs_in_is_written_file_by_file(
 STOPPED = """
 import os, signal, sys
 from pathlib import Path
-from nasjac import atomic_files
+from nasjac.foundation import atomic_files
 from tests.kills import Deadly
 
 real = atomic_files.named
@@ -265,7 +265,7 @@ def test_what_only_looks_like_litter_stays(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from nasjac.atomic_files import replace_folder
+from nasjac.foundation.atomic_files import replace_folder
 for turn in range(40):
     replace_folder(Path(sys.argv[1]), {name: sys.argv[2].encode() * 1000 for name in ("a", "b", *sys.argv[2])})
 """
