@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Block, Spec
-from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.log_percentile import LogPercentile
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
 from nasjac.tables.nasbench201.network import Cell201
@@ -145,7 +145,7 @@ def test_the_reference_population_is_frozen() -> None:
 def test_log_ranks() -> None:
     """Of the reference: log of its shares; monotone, continuous, linear beyond the ends, the same in any company."""
     reference = np.random.default_rng(0).normal(size=100)
-    rank = LogRank(reference)
+    rank = LogPercentile(reference)
     assert rank(np.sort(reference)) == pytest.approx(np.log((np.arange(100) + 1) / 101))
     x = np.linspace(-9, 9, 1001)
     ranks = rank(x)
@@ -153,12 +153,12 @@ def test_log_ranks() -> None:
     for side in (slice(0, 300), slice(701, 1001)):
         assert np.diff(ranks[side], 2) == pytest.approx(0, abs=1e-9)
     assert rank([-math.inf])[0] == -math.inf
-    tied = LogRank([0] * 5 + [1] * 5)
+    tied = LogPercentile([0] * 5 + [1] * 5)
     assert tied([0, 1]) == pytest.approx(np.log([3 / 11, 8 / 11]))
-    assert LogRank([1.0] * 20)([-5.0, 1.0, 7.0]) == pytest.approx(math.log(0.5))
+    assert LogPercentile([1.0] * 20)([-5.0, 1.0, 7.0]) == pytest.approx(math.log(0.5))
     for few in ([1.0, 2.0], [math.nan] * 20):
         with pytest.raises(ValueError, match="`reference` must hold at least 8 values, of which some are finite"):
-            LogRank(few)
+            LogPercentile(few)
 
 
 def test_synflow_is_the_derivative_along_the_weights() -> None:
@@ -342,7 +342,7 @@ def test_a_term_is_that_of_the_sampled_score(which: str) -> None:
     specs = [*CHAINS, *(chain(*[SKIP] * depth) for depth in range(2, 32))]
     score = Term(which, max_draws=16)
     found = of_specs(score, specs)
-    measured = Apjn(max_draws=16)(specs, features(), CPU)
+    measured = Apjn(max_draws=16).measure(specs, features(), CPU)
     for item, one in zip(measured, found, strict=True):
         terms = {name: term.value or 0.0 for name, term in item.terms.items()}
         logs = [layer.mean_log or 0.0 for layer in item.profile if layer.direction == "forward"]
@@ -381,7 +381,7 @@ def test_what_is_not_measured_has_no_value() -> None:
         return [Measurement("0" * 12, "out_of_memory", "there is no memory for it, even alone")]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Apjn, "__call__", without_memory)
+        patch.setattr(Apjn, "race", without_memory)
         [found] = of_specs(Term("spread"), [chain(SKIP)])
     assert found == Scored(None, "out_of_memory: there is no memory for it, even alone")
     ensemble = chain(Block(skip=0.5), SKIP)

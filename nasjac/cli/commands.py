@@ -73,7 +73,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
                 outcome = search(store, name, job, advance, stop)
             run.seconds |= outcome.seconds
             run.notes |= {"trials": outcome.trials, "started_at": done, "mean_group_size": outcome.group_size}
-            run.notes |= getattr(job.score, "provenance", {})
+            run.notes |= job.score.provenance
             console.say(_where_time_went(outcome.seconds, outcome.fresh))
             if outcome.ended:
                 console.say(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.mathematics.log_percentile import LEAST, LogRank
+from nasjac.mathematics.log_percentile import LEAST, LogPercentile
 from nasjac.sampling.draws import Draws
 from nasjac.tables.scores.base import Done, Scored, check_at_least, only_draw, reference_population
 
@@ -67,7 +67,7 @@ class AzNas:
             done(count * len(architectures) // len(both))
 
         found = self.proxies(space, both, tuple(images.shape[1:]), device, share)
-        ranks = [LogRank(values[: self.reference])(values[self.reference :]) for values in found]
+        ranks = [LogPercentile(values[: self.reference])(values[self.reference :]) for values in found]
         totals = np.sum(ranks, axis=0).tolist()
         return [Scored(total) if math.isfinite(total) else Scored(None, NO_PROXIES) for total in totals]
 

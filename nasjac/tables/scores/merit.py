@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from nasjac.architecture.spec import Spec, check_choice
 from nasjac.foundation.errors import InputError
-from nasjac.mathematics.decorrelation import decorrelation
-from nasjac.mathematics.log_percentile import LogRank
-from nasjac.mathematics.trainability import merit, penalties
+from nasjac.mathematics.decorrelation import jacobian_decorrelation
+from nasjac.mathematics.log_percentile import LogPercentile
+from nasjac.mathematics.trainability import PARTS, merit_of_parts, merit_parts
 from nasjac.sampling.draws import Draws
 from nasjac.scores.merit import Merit
 from nasjac.tables.scores.base import Done, Scored, batch_of, check_at_least, reference_population
@@ -24,10 +24,6 @@ from nasjac.tables.spec_table import SpecTable
 
 Array = NDArray[np.float64]
 
-EXPRESSIVITY = ("capacity", "decorrelation")
-HARMS = ("criticality", "spread", "effective_rank", "output_decorrelation")
-#: what merit is made of
-PARTS = EXPRESSIVITY + HARMS
 #: networks of one pass: their layers stay in the processor's cache
 TOGETHER = 16
 
@@ -83,7 +79,7 @@ class TableMerit:
     ) -> list[Scored]:
         """Merit of the parts that are asked for."""
         parts = self.parts(space, architectures, images, device, done)
-        return [Scored(float(value)) for value in total(parts, self.without)]
+        return [Scored(float(value)) for value in merit_of_parts(parts, self.without)]
 
     def parts(
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
@@ -102,16 +98,9 @@ class TableMerit:
         device: torch.device,
         done: Done,
     ) -> dict[str, Array]:
-        among = Merit(seed=self.seed, reference=self.reference).among(population)
-        whole = [spec.canonical for spec in specs]
-        measured = among.options(whole, inputs, device)
-        done(len(specs) // 2)
-        ranked = among.ranks(whole, inputs, device)
-        names = ("mean_log", "sd_log", "log_rank", "log_decorrelation")
-        terms = np.array([[item.terms[name].value for item in measured] for name in names], dtype=float)
+        parts = Merit(seed=self.seed, reference=self.reference).bind(population).parts(specs, inputs, device)
         done(len(specs))
-        capacity, ranks = np.array([one.capacity for one in ranked]), np.array([one.rank for one in ranked])
-        return _parts(capacity, ranks.mean(axis=1), terms)
+        return parts
 
     def _of_networks(
         self,
@@ -125,8 +114,8 @@ class TableMerit:
         small = _averaged(images, self.pixels)
         known, _ = self._measured(space, population, small, device, lambda _: None, norms=False)
         own, terms = self._measured(space, architectures, small, device, done, norms=True)
-        capacity, *by_draw = (LogRank(among)(values) for among, values in zip(known, own, strict=True))
-        return _parts(capacity, np.mean(by_draw, axis=0), terms)
+        capacity, *by_draw = (LogPercentile(among)(values) for among, values in zip(known, own, strict=True))
+        return merit_parts(capacity, np.mean(by_draw, axis=0), terms)
 
     def _measured(
         self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done, norms: bool
@@ -141,27 +130,12 @@ class TableMerit:
                 draws = Draws(self.seed, [draw], torch.float32, device)
                 batch, asked = batch_of(images, self.images, draws), norms and draw < self.norm_draws
                 passed = space.pullbacks(architectures[part], batch, draws, self.channels, asked)
-                found[draw, part] = decorrelation(passed.seen).cpu().numpy()
+                found[draw, part] = jacobian_decorrelation(passed.seen).cpu().numpy()
                 samples += [_sample(passed.ends, passed.outputs)] if asked else []
             if samples:
                 terms[:, part] = _terms(*(torch.stack(item, dim=1) for item in zip(*samples, strict=True)))
             done(min(part.stop, len(architectures)))
         return np.vstack([live, found]), terms
-
-
-def total(parts: Mapping[str, Array], without: Collection[str] = ()) -> Array:
-    """[n] merit without some of its parts; −∞ where one of the others does not exist."""
-    expressivity, harm = (
-        sum((parts[name] for name in names if name not in without), np.zeros(1)) for names in (EXPRESSIVITY, HARMS)
-    )
-    missing = np.isnan(expressivity + harm)
-    return merit(np.where(missing, -np.inf, expressivity), np.where(missing, 0.0, -harm))
-
-
-def _parts(capacity: Array, decorrelation: Array, terms: Array) -> dict[str, Array]:
-    """By name, [n] each; `terms` are mean_log, sd_log, log_rank and log_decorrelation."""
-    taken = {name: -value for name, value in penalties(*terms).items()}
-    return {"capacity": capacity, "decorrelation": decorrelation, **taken}
 
 
 def _sample(ends: Sequence[Tensor], outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

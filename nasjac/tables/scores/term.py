@@ -92,7 +92,7 @@ class Term:
     ) -> list[Scored]:
         score, found = self._measured_by(), list[Scored]()
         for start in range(0, len(architectures), TOGETHER):
-            found += map(self._scored, score(architectures[start : start + TOGETHER], images, device))
+            found += map(self._scored, score.measure(architectures[start : start + TOGETHER], images, device))
             done(len(found))
         return found
 
