@@ -48,15 +48,16 @@ def mean_of_log(log_mean: Value, log_relative_square: Value) -> Value:
     return log_mean - log_relative_square / 2
 
 
-def debiased(logs: Array) -> Debiased:
-    """Return the logarithm of the expectation over probes of e^logs, from logs [..., P], free of bias up to order P'.
+def debiased(logs: Array, levels: int | None = None) -> Debiased:
+    """Return the log of the expectation over probes of e^logs, from logs [..., P], free of bias up to order P'.
 
     The logarithm of a mean over k of the probes has the bias c₁/k + c₂/k² + ..., so a sum over P' different k with the
     weights of `_subsets` has none up to 1/k^(P' − 1): P' = min(P, 4), or 2 where P is above 8. The square of the logarithm
     has such a series too, which gives `noise` = value² − Σ w log². −∞ where every probe is (a zero Jacobian); where only
-    some are, there is no series, and the value is the plain logarithm of the mean, its noise NaN.
+    some are, there is no series, and the value is the plain logarithm of the mean, its noise NaN. `levels` is P' where
+    it is said; with 1 the bias is left in.
     """
-    shares, weights = _subsets(logs.shape[-1])
+    shares, weights = _subsets(logs.shape[-1], levels)
     means = _log_means(logs, shares)
     with np.errstate(invalid="ignore"):
         value = np.where(np.isneginf(means).any(axis=-1), means[..., -1], means @ weights)
@@ -83,12 +84,13 @@ def jackknife_error(statistic: Callable[[Array], Array], items: Array, axis: int
 
 
 @cache
-def _subsets(probes: int) -> tuple[Array, Array]:
+def _subsets(probes: int, levels: int | None = None) -> tuple[Array, Array]:
     """[P, K] the share of each probe in each subset's mean, and [K] the weights that cancel 1/k, 1/k², ...
 
     Weights of sizes k solve Σ w = 1, Σ w/k = 0, Σ w/k² = 0, ...; subsets of one size share its weight.
     """
-    sizes = np.arange(max(1, probes - (LEVELS if probes <= FEW else 2) + 1), probes + 1)
+    most = levels or (LEVELS if probes <= FEW else 2)
+    sizes = np.arange(max(1, probes - most + 1), probes + 1)
     by_size = np.linalg.solve(np.vander(1 / sizes, increasing=True).T, np.eye(len(sizes))[0])
     rows, weights = [], []
     for size, weight in zip(sizes, by_size, strict=True):

@@ -25,9 +25,11 @@ class JacobCov(OfNetworks):
 
     @property
     def name(self) -> str:
+        """The label of the score."""
         return "jacob_cov"
 
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
+        """The decorrelation of the images' Jacobians."""
         x = batch.clone().requires_grad_()
         logits = network(x)
         probed = (logits * draws.normal("probe", logits.shape[1])[0]).sum()
