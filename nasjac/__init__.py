@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nasjac.scores import measure
     from nasjac.scores.closed_forms import expected_norms
     from nasjac.store import Store
+    from nasjac.tables.correlate import correlate
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
@@ -37,13 +38,14 @@ _PUBLIC = {
     "InputError": "nasjac.foundation.errors",
     "Spec": "nasjac.architecture.spec",
     "build": "nasjac.kinds.build",
+    "correlate": "nasjac.tables.correlate",
     "measure": "nasjac.scores",
     "diagnose": "nasjac.models",
     "Store": "nasjac.store",
     "expected_norms": "nasjac.scores.closed_forms",
 }
 
-__all__ = ["Block", "InputError", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
+__all__ = ["Block", "InputError", "Spec", "Store", "build", "correlate", "diagnose", "expected_norms", "measure"]
 
 
 def __getattr__(name: str) -> Any:

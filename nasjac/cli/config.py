@@ -9,11 +9,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from nasjac.datasets import DATASETS
+from nasjac.kinds.spaces import SPACES
 from nasjac.models.diagnosis_report import Options as DiagnoseOptions
 from nasjac.scores import SCORES
 from nasjac.search.objectives import Budget
 from nasjac.search.search import SearchOptions
-from nasjac.search.spaces import SPACES
 from nasjac.search.validate import ValidationOptions
 from nasjac.search.warm_search import WarmOptions
 from nasjac.surgery.limits import Budget as GrowBudget

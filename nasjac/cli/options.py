@@ -15,11 +15,14 @@ from nasjac.cli.config import groups_of, open_node
 from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.arguments import shown
+from nasjac.foundation.choices import chosen
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.spaces import SPACES
+from nasjac.samplers.random_specs import random_specs
+from nasjac.scores import SCORES, Score
 from nasjac.search.objectives import Budget
 from nasjac.search.search import Search, SearchOptions
-from nasjac.search.spaces import SPACES
-from nasjac.search.study import SamplerFactory, random_specs
+from nasjac.search.study import SamplerFactory
 from nasjac.search.validate import ValidationOptions
 from nasjac.store.database import path_of
 
@@ -35,7 +38,7 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
     space = _fitted(option("space", choices, config), data)
     if type(space) in SPACES.values():  # a space of the user's own is called by the search alone
         check_kind(data, space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
-    score = option("score", choices, config)
+    score = chosen("score", option("score", choices, config), SCORES, Score)  # type: ignore[type-abstract]
     job = Search(
         space=space,
         score=score,
@@ -47,7 +50,7 @@ def search_of(config: DictConfig, choices: Choices, device: torch.device) -> Sea
         seed=config.seed,
         device=device,
     )
-    return replace(job, score=score.among(random_specs(space, score.reference))) if hasattr(score, "among") else job
+    return replace(job, score=score.bind(random_specs(space, score.reference))) if score.reference else job
 
 
 def sampler_of(node: DictConfig) -> SamplerFactory:
@@ -83,7 +86,7 @@ def option(group: str, choices: Choices, config: DictConfig, verb: str = "search
 
 
 #: what an option of a user's own must have, by its group
-MEMBERS = {"space": ("__call__",), "score": ("__call__", "name"), "dataset": ("load",), "trainer": ("train", "name")}
+MEMBERS = {"space": ("__call__",), "score": ("measure", "name"), "dataset": ("load",), "trainer": ("train", "name")}
 
 
 def _check_own(group: str, name: str, made: object) -> None:

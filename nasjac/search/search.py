@@ -31,9 +31,6 @@ from nasjac.search.study import TRIES, Proposal, SamplerFactory, Study
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
 
-#: the objectives of a score that names none
-OF_JACOBIANS = ("trainability_cost", "nonlinear_effective_depth")
-
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -81,8 +78,7 @@ class Search:
     @cached_property
     def objectives(self) -> tuple[str, ...]:
         """What the sampler optimizes."""
-        own: tuple[str, ...] = getattr(self.score, "objectives", OF_JACOBIANS)
-        return self.options.objectives or own
+        return self.options.objectives or self.score.objectives
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -95,14 +91,14 @@ class Search:
     def score_id(self) -> str:
         """Digest of all that a measurement depends on beside the architecture; `racing.score_id` where it races."""
         content = {"score": self._score_names, "dataset": self._dataset, "device": self.device.type}
-        if digest := getattr(self.score, "digest", None):
-            content["reference"] = digest
+        if self.score.digest is not None:
+            content["reference"] = self.score.digest
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def _score_names(self) -> dict[str, Any]:
         """The score's options without those that no value depends on, and the version of its formulas."""
-        incidental, formulas = getattr(self.score, "incidental", ()), getattr(self.score, "formulas", None)
+        incidental, formulas = self.score.incidental, self.score.formulas
         options = {name: value for name, value in self.names["score"].items() if name not in incidental}
         return options if formulas is None else {**options, "formulas": formulas}
 
@@ -219,9 +215,9 @@ class _Loop:
         self._groups.append(len(proposals))
         job, specs = self.job, [proposal.spec for proposal in proposals]
         if not job.options.racing:
-            return job.score(specs, job.data.train_inputs, job.device)
+            return job.score.measure(specs, job.data.train_inputs, job.device)
         rivals = racing.rivals(self.store, proposals, list(self.told.values()), job.objectives)
-        return job.score(specs, job.data.train_inputs, job.device, rivals=rivals)  # type: ignore[call-arg]
+        return job.score.race(specs, job.data.train_inputs, job.device, rivals)
 
     def _settle(self, proposal: Proposal, number: int, found: Mapping[str, Measurement]) -> TrialRow:
         """Tell the sampler, and the row to store."""

@@ -16,7 +16,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import Facts, facts
 from nasjac.mathematics.meanfield.growth import edge_time, measured_sum
 from nasjac.samplers.options import check_sampler
-from nasjac.scores.apjn import measured_at
+from nasjac.scores.sampled_terms import measured_at
 from nasjac.search.objectives import OBJECTIVES, Budget, directions
 from nasjac.search.search import objective_values
 from nasjac.search.study import SamplerFactory
