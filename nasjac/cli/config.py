@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from nasjac.datasets import DATASETS
-from nasjac.models.diagnosis_report import Options as DiagnoseOptions
+from nasjac.models.comparison import Options as DiagnoseOptions
 from nasjac.scores import SCORES
 from nasjac.search.objectives import Budget
 from nasjac.search.search import SearchOptions
