@@ -506,8 +506,8 @@ FAULTS = (
     Fault(
         "nasjac prescribe model= takes the tolerance for the target",
         "nasjac/cli/commands.py",
-        "numbers = (config.target, config.tolerance, config.seed)",
-        "numbers = (config.tolerance, config.target, config.seed)",
+        '{"target": config.target, "tolerance": config.tolerance}',
+        '{"target": config.tolerance, "tolerance": config.target}',
         "tests/test_joints_reports.py::test_options_of_prescribe_are_what_they_are_called",
     ),
     Fault(

@@ -152,8 +152,8 @@ def run_theory(config: DictConfig, choices: Choices) -> int:
 def run_prescribe(config: DictConfig, choices: Choices) -> int:
     """Print what brings an architecture, or the blocks of a model, to criticality; return the exit code."""
     console, device = _common(config)
-    names = ("target", "tolerance", "seed", "out")
-    options: dict[str, Any] = {name: config[name] for name in names}
+    options: dict[str, Any] = {"target": config.target, "tolerance": config.tolerance}
+    options |= {"seed": config.seed, "out": config.out}
     if config.model is None:
         spec = _architecture(config, choices)
         return _print(console, config, prescribe(spec, **options, stream_variance=config.stream_variance, device=device))
