@@ -57,7 +57,7 @@ def march(
                 raise no_solution(t, t - past.t, reason) from reason
         past = past.then(t, y)
         states.append(y)
-    return Solution(torch.tensor(t_T, dtype=torch.float64), torch.stack(states), Work.of(len(t_T) - 1, 0, 0, solver.work))
+    return Solution(torch.tensor(t_T, dtype=torch.float64), torch.stack(states), Work(len(t_T) - 1, **solver.work))
 
 
 def _scale(sizes: Tensor, accuracy: float) -> Tensor:

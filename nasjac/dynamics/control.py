@@ -73,7 +73,7 @@ def integrate(
         else:
             rejected += 1
         h *= 1 if 1 <= factor < KEEP else factor
-    work = Work.of(len(times) - 1, rejected, halved, solver.work)
+    work = Work(len(times) - 1, rejected, halved, **solver.work)
     return Solution(torch.tensor(times, dtype=torch.float64), torch.stack(states), work)
 
 

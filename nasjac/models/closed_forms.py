@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.text_tables import as_text as as_table
 from nasjac.foundation.text_tables import cell
-from nasjac.models.result import Result, jsonable
+from nasjac.models.result import Result, entries_of
 from nasjac.reporting.wording import EFFECTIVE_DEPTH, EFFECTIVE_RANK
 
 #: about how many layers the table of norms shows
@@ -132,10 +132,11 @@ class Theory(Result):
     paths: Paths
     critical: Criticality
 
-    def to_json(self) -> dict[str, Any]:
-        """Return every number by its name."""
-        parts = (jsonable(part) for part in (self.norms, self.paths, self.critical))
-        return {"key": self.spec.key, "spec": self.spec.content} | {k: v for part in parts for k, v in part.items()}
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield every number by its name."""
+        yield from (("key", self.spec.key), ("spec", self.spec))
+        for part in (self.norms, self.paths, self.critical):
+            yield from entries_of(part)
 
     def as_text(self) -> str:
         """Return two tables, the figures and the norms at some layers; then why a figure is missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -53,10 +53,10 @@ class Comparison(Result):
 
     diagnoses: tuple[Diagnosis, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the first diagnosis, with the others under `compare`."""
-        first, *others = (one.to_json() for one in self.diagnoses)
-        return {**first, "compare": others}
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield those of the first diagnosis, and the others as `compare`."""
+        yield from self.diagnoses[0].entries()
+        yield "compare", self.diagnoses[1:]
 
     def as_text(self) -> str:
         """Return the table, notes and verdict of each model, what the columns mean, and where the files are."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from nasjac.architecture.measurement import Profile
 from nasjac.foundation.text_tables import as_text as as_table
-from nasjac.models.result import Result, jsonable
+from nasjac.models.result import Result
 from nasjac.models.verdict import DiagnosedLayer, Law, laws, verdict
 from nasjac.reporting.wording import EFFECTIVE_RANK
 
@@ -87,15 +86,19 @@ class Diagnosis(Profile, Result):
         """One sentence: how the norm grows, what reaches the input, where it collapses, and what to change."""
         return verdict(self.layers)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything that is known of the model, as `json.dumps` takes it."""
-        found = {
-            what: law and {"kind": law.form, "rate": law.rate, "low": law.low, "high": law.high, "offset": law.offset}
-            for what, law in self.laws.items()
-        }
-        names = ("inputs", "initializations", "probes", "precision_reached", "seconds", "notes", "layers", "points")
-        known = {name: jsonable(value) for name, value in vars(self).items() if name in names}
-        return {"model": self.model, "verdict": self.verdict, "laws": found, **{name: known[name] for name in names}}
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield everything that is known of the model; a law's `form` is called `kind` there."""
+        yield from (("model", self.model), ("verdict", self.verdict))
+        yield (
+            "laws",
+            {
+                what: law and {"kind": law.form, "rate": law.rate, "low": law.low, "high": law.high, "offset": law.offset}
+                for what, law in self.laws.items()
+            },
+        )
+        yield from (("inputs", self.inputs), ("initializations", self.initializations), ("probes", self.probes))
+        yield from (("precision_reached", self.precision_reached), ("seconds", self.seconds), ("notes", self.notes))
+        yield from (("layers", self.layers), ("points", self.points))
 
     def as_text(self) -> str:
         """Return a table of the layers, the notes, the verdict, and what the columns mean."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,7 +13,7 @@ from nasjac.foundation.text_tables import cell
 from nasjac.models.diagnosis import Diagnosis
 from nasjac.models.prescription import ERRORS, Band, Prescription
 from nasjac.models.prescription.models import Scaling
-from nasjac.models.result import Result, jsonable
+from nasjac.models.result import Result
 
 #: what of the recommended change stands in JSON
 RECOMMENDED = ("knob", "before", "after", "change", "key", "confirmed")
@@ -88,12 +88,13 @@ class Change:
         """The key of the architecture after the change."""
         return None if self.prescription.spec is None else self.prescription.spec.key
 
-    def content(self, before: CheckedNorms) -> dict[str, Any]:
-        """Return the change as `json.dumps` takes it, with the norms before and after it."""
+    def entries(self, before: CheckedNorms) -> Iterator[tuple[str, object]]:
+        """Yield the names and values of its JSON object, with the norms before and after it."""
         names = ("knob", "before", "after", "change", "slope", "nats_per_percent", "reason")
-        known = {name: getattr(self.prescription, name) for name in names}
-        own = {"confirmed": self.confirmed, "key": self.key, "spec": jsonable(self.prescription.spec)}
-        return known | own | _suffixed(before, "before") | _suffixed(self.norms, "after")
+        yield from ((name, getattr(self.prescription, name)) for name in names)
+        yield from (("confirmed", self.confirmed), ("key", self.key), ("spec", self.prescription.spec))
+        yield from _suffixed(before, "before")
+        yield from _suffixed(self.norms, "after")
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,28 +128,21 @@ class SpecPrescription(Result):
         feasible = [change for change in self.changes if change.prescription.after is not None]
         return min(feasible, key=lambda change: not change.confirmed, default=None)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return every number by its name."""
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield every number by its name."""
+        yield from (("key", self.spec.key), ("spec", self.spec), *self.band._asdict().items())
+        yield from (("stream_variance", self.stream_variance), ("critical", self.critical), ("exact", self.exact))
+        yield from _suffixed(self.norms, "before")
         best = self.recommended
-        content = best.content(self.norms) if best else {}
-        return {
-            "key": self.spec.key,
-            "spec": self.spec.content,
-            **self.band._asdict(),
-            "stream_variance": self.stream_variance,
-            "critical": self.critical,
-            "exact": self.exact,
-            **_suffixed(self.norms, "before"),
-            "recommended": {name: content[name] for name in RECOMMENDED} if best else None,
-            "prescriptions": [change.content(self.norms) for change in self.changes],
-        }
+        yield "recommended", best and {k: v for k, v in best.entries(self.norms) if k in RECOMMENDED}
+        yield "prescriptions", [dict(change.entries(self.norms)) for change in self.changes]
 
     def as_text(self) -> str:
         """Return the architecture in a sentence, what brings it to criticality, and why other knobs cannot."""
         inside = "which is critical: nothing to change" if self.critical else "which is not critical"
         about = f"{self.spec.key}: log 𝒥 = {self.norms.log_norm:.4g}, {inside} ({self.band.in_words} nats)"
         parts = [f"{about}\nE log 𝒥: {self.norms.compared()}"]
-        changes = [change.content(self.norms) for change in self.changes]
+        changes = self.to_json()["prescriptions"]
         if best := self.recommended:
             rows = [[_shown(change[name]) for name in SHOWN] for change in changes if change["after"] is not None]
             how = " that sampling confirms" if best.confirmed else ", which sampling does not confirm"
@@ -190,32 +184,20 @@ class ModelPrescription(Result):
         assert end.mean_log is not None and end.standard_error is not None
         return abs(end.mean_log - self.band.target) <= self.band.tolerance + ERRORS * end.standard_error
 
-    def to_json(self) -> dict[str, Any]:
-        """Return every number by its name, with both profiles."""
-        scale, before, after = self.scaling.scale, self.scaling.before, self.scaling.after
-        ends = {}
-        for when, found in (("before", before), ("after", after)):
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield every number by its name, with both profiles."""
+        yield from (("model", self.model), ("blocks", self.blocks), *self.band._asdict().items())
+        yield from (("knob", "branch_scale"), ("before", 1.0), ("after", self.scaling.scale))
+        yield "change", None if self.scaling.scale is None else abs(math.log(self.scaling.scale))
+        yield from (("slope", self.scaling.slope), ("nats_per_percent", self.scaling.slope / 100))
+        yield from (("critical", self.critical), ("confirmed", self.confirmed), ("reason", self.scaling.reason))
+        for when, found in (("before", self.scaling.before), ("after", self.scaling.after)):
             if found is not None:
-                ends[f"sampled_mean_log_{when}"] = found.forward[-1].mean_log
-                ends[f"sampled_mean_log_error_{when}"] = found.forward[-1].standard_error
-        return {
-            "model": self.model,
-            "blocks": self.blocks,
-            **self.band._asdict(),
-            "knob": "branch_scale",
-            "before": 1.0,
-            "after": scale,
-            "change": None if scale is None else abs(math.log(scale)),
-            "slope": self.scaling.slope,
-            "nats_per_percent": self.scaling.slope / 100,
-            "critical": self.critical,
-            "confirmed": self.confirmed,
-            "reason": self.scaling.reason,
-            **ends,
-            "profile_before": before.to_json(),
-            "profile_after": after.to_json() if after else None,
-            **({"files": [str(path) for path in self.files.values()]} if self.files else {}),
-        }
+                yield f"sampled_mean_log_{when}", found.forward[-1].mean_log
+                yield f"sampled_mean_log_error_{when}", found.forward[-1].standard_error
+        yield from (("profile_before", self.scaling.before), ("profile_after", self.scaling.after))
+        if self.files:
+            yield "files", [str(path) for path in self.files.values()]
 
     def as_text(self) -> str:
         """Return what was found in a few sentences, and where the files are."""
@@ -238,8 +220,8 @@ def _end(found: Diagnosis) -> str:
     return f"{found.forward[-1].mean_log:.4g} ± {found.forward[-1].standard_error:.2g}"
 
 
-def _suffixed(norms: CheckedNorms | None, when: str) -> dict[str, Any]:
-    return {f"{entry.name}_{when}": norms and getattr(norms, entry.name) for entry in fields(CheckedNorms)}
+def _suffixed(norms: CheckedNorms | None, when: str) -> Iterator[tuple[str, object]]:
+    return ((f"{entry.name}_{when}", norms and getattr(norms, entry.name)) for entry in fields(CheckedNorms))
 
 
 def _shown(value: Any) -> Any:

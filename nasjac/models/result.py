@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.atomic_files import replace_folder
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,9 +30,13 @@ class Result(ABC):
     def as_text(self) -> str:
         """Return what a person reads."""
 
+    @abstractmethod
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield the names and values of the JSON object."""
+
     def to_json(self) -> dict[str, Any]:
-        """Return the fields by name, as `json.dumps` takes them, without the files."""
-        return {entry.name: jsonable(getattr(self, entry.name)) for entry in fields(self) if entry.name != "files"}
+        """Return everything that was found, as `json.dumps` takes it."""
+        return {name: jsonable(value) for name, value in self.entries()}
 
     def written(
         self, folder: str | Path, figures: Mapping[str, bytes], name: str | None = None, earlier: Collection[str] = ()
@@ -59,12 +66,19 @@ class Result(ABC):
         return [f"{what}: {', '.join(map(str, self.files.values()))}"] if self.files else []
 
 
+def entries_of(value: DataclassInstance) -> Iterator[tuple[str, object]]:
+    """Yield the names and values of a dataclass's fields."""
+    return ((entry.name, getattr(value, entry.name)) for entry in fields(value))
+
+
 def jsonable(value: object) -> Any:
     """Return a value as `json.dumps` takes it: a dataclass as its fields, a Spec as its content, a tuple as a list."""
     if isinstance(value, Spec):
         return value.content
+    if isinstance(value, Result):
+        return value.to_json()
     if is_dataclass(value) and not isinstance(value, type):
-        return {entry.name: jsonable(getattr(value, entry.name)) for entry in fields(value)}
+        return {name: jsonable(part) for name, part in entries_of(value)}
     if isinstance(value, Mapping):
         return {name: jsonable(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
