@@ -13,6 +13,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import columns
 from nasjac.mathematics.meanfield import expected_norms, fluctuations
 from nasjac.mathematics.meanfield.expected import model_error
+from nasjac.mathematics.meanfield.fluctuations import expected_log
 from nasjac.mathematics.probes import on_sphere
 from nasjac.models.prescribed import Change, CheckedNorms, SpecPrescription
 from nasjac.models.prescription import ERRORS, Band, Prescription, prescriptions
@@ -64,22 +65,24 @@ def _checked(spec: Spec, sampled: Measurement, stream_variance: float) -> Checke
     """
     chain = columns([spec])
     norms, spread = expected_norms(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
-    log_norm, gap = float(norms.forward_typical[0, -1]), float(spread.forward[0, -1]) / 2
-    exact = bool(norms.exact[0])
-    stated = LAW_ERROR * gap if exact else float(model_error(norms.exact, len(spec.blocks), spec.width)[0])
+    typical, exact = norms.forward_typical[0], bool(norms.exact[0])
+    log_norm, expected = float(typical[-1]), float(expected_log(typical, spread.forward[0])[-1])
+    stated = (
+        LAW_ERROR * (log_norm - expected) if exact else float(model_error(norms.exact, len(spec.blocks), spec.width)[0])
+    )
     value, error = sampled.terms["mean_log"].value, sampled.terms["mean_log"].standard_error
     agrees = None
     if exact and value is not None and error is not None:
-        agrees = abs(value - (log_norm - gap)) <= ERRORS * error + stated + ROUND_OFF
+        agrees = abs(value - expected) <= ERRORS * error + stated + ROUND_OFF
     return CheckedNorms(
         log_norm=log_norm,
-        expected_mean_log=log_norm - gap,
+        expected_mean_log=expected,
         stated_error=stated,
         sampled_status=sampled.status,
         sampled_mean_log=value,
         sampled_mean_log_error=error,
         agrees=agrees,
-        forward_log_norm=norms.forward_typical[0].tolist(),
+        forward_log_norm=typical.tolist(),
         backward_log_norm=norms.backward_typical[0].tolist(),
     )
 

@@ -15,6 +15,7 @@ from nasjac.mathematics.gradient_paths import count_paths, path_lengths
 from nasjac.mathematics.meanfield import Columns, block_energies, fluctuations
 from nasjac.mathematics.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
 from nasjac.mathematics.meanfield.expected import expected_norms, model_error
+from nasjac.mathematics.meanfield.fluctuations import expected_log
 from nasjac.models import closed_form_figures
 from nasjac.models.closed_forms import ChainNorms, Criticality, Paths, Theory
 from nasjac.scores.closed_forms import uncovered
@@ -69,7 +70,7 @@ def _norms(spec: Spec, stream_variance: float) -> ChainNorms:
         exact=exact,
         model_error=float(model_error(means.exact, depth, spec.width)[0]),
         log_norm=float(forward[-1]),
-        mean_log_norm=float(forward[-1] - spread.forward[0, -1] / 2) if known else None,
+        mean_log_norm=float(expected_log(forward, spread.forward[0])[-1]) if known else None,
         sd_log_norm=math.sqrt(spread.forward[0, -1]) if known else None,
         log_rank=float(spread.log_rank[0]) if known else None,
         typical_log_norm=float(means.forward_typical[0, -1]),

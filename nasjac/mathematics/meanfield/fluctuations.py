@@ -72,6 +72,11 @@ def fluctuations(
     return Fluctuations(np.stack(forward, axis=1), np.stack(backward[::-1], axis=1), log_rank, exact)
 
 
+def expected_log(log_mean: Array, fluctuation: Array) -> Array:
+    """Return E log 𝒥 = log E 𝒥 − ½ ln(1 + cv²), the log-normal law's, from log E 𝒥 and `Fluctuations`' ln(1 + cv²)."""
+    return log_mean - fluctuation / 2
+
+
 def _maps(columns: Columns, along: Trajectory, width: Array, hidden: Array) -> Array:
     """[L, 2, 2, B] the blocks' maps of (p, q), in units of the square of the block's mean factor."""
     excess = columns.by_activation(
