@@ -67,9 +67,9 @@ def _checked(spec: Spec, sampled: Measurement, stream_variance: float) -> Checke
     norms, spread = expected_norms(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
     typical, exact = norms.forward_typical[0], bool(norms.exact[0])
     log_norm, expected = float(typical[-1]), float(expected_log(typical, spread.forward[0])[-1])
-    stated = (
-        LAW_ERROR * (log_norm - expected) if exact else float(model_error(norms.exact, len(spec.blocks), spec.width)[0])
-    )
+    stated = LAW_ERROR * float(spread.forward[0, -1]) / 2
+    if not exact:
+        stated = float(model_error(norms.exact, len(spec.blocks), spec.width)[0])
     value, error = sampled.terms["mean_log"].value, sampled.terms["mean_log"].standard_error
     agrees = None
     if exact and value is not None and error is not None:
