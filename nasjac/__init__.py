@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from nasjac.architecture.spec import Block, Spec
     from nasjac.foundation.errors import InputError
     from nasjac.kinds.build import build
-    from nasjac.models import diagnose
+    from nasjac.models.diagnose import diagnose
+    from nasjac.models.prescribe import prescribe
+    from nasjac.models.theory import theory
     from nasjac.scores import measure
     from nasjac.scores.closed_forms import expected_norms
     from nasjac.store import Store
@@ -40,12 +42,26 @@ _PUBLIC = {
     "build": "nasjac.kinds.build",
     "correlate": "nasjac.tables.correlate",
     "measure": "nasjac.scores",
-    "diagnose": "nasjac.models",
+    "diagnose": "nasjac.models.diagnose",
+    "prescribe": "nasjac.models.prescribe",
+    "theory": "nasjac.models.theory",
     "Store": "nasjac.store",
     "expected_norms": "nasjac.scores.closed_forms",
 }
 
-__all__ = ["Block", "InputError", "Spec", "Store", "build", "correlate", "diagnose", "expected_norms", "measure"]
+__all__ = [
+    "Block",
+    "InputError",
+    "Spec",
+    "Store",
+    "build",
+    "correlate",
+    "diagnose",
+    "expected_norms",
+    "measure",
+    "prescribe",
+    "theory",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -228,8 +228,8 @@ FAULTS = (
     Fault(
         "backward norms under the name of forward ones in theory",
         "nasjac/models/theory.py",
-        '"forward_log_norm": forward.tolist(),',
-        '"forward_log_norm": backward.tolist(),',
+        "forward_log_norm=forward.tolist(),",
+        "forward_log_norm=backward.tolist(),",
         "tests/test_theory.py::test_theory_as_json",
     ),
     # validation and training
@@ -484,9 +484,9 @@ FAULTS = (
     ),
     Fault(
         "forward and backward exchanged in the table of diagnose",
-        "nasjac/models/diagnosis_report.py",
-        "forward, backward = found.layers[:count], found.layers[count:]",
-        "backward, forward = found.layers[:count], found.layers[count:]",
+        "nasjac/models/diagnosis.py",
+        "zip(self.points, self.forward, self.backward, strict=True)",
+        "zip(self.points, self.backward, self.forward, strict=True)",
         "tests/test_joints_scores.py::test_the_table_of_a_diagnosis_has_forward_norms_under_forward",
     ),
     Fault(
@@ -499,15 +499,15 @@ FAULTS = (
     Fault(
         "prescribe confirms at the target's negative",
         "nasjac/models/prescribe_spec.py",
-        'abs(after["sampled_mean_log"] - band.target)',
-        'abs(after["sampled_mean_log"] + band.target)',
+        "abs(after.sampled_mean_log - band.target)",
+        "abs(after.sampled_mean_log + band.target)",
         "tests/test_joints_scores.py::test_a_prescription_is_confirmed_at_its_target",
     ),
     Fault(
         "nasjac prescribe model= takes the tolerance for the target",
         "nasjac/cli/commands.py",
-        "numbers = (config.target, config.tolerance, config.seed)",
-        "numbers = (config.tolerance, config.target, config.seed)",
+        '{"target": config.target, "tolerance": config.tolerance}',
+        '{"target": config.tolerance, "tolerance": config.target}',
         "tests/test_joints_reports.py::test_options_of_prescribe_are_what_they_are_called",
     ),
     Fault(

@@ -21,11 +21,11 @@ from torch.nn import functional as F
 import nasjac
 from nasjac import InputError
 from nasjac.cli import main
-from nasjac.models.diagnose import DiagnosedLayer, Diagnosis, Point
+from nasjac.models.diagnosis import Diagnosis, Point
 from nasjac.models.example import example
 from nasjac.models.nested import floating
 from nasjac.models.setup import arguments
-from nasjac.models.verdict import law, verdict
+from nasjac.models.verdict import DiagnosedLayer, law
 from tests.foreign_models import MODELS, UNITS, Decoder, NormBlock, made
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
@@ -332,8 +332,8 @@ def test_the_law_is_told_from_the_profile() -> None:
     noise, errors = 0.02 * rng.standard_normal(12), [0.02] * 12
     exponential = law((0.3 * blocks + noise).tolist(), errors)
     power = law((1.1 * np.log(blocks) + noise).tolist(), errors)
-    assert exponential is not None and exponential.kind == "exponential" and exponential.low < 0.3 < exponential.high
-    assert power is not None and power.kind == "power law" and power.low < 1.1 < power.high
+    assert exponential is not None and exponential.form == "exponential" and exponential.low < 0.3 < exponential.high
+    assert power is not None and power.form == "power law" and power.low < 1.1 < power.high
     shifted = law((0.9 * np.log(blocks + 4) + noise / 10).tolist(), [0.002] * 12)
     assert shifted is not None and shifted.offset == pytest.approx(4, rel=0.3) and abs(shifted.rate - 0.9) < 0.15
     assert law([0.1, 0.2, 0.3], [0.0] * 3) is None
@@ -348,9 +348,9 @@ def plain(gain: float) -> Diagnosis:
 
 
 def test_verdicts() -> None:
-    assert "grows exponentially" in verdict(plain(2.0)) and "exploded a thousandfold" in verdict(plain(2.0))
-    assert "shrinks exponentially" in verdict(plain(0.5)) and "collapsed" in verdict(plain(0.5))
-    assert "close to critical" in verdict(plain(1.0))
+    assert "grows exponentially" in plain(2.0).verdict and "exploded a thousandfold" in plain(2.0).verdict
+    assert "shrinks exponentially" in plain(0.5).verdict and "collapsed" in plain(0.5).verdict
+    assert "close to critical" in plain(1.0).verdict
 
 
 def profile(logs: Sequence[float]) -> Diagnosis:
@@ -380,7 +380,7 @@ def profile(logs: Sequence[float]) -> Diagnosis:
 )
 def test_a_verdict_does_not_contradict_itself(rate: float, says: str, never: str) -> None:
     noise = 1e-3 * np.random.default_rng(0).standard_normal(12)
-    said = verdict(profile((rate * np.arange(1, 13) + noise).tolist()))
+    said = profile((rate * np.arange(1, 13) + noise).tolist()).verdict
     assert re.search(says, said) and not re.search(never, said), said
 
 

@@ -19,9 +19,7 @@ from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.facts import facts
 from nasjac.mathematics.log_percentile import LogPercentile
 from nasjac.mathematics.trainability import merit
-from nasjac.models.diagnosis_report import Diagnosed
-from nasjac.models.diagnosis_report import as_text as diagnosis_text
-from nasjac.models.prescribe_spec import prescription
+from nasjac.models.prescribe import prescribe
 from nasjac.sampling.estimators import NAMES, Terms
 from nasjac.sampling.samples import Samples
 from nasjac.scores.meanfield import Meanfield
@@ -148,7 +146,7 @@ def test_the_table_of_a_diagnosis_has_forward_norms_under_forward() -> None:
         nn.init.eye_(layer.weight)
         layer.weight.data *= 2
     found = nasjac.diagnose(nn.Sequential(*layers), torch.randn(3, 4), layers=["0", "1", "2"])
-    text = diagnosis_text(Diagnosed({"model": found}, {}, []))
+    text = found.as_text()
     rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
     shown = {row[0]: [float(value.split(" ±")[0]) for value in row[1:3]] for row in rows if row[0] in ("input", "0", "1")}
     each = math.log(4)
@@ -157,7 +155,7 @@ def test_the_table_of_a_diagnosis_has_forward_norms_under_forward() -> None:
 
 
 def test_a_prescription_is_confirmed_at_its_target() -> None:
-    found = prescription(Spec(32, (Block(),) * 4), target=3.0, tolerance=0.4, seed=1).summary
+    found = prescribe(Spec(32, (Block(),) * 4), target=3.0, tolerance=0.4, seed=1).to_json()
     made = [change for change in found["prescriptions"] if change["after"] is not None]
     assert made and found["target"] == 3.0
     for change in made:

@@ -20,8 +20,8 @@ from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms
 from nasjac.mathematics.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
 from nasjac.mathematics.meanfield.newton import newton
 from nasjac.mathematics.meanfield.sensitivity import Direction, log_norm_slopes
-from nasjac.models.prescribe_spec import as_text, prescription
-from nasjac.models.prescription import Band, Prescription, log_norms, prescribe
+from nasjac.models.prescribe import prescribe
+from nasjac.models.prescription import Band, Prescription, log_norms, prescriptions
 from nasjac.models.prescription.switches import skip_pattern
 from tests.test_cli import Run, run  # noqa: F401 - a fixture
 
@@ -35,7 +35,7 @@ def derivative(function: Callable[[float], float], step: float = 1e-4) -> float:
 
 
 def by_knob(spec: Spec, **options: float) -> dict[str, Prescription]:
-    found = prescribe(spec, **options)
+    found = prescriptions(spec, **options)
     return {p.knob: p for p in reversed(found)}  # of the placements the first
 
 
@@ -154,7 +154,7 @@ def test_a_change_ends_on_the_nearest_edge_and_none_smaller_does(spec: Spec) -> 
     """A dial to 1e-9 of the edge; at 90 percent and less of the turn, either way, the network is outside still."""
     [before] = log_norms([spec], 1.0)
     edge = math.copysign(1.0, before)
-    found = prescribe(spec)
+    found = prescriptions(spec)
     assert bool(found) == (abs(before) > 1)
     for p in found:
         assert p.log_norm_before == before
@@ -162,7 +162,7 @@ def test_a_change_ends_on_the_nearest_edge_and_none_smaller_does(spec: Spec) -> 
             assert p.reason and p.after is None and p.change is None and p.log_norm_after is None
             continue
         assert p.reason is None and p.log_norm_after == log_norms([p.spec], 1.0)[0] and abs(p.log_norm_after) <= 1 + 1e-9
-        assert prescribe(p.spec) == [], "critical now"
+        assert prescriptions(p.spec) == [], "critical now"
         if p.knob == "placement" or (p.knob == "skip_density" and not spec.is_ensemble):
             continue
         assert p.log_norm_after == pytest.approx(edge, abs=1e-9)
@@ -225,7 +225,7 @@ def test_what_no_knob_can_do_has_its_reason() -> None:
     assert stiff["branch_scale"].after is not None
     few = by_knob(Spec(16, (Block(skip=0),), weight_gain=0.5), tolerance=0.05, target=0.9)["skip_density"]
     assert "no nearer than" in str(few.reason)
-    pruned = prescribe(Spec(16, (Block(keep=False),)), target=3.0)
+    pruned = prescriptions(Spec(16, (Block(keep=False),)), target=3.0)
     assert {p.knob for p in pruned} == {"branch_scale", "weight_gain", "skip_density", "placement"}
     assert all("every branch is pruned" in str(p.reason) for p in pruned)
     deep = by_knob(Spec(16, (Block(),) * 600))
@@ -233,7 +233,7 @@ def test_what_no_knob_can_do_has_its_reason() -> None:
 
 
 def test_placements_come_after_what_can_be_small() -> None:
-    found = prescribe(Spec(64, (Block(scale=0.5, skip=0.5),) * 24, activation="tanh", placement="sandwich"))
+    found = prescriptions(Spec(64, (Block(scale=0.5, skip=0.5),) * 24, activation="tanh", placement="sandwich"))
     feasible = [p for p in found if p.after is not None]
     assert found[: len(feasible)] == feasible and [p.knob for p in feasible[-2:]] == ["placement"] * 2
     changes = [p.change for p in feasible if p.knob != "placement"]
@@ -242,17 +242,17 @@ def test_placements_come_after_what_can_be_small() -> None:
 
 def test_a_critical_architecture_is_left_alone() -> None:
     critical = Spec(16, (Block(scale=0.1),) * 8)
-    assert prescribe(critical) == []
-    found = prescription(critical)
-    assert found.summary["critical"] is True and found.summary["recommended"] is None and not found.files
-    assert "nothing to change" in as_text(found)
+    assert prescriptions(critical) == []
+    found = prescribe(critical)
+    assert found.to_json()["critical"] is True and found.to_json()["recommended"] is None and not found.files
+    assert "nothing to change" in found.as_text()
 
 
 @pytest.mark.parametrize("activation", ["relu", "linear"])
 def test_sampling_finds_what_the_closed_form_prescribes(activation: str) -> None:
     """Exact chains: E log 𝒥 before and after within 4 standard errors and the log-normal law's error."""
     spec = Spec(32, (Block(), Block(scale=1.2)) * 6, activation=activation)
-    summary = prescription(spec, stream_variance=4.0, seed=1).summary
+    summary = prescribe(spec, stream_variance=4.0, seed=1).to_json()
     dials = [p for p in summary["prescriptions"] if p["knob"] in ("branch_scale", "weight_gain")]
     assert summary["agrees_before"] is True and len(dials) == 2
     for p in dials:
@@ -273,18 +273,18 @@ def test_sampling_finds_what_the_closed_form_prescribes(activation: str) -> None
 )
 def test_what_a_finite_width_usually_adds_decides_nothing(spec: Spec) -> None:
     """1.5 L/N is no bound: where the closed form holds for N → ∞ alone, sampling neither confirms nor refutes it."""
-    found = prescription(spec, target=-3.0)
-    summary, depth = found.summary, len(spec.blocks)
+    found = prescribe(spec, target=-3.0)
+    summary, depth = found.to_json(), len(spec.blocks)
     assert summary["exact"] is False and summary["agrees_before"] is None
     assert summary["stated_error_before"] == pytest.approx(1.5 * depth / spec.width)
-    assert f"(usually to {1.5 * depth / spec.width:.2g})" in as_text(found) and "do not agree" not in as_text(found)
+    assert f"(usually to {1.5 * depth / spec.width:.2g})" in found.as_text() and "do not agree" not in found.as_text()
     assert {p["agrees_after"] for p in summary["prescriptions"]} <= {None, True}
     assert all((p["confirmed"] is None) == (p["after"] is None) for p in summary["prescriptions"])
 
 
 def test_an_ensemble_whose_mean_is_exact_is_held_against_sampling() -> None:
     """relu without norms: the mean over weights is exact pattern by pattern, so that 1.5 L/N has no part in the verdict."""
-    summary = prescription(Spec(32, (Block(skip=0.9),) * 12)).summary
+    summary = prescribe(Spec(32, (Block(skip=0.9),) * 12)).to_json()
     gap = summary["log_norm_before"] - summary["expected_mean_log_before"]
     assert summary["agrees_before"] is True and summary["stated_error_before"] == pytest.approx(0.1 * gap)
     assert gap < 0.5
@@ -292,30 +292,30 @@ def test_an_ensemble_whose_mean_is_exact_is_held_against_sampling() -> None:
 
 def test_what_sampling_does_not_confirm_is_not_recommended_before_what_it_does() -> None:
     """Where depth exceeds width many times and skips are cut, log E 𝒥 may be critical and E log 𝒥 far below."""
-    found = prescription(Spec(8, (Block(),) * 48, activation="tanh"))
-    first, second = found.summary["prescriptions"][:2]
+    found = prescribe(Spec(8, (Block(),) * 48, activation="tanh"))
+    first, second = found.to_json()["prescriptions"][:2]
     assert first["knob"] == "skip_density" and first["confirmed"] is False and abs(first["log_norm_after"]) <= 1
-    assert second["confirmed"] is True and found.summary["recommended"]["key"] == second["key"]
-    assert "Smallest change that sampling confirms: weight_gain" in as_text(found)
-    narrow = prescription(Spec(16, (Block(skip=0),) * 60, activation="tanh", weight_gain=1.4))
-    assert narrow.summary["recommended"]["confirmed"] is False
-    assert narrow.summary["recommended"]["key"] == narrow.summary["prescriptions"][0]["key"]
-    assert "which sampling does not confirm" in as_text(narrow)
+    assert second["confirmed"] is True and found.to_json()["recommended"]["key"] == second["key"]
+    assert "Smallest change that sampling confirms: weight_gain" in found.as_text()
+    narrow = prescribe(Spec(16, (Block(skip=0),) * 60, activation="tanh", weight_gain=1.4))
+    assert narrow.to_json()["recommended"]["confirmed"] is False
+    assert narrow.to_json()["recommended"]["key"] == narrow.to_json()["prescriptions"][0]["key"]
+    assert "which sampling does not confirm" in narrow.as_text()
 
 
 def test_bad_numbers_and_specs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = Spec(8, (Block(),))
     with pytest.raises(ValueError, match=r"`tolerance` must be a finite number of at least 0, got -1"):
-        prescribe(spec, tolerance=-1)
+        prescriptions(spec, tolerance=-1)
     with pytest.raises(ValueError, match=r"`target` must be a finite number, got nan"):
-        prescribe(spec, target=math.nan)
+        prescriptions(spec, target=math.nan)
     with pytest.raises(ValueError, match=r"`spec` must have a finite log 𝒥 in closed form, got -inf"):
-        prescribe(Spec(8, (Block(skip=0, scale=1e-200),)))
+        prescriptions(Spec(8, (Block(skip=0, scale=1e-200),)))
     with pytest.raises(ValueError, match=r"`stream_variance` must hold finite numbers greater than 0, got 0"):
-        prescribe(spec, stream_variance=0.0)
+        prescriptions(spec, stream_variance=0.0)
     monkeypatch.setitem(ACTIVATIONS, "swish", ACTIVATIONS["gelu"])
     with pytest.raises(ValueError, match=r"`activation` must be one of .*gelu.* for a closed form, got 'swish'"):
-        prescribe(Spec(8, (Block(),), activation="swish"))
+        prescriptions(Spec(8, (Block(),), activation="swish"))
 
 
 def test_prescribe_prints_a_table_and_draws(run: Run) -> None:  # noqa: F811

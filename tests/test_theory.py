@@ -20,7 +20,8 @@ from nasjac.architecture.spec import Block, Spec
 from nasjac.cli.show_text import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.mathematics.rank_correlation import kendall_tau
-from nasjac.models.theory import spec_of, theory
+from nasjac.models.chosen_spec import spec_of
+from nasjac.models.theory import theory
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.closed_forms import expected_norms
 from nasjac.scores.meanfield import Meanfield
@@ -224,13 +225,13 @@ def test_the_critical_weight_variance_is_that_of_the_architectures_own_branches(
     """A chain without skips, of unlike scales and steps of h = 1/2, has no growth there: of a small stream, or of any."""
     blocks = (Block(), Block(scale=0.3), Block(keep=False), Block(scale=1.7, skip=0.5))
     spec = Spec(16, blocks, activation=activation, branch=branch, step=0.5)
-    found = theory(spec).summary
+    found = theory(spec).to_json()
     small = found["critical_stream_variance"] is not None
     assert small == (activation not in ("relu", "linear")) and found["critical_weight_variance_reason"] is None
     plain = replace(
         spec, weight_gain=math.sqrt(found["critical_weight_variance"]), blocks=tuple(replace(b, skip=0.0) for b in blocks)
     )
-    assert theory(plain, 1e-14 if small else 3.0).summary["log_norm"] == pytest.approx(0, abs=1e-9)
+    assert theory(plain, 1e-14 if small else 3.0).to_json()["log_norm"] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_critical_weight_variance_is_printed_by_branch(run: Run) -> None:  # noqa: F811
@@ -277,6 +278,6 @@ def test_a_space_of_ones_own_needs_no_typical_choices() -> None:
 
     assert spec_of(space, {"depth": 3}) == Spec(16, (Block(scale=0.5),) * 3)
     assert spec_of(space, {"normed": True, "width": 20}) == Spec(20, (Block(scale=0.5),) * 2, placement="pre")
-    assert np.exp(theory(spec_of(space, {})).summary["log_norm"]) == pytest.approx((1 + 0.125) ** 2)
+    assert np.exp(theory(spec_of(space, {})).to_json()["log_norm"]) == pytest.approx((1 + 0.125) ** 2)
     with pytest.raises(ValueError, match=r"`gain` must be one of 1\.0, 1\.1, got 0\.7"):
         spec_of(space, {"gain": 0.7})

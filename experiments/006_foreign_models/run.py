@@ -23,7 +23,6 @@ from nasjac import diagnose
 from nasjac.cli.experiment import experiment
 from nasjac.foundation.text_tables import write_csv
 from nasjac.models import Diagnosis
-from nasjac.models.verdict import laws, verdict
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
 
 
@@ -129,7 +128,7 @@ def found(options: Options) -> Iterator[tuple[str, int, Diagnosis]]:
                 reinitialize=options.reinitialize,
                 seed=options.seed,
             )
-            print(f"{name} {depth}: {verdict(one)} ({time.perf_counter() - began:.0f} s)", flush=True)
+            print(f"{name} {depth}: {one.verdict} ({time.perf_counter() - began:.0f} s)", flush=True)
             yield name, depth, one
 
 
@@ -139,8 +138,8 @@ def row(name: str, depth: int, one: Diagnosis) -> dict[str, Any]:
     total = one.layers[count]
     gradients = [point.weight_gradient for point in one.points if point.weight_gradient is not None]
     line: dict[str, Any] = {"model": name, "blocks": depth, "log_norm": total.mean_log, "error": total.standard_error}
-    for what, law in laws(one).items():
-        line[f"{what}_law"] = law.kind if law else None
+    for what, law in one.laws.items():
+        line[f"{what}_law"] = law.form if law else None
         line |= {f"{what}_{end}": getattr(law, end) if law else None for end in ("rate", "low", "high")}
     line["gradient_first_to_last"] = gradients[0] - gradients[-1]
     line["output_correlation"] = one.points[-1].correlation

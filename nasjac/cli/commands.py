@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -29,15 +30,13 @@ from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.interrupts import Interrupted, interrupts
 from nasjac.foundation.places import check_folder
+from nasjac.models.chosen_spec import spec_of
+from nasjac.models.comparison import Options, diagnose_models
 from nasjac.models.diagnose import FIRST
-from nasjac.models.diagnosis_report import Options, diagnose
-from nasjac.models.diagnosis_report import as_text as diagnosis_text
-from nasjac.models.prescribe_model import as_text as prescribe_model_text
-from nasjac.models.prescribe_model import prescribe_model
-from nasjac.models.prescribe_spec import as_text as prescribe_text
-from nasjac.models.prescribe_spec import prescription
-from nasjac.models.theory import as_text as theory_text
-from nasjac.models.theory import spec_of, theory
+from nasjac.models.foreign_calls import built, own_traceback
+from nasjac.models.prescribe import prescribe
+from nasjac.models.result import Result
+from nasjac.models.theory import theory
 from nasjac.search.draw import draw
 from nasjac.search.report import folder_name, report
 from nasjac.search.search import Search, search
@@ -147,35 +146,32 @@ def run_train(config: DictConfig, choices: Choices) -> int:
 def run_theory(config: DictConfig, choices: Choices) -> int:
     """Print the closed forms of one architecture; return the exit code."""
     console, _ = _common(config)
-    found = theory(_architecture(config, choices), config.stream_variance, config.out)
-    console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else theory_text(found))
-    return 0
+    return _print(console, config, theory(_architecture(config, choices), config.stream_variance, config.out))
 
 
 def run_prescribe(config: DictConfig, choices: Choices) -> int:
     """Print what brings an architecture, or the blocks of a model, to criticality; return the exit code."""
     console, device = _common(config)
-    if config.model is not None:
-        return _prescribe_model(config, console, device)
-    spec = _architecture(config, choices)
-    numbers = {name: config[name] for name in ("target", "tolerance", "stream_variance", "seed")}
-    found = prescription(spec, **numbers, out=config.out, device=device)
-    console.result(json.dumps(found.summary, allow_nan=False) if config.format == "json" else prescribe_text(found))
-    return 0
-
-
-def _prescribe_model(config: DictConfig, console: Console, device: torch.device) -> int:
+    options: dict[str, Any] = {"target": config.target, "tolerance": config.tolerance}
+    options |= {"seed": config.seed, "out": config.out}
+    if config.model is None:
+        spec = _architecture(config, choices)
+        return _print(console, config, prescribe(spec, **options, stream_variance=config.stream_variance, device=device))
     if config.key is not None or config.choices:
         raise InputError("`model` must stand alone, without an architecture's key or choices")
-    if config.blocks is None:
-        raise InputError("`blocks` must name the residual blocks of the model, such as transformer.h, got None")
     name, make = made(config.model)
     with console.bar("prescribe", 20) as advance:
         steps = count(1)
         tell = lambda _, text: advance(next(steps), text)  # noqa: E731
-        numbers = (config.target, config.tolerance, config.seed)
-        found = prescribe_model(name, make, batch_of(config.input), config.blocks, *numbers, device, config.out, tell)
-    console.result(json.dumps(found, allow_nan=False) if config.format == "json" else prescribe_model_text(found))
+        model, batch = built(name, make, batch_of(config.input), config.seed, device)
+        with own_traceback(name):
+            found = prescribe(model, batch, **options, blocks=config.blocks, name=name, advance=tell)
+    return _print(console, config, found)
+
+
+def _print(console: Console, config: DictConfig, found: Result) -> int:
+    """Print a result as text or as JSON; return the exit code."""
+    console.result(json.dumps(found.to_json(), allow_nan=False) if config.format == "json" else found.as_text())
     return 0
 
 
@@ -199,9 +195,8 @@ def run_diagnose(config: DictConfig, choices: Choices) -> int:
     options = Options(**{entry.name: plain(config[entry.name]) for entry in fields(Options)})
     each = 2 * (FIRST * options.reinitialize if options.reinitialize else options.max_probes)
     with console.bar("diagnose", each) as advance:
-        done = diagnose(models, batch_of(config.input), options, device, config.out, advance)
-    console.result(json.dumps(done.summary, allow_nan=False) if config.format == "json" else diagnosis_text(done))
-    return 0
+        found = diagnose_models(models, batch_of(config.input), options, device, config.out, advance)
+    return _print(console, config, found)
 
 
 def run_correlate(config: DictConfig, choices: Choices) -> int:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from nasjac.datasets import DATASETS
 from nasjac.kinds.spaces import SPACES
-from nasjac.models.diagnosis_report import Options as DiagnoseOptions
+from nasjac.models.comparison import Options as DiagnoseOptions
 from nasjac.scores import SCORES
 from nasjac.search.objectives import Budget
 from nasjac.search.search import SearchOptions

@@ -9,8 +9,7 @@ from typing import Any
 
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
-from nasjac.models.diagnosis_report import own_traceback
-from nasjac.models.foreign_calls import called
+from nasjac.models.foreign_calls import called, own_traceback
 
 
 def load(name: str) -> Any:

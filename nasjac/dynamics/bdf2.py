@@ -29,12 +29,22 @@ def march(
     newton: str = "full",
     accuracy: float = 1e-13,
 ) -> Solution:
-    """The solution at `times` [T], one step from each to the next; `initial` [N] is the state at the first.
+    """Integrate a system by BDF-2 on steps that are chosen beforehand.
 
-    `start` [N] is an exact state at times[1]; without it backward Euler makes that step. Newton's method goes on to a
-    relative `accuracy`. ValueError: times that do not increase, a step at least 1 + √2 times the one before (let
-    `integrate` choose the steps), states that are not finite or do not fit. ArithmeticError: no solution of a step, which
-    is not halved here, with t, h and residual.
+    Args:
+        system: y' = f(t, y) in N unknowns.
+        initial: The state [N] at the first time.
+        times: [T] that increase, each step below 1 + √2 times the one before (`integrate` chooses steps by itself).
+        start: An exact state [N] at times[1]; without it backward Euler makes that step.
+        newton: `full` takes a new Jacobian in every iteration, `modified` keeps one while it serves.
+        accuracy: Relative, to which Newton's method goes on.
+
+    Returns:
+        The states at the times, with dense output between them.
+
+    Raises:
+        InputError: Times or states that do not fit.
+        ArithmeticError: A step has no solution (it is not halved here); with t, h and residual.
 
     >>> decay = System(lambda t, y: -y, lambda t, y: -torch.eye(1, dtype=torch.float64))
     >>> round(float(march(decay, torch.ones(1), [0.0, 0.1, 0.2]).states[-1]), 6)
@@ -57,7 +67,7 @@ def march(
                 raise no_solution(t, t - past.t, reason) from reason
         past = past.then(t, y)
         states.append(y)
-    return Solution(torch.tensor(t_T, dtype=torch.float64), torch.stack(states), Work.of(len(t_T) - 1, 0, 0, solver.work))
+    return Solution(torch.tensor(t_T, dtype=torch.float64), torch.stack(states), Work(len(t_T) - 1, **solver.work))
 
 
 def _scale(sizes: Tensor, accuracy: float) -> Tensor:
@@ -67,7 +77,17 @@ def _scale(sizes: Tensor, accuracy: float) -> Tensor:
 
 
 def newton_matrix(system: System, t: float, y: Tensor, step: float, ratio: float = 1.0) -> NewtonMatrix:
-    """I − hβJ at a state y [N], its eigenvalues and condition number; h = `step`, β of the ratio to the step before it.
+    """Return the Newton matrix I − hβJ of a step, its eigenvalues and its condition number.
+
+    Args:
+        system: y' = f(t, y) in N unknowns.
+        t: The time.
+        y: The state [N] at which J is taken.
+        step: h.
+        ratio: That of h to the step before it, on which β depends.
+
+    Raises:
+        InputError: A state that does not fit, or a step or ratio that is not above 0.
 
     >>> decay = System(lambda t, y: -3 * y, lambda t, y: -3 * torch.eye(1, dtype=torch.float64))
     >>> round(newton_matrix(decay, 0.0, torch.ones(1), step=0.5).eigenvalues.real.item(), 12)

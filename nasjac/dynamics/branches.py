@@ -59,11 +59,23 @@ class Branch:
 def branches(
     reactor: Reactor, dilutions: tuple[float, float], box: tuple[Numbers, Numbers], seeds: int = 16
 ) -> list[Branch]:
-    """Every branch of steady states between two `dilutions` above 0 and inside the `box` (low [S], high [S]).
+    """Follow every branch of steady states between two dilutions.
 
-    Steady states are sought at `seeds` dilutions, log-spaced, and each that lies on no branch yet is followed both ways to
-    the box's and the range's edges or back to itself. A branch that exists between two neighbouring seeds only is missed.
-    ValueError: no steady state at any of them, bad numbers. ArithmeticError: a branch that cannot be followed.
+    Steady states are sought at some dilutions, and each that lies on no branch yet is followed both ways to the edges of
+    box and range or back to itself. A branch that exists between two neighbouring seeds only is missed.
+
+    Args:
+        reactor: The tank, with S species.
+        dilutions: The least and the largest, above 0.
+        box: The least and the largest concentrations, [S] each.
+        seeds: At how many dilutions, log-spaced, steady states are sought.
+
+    Returns:
+        The branches with their folds, Hopf points and exchanges of stability.
+
+    Raises:
+        InputError: There is no steady state at any of the seeds, or bad numbers.
+        ArithmeticError: A branch cannot be followed.
     """
     ends = array("dilutions", dilutions)
     if ends.shape != (2,) or not 0 < ends[0] < ends[1] < math.inf:

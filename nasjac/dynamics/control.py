@@ -32,15 +32,28 @@ def integrate(
     first_step: float | None = None,
     newton: str = "modified",
 ) -> Solution:
-    """The solution over `interval`, from the state `initial` [N]; `Solution.at` gives it at asked times.
+    """Integrate a system by BDF-2 with steps of its own choice.
 
-    The local error of a step, by Milne's device, stays below atol + rtol |y| in the root mean square over the components;
-    `atol` is one number or [N]. Without `first_step` the first is chosen by the slope and its change (Hairer, Nørsett &
-    Wanner 1993, II.4). The end error follows tolerance^(2/3), and exceeds the tolerance by one to three decades, by a
-    factor of 2,000 on van der Pol's equation with μ = 50 at 1e-8.
+    The local error of a step, by Milne's device, stays below atol + rtol |y| in the root mean square over the components.
+    The end error follows tolerance^(2/3), and exceeds the tolerance by one to three decades, by a factor of 2,000 on van
+    der Pol's equation with μ = 50 at 1e-8. A step that Newton's method does not solve is halved.
 
-    A step that Newton's method does not solve is halved. ArithmeticError: halved 20 times in vain, with t, h and residual;
-    steps down at the rounding of t, as where a solution ends. ValueError: bad numbers.
+    Args:
+        system: y' = f(t, y) in N unknowns.
+        initial: The state [N] at the beginning.
+        interval: The first and the last time.
+        rtol: The relative tolerance, in (0, 1).
+        atol: The absolute tolerance above 0, one number or [N].
+        first_step: By default it is chosen by the slope and its change (Hairer, Nørsett & Wanner 1993, II.4).
+        newton: `modified` keeps a Jacobian while it serves, `full` takes a new one in every iteration.
+
+    Returns:
+        The states at the steps; `Solution.at` gives them at any time between.
+
+    Raises:
+        InputError: Bad numbers.
+        ArithmeticError: A step was halved 20 times in vain (with t, h and residual), or steps are down at the rounding of
+            t, as where a solution ends.
     """
     t, end = _checked_interval(interval)
     y, solver = checked_state(system, t, initial, "initial"), Newton(system, newton)
@@ -73,7 +86,7 @@ def integrate(
         else:
             rejected += 1
         h *= 1 if 1 <= factor < KEEP else factor
-    work = Work.of(len(times) - 1, rejected, halved, solver.work)
+    work = Work(len(times) - 1, rejected, halved, **solver.work)
     return Solution(torch.tensor(times, dtype=torch.float64), torch.stack(states), work)
 
 

@@ -16,7 +16,7 @@ from nasjac.dynamics.system import System
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
 
-KINDS = ("modified", "full")
+METHODS = ("modified", "full")
 #: iterations of one solve; the share of the tolerance that the last displacement may leave (Hairer & Wanner 1996, IV.8)
 MOST_ITERATIONS, LEFT = 10, 0.01
 #: coefficients as near to one another share an LU: steps that are equal up to the rounding of t
@@ -54,17 +54,17 @@ class Newton:
     begins again with that of the guess. `work` counts.
     """
 
-    def __init__(self, system: System, kind: str) -> None:
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise InputError(f"`newton` must be one of {', '.join(KINDS)}, got {shown(kind)}")
-        self.system, self.kind = system, kind
+    def __init__(self, system: System, method: str) -> None:
+        if not isinstance(method, str) or method not in METHODS:
+            raise InputError(f"`newton` must be one of {', '.join(METHODS)}, got {shown(method)}")
+        self.system, self.method = system, method
         self.work: Counter[str] = Counter()
         self._jacobian: Tensor | None = None
         self._lu: tuple[float, Tensor, Tensor] | None = None
 
     def solve(self, t: float, guess: Tensor, right: Tensor, coefficient: float, scale: Tensor) -> Tensor:
         """y [N] with y − c f(t, y) = `right`, to a small share of `scale` [N] in the root mean square. Diverged: none."""
-        if self.kind == "modified" and self._jacobian is not None:
+        if self.method == "modified" and self._jacobian is not None:
             try:
                 return self._iterated(t, guess, right, coefficient, scale)
             except Diverged:
@@ -75,7 +75,7 @@ class Newton:
     def _iterated(self, t: float, y: Tensor, right: Tensor, c: float, scale: Tensor) -> Tensor:
         before = math.inf
         for number in range(MOST_ITERATIONS):
-            if number and self.kind == "full":
+            if number and self.method == "full":
                 self._renew(t, y)
             gap = right - y + c * self.system.function(t, y)
             change = self._solved(gap, c)
@@ -89,7 +89,7 @@ class Newton:
             if size * (rate / (1 - rate) if number else 10) <= LEFT:
                 return y
             left = MOST_ITERATIONS - 1 - number
-            if number and self.kind == "modified" and size * rate**left * rate / (1 - rate) > LEFT:
+            if number and self.method == "modified" and size * rate**left * rate / (1 - rate) > LEFT:
                 break
             before = size
         raise Diverged(f"displacements shrink too slowly, {size:.3g} of the tolerance by factors {rate:.3g}", _largest(gap))

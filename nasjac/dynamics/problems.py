@@ -92,32 +92,20 @@ def van_der_pol() -> Problem:
 def hires() -> Problem:
     """HIRES, eight species of a plant's morphogenesis by light (Schäfer 1975), to t = 321.8122."""
 
-    def function(t: float, y: Tensor) -> Tensor:
-        a, b, c, d, e, f, g, h = y.unbind()
-        bound = 280 * f * h
-        return torch.stack(
-            (
-                -1.71 * a + 0.43 * b + 8.32 * c + 0.0007,
-                1.71 * a - 8.75 * b,
-                -10.03 * c + 0.43 * d + 0.035 * e,
-                8.32 * b + 1.71 * c - 1.12 * d,
-                -1.745 * e + 0.43 * f + 0.43 * g,
-                -bound + 0.69 * d + 1.71 * e - 0.43 * f + 0.69 * g,
-                bound - 1.81 * g,
-                1.81 * g - bound,
-            )
-        )
-
     linear = torch.zeros(8, 8, dtype=torch.float64)
     for row, entries in enumerate(_HIRES):
         for column, value in entries.items():
             linear[row, column] = value
+    supply = _vector(0.0007, *[0.0] * 7)
+    binding = _vector(*[0.0] * 5, -1.0, 1.0, -1.0)  # what one reaction of the sixth and the eighth species gives
+
+    def function(t: float, y: Tensor) -> Tensor:
+        return linear @ y + supply + 280 * y[5] * y[7] * binding
 
     def jacobian(t: float, y: Tensor) -> Tensor:
-        matrix, by_f, by_h = linear.clone(), 280 * float(y[7]), 280 * float(y[5])
-        for row, sign in ((5, -1), (6, 1), (7, -1)):
-            matrix[row, 5] += sign * by_f
-            matrix[row, 7] += sign * by_h
+        matrix = linear.clone()
+        matrix[:, 5] += 280 * y[7] * binding
+        matrix[:, 7] += 280 * y[5] * binding
         return matrix
 
     initial = _vector(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0057)

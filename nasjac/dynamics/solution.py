@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,15 +17,11 @@ class Work:
     """Accepted `steps`; steps `rejected` for their local error and `halved` for Newton's sake; what Newton's method did."""
 
     steps: int
-    rejected: int
-    halved: int
-    iterations: int
-    jacobians: int
-    factorizations: int
-
-    @classmethod
-    def of(cls, steps: int, rejected: int, halved: int, newton: Counter[str]) -> Work:
-        return cls(steps, rejected, halved, newton["iterations"], newton["jacobians"], newton["factorizations"])
+    rejected: int = 0
+    halved: int = 0
+    iterations: int = 0
+    jacobians: int = 0
+    factorizations: int = 0
 
 
 @dataclass(frozen=True)

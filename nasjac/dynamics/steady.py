@@ -46,11 +46,21 @@ class Box:
 
 
 def steady_states(reactor: Reactor, dilution: float, box: tuple[Numbers, Numbers]) -> Tensor:
-    """[K, S] the steady states inside the box (low, high), by the first concentration.
+    """Find the steady states of a tank inside a box of concentrations, by Newton's method from 256 starts (Sobol).
 
-    Newton's method from 256 starts spread evenly (Sobol): it finds every state whose basin is not tiny, which is no proof
-    that there are no others; `branches` adds those that hang together with them. ValueError: no state in the box, bad
-    numbers.
+    This finds every state whose basin is not tiny, which is no proof that there are no others; `branches` adds those that
+    hang together with them.
+
+    Args:
+        reactor: The tank, with S species.
+        dilution: D of at least 0.
+        box: The least and the largest concentrations, [S] each.
+
+    Returns:
+        The states [K, S], by their first concentration.
+
+    Raises:
+        InputError: There is no state in the box, or bad numbers.
     """
     dilution = checked_dilution(dilution)
     found = roots(reactor, dilution, Box.of(reactor, *two_ends(box)))

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
 Function = Callable[[float, Tensor], Tensor]
+
+
+class ForScipy(TypedDict):
+    """Arguments of `scipy.integrate.solve_ivp`."""
+
+    fun: Callable[[float, Any], Any]
+    jac: Callable[[float, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -23,8 +30,8 @@ class System:
     function: Function
     jacobian: Function
 
-    def for_scipy(self) -> dict[str, Any]:
-        """`fun` and `jac` of `scipy.integrate.solve_ivp`, NumPy arrays in and out."""
+    def for_scipy(self) -> ForScipy:
+        """Return both functions as `scipy.integrate.solve_ivp` takes them, NumPy arrays in and out."""
 
         def bridged(function: Function) -> Callable[[float, Any], Any]:
             return lambda t, y: function(float(t), torch.as_tensor(y, dtype=torch.float64)).numpy()

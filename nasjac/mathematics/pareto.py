@@ -23,10 +23,19 @@ REFERENCE = 1.1
 
 
 def pareto_front(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.intp]:
-    """Indices of the points that no other dominates, along the front: best first in the first objective.
+    """Find the points that no other dominates.
 
     A point dominates another if it is nowhere worse and somewhere better; equal points are on the front together.
-    Errors: ValueError for a value that is not finite, an unknown direction, a shape that does not fit.
+
+    Args:
+        values: [n, k] finite numbers, n points and k objectives.
+        directions: Of each objective.
+
+    Returns:
+        Their indices along the front, the best in the first objective first.
+
+    Raises:
+        InputError: A value that is not finite, an unknown direction, a shape that does not fit.
 
     >>> pareto_front([[3, 9], [1, 5], [2, 4]], ("minimize", "maximize")).tolist()
     [1, 0]
@@ -43,10 +52,20 @@ def pareto_front(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[
 
 
 def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> NDArray[np.intp]:
-    """Indices of at most `count` points of the front, each adding the most hypervolume to those before it.
+    """Choose points that stand for the front, each adding the most hypervolume to those before it.
 
-    The order is that of choosing, so a shorter list is the beginning of a longer one. The objectives are normalized to
-    [0, 1] over the front; the reference point is `REFERENCE` in each.
+    The objectives are normalized to [0, 1] over the front; the reference point is `REFERENCE` in each.
+
+    Args:
+        values: [n, k] finite numbers, n points and k objectives.
+        directions: Of each objective.
+        count: How many points, at most.
+
+    Returns:
+        Their indices in the order of choosing, so that a shorter list is the beginning of a longer one.
+
+    Raises:
+        InputError: As of `pareto_front`.
     """
     count, directions = whole("count", count), _checked(directions)
     front, points = _normalized_front(values, directions)
@@ -60,14 +79,26 @@ def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> ND
 def knee(
     values: ArrayLike, directions: Sequence[Direction], names: Sequence[str] = (), ratios: Sequence[bool] = ()
 ) -> tuple[int, str]:
-    """Index of the knee of the front, and the reason in one sentence with its numbers.
+    """Find the knee of the front: its point with the least sum of objectives, turned so that less is better.
 
-    The knee is the point of the front with the least sum of objectives, all of them in nats and turned so that less is
-    better; an objective marked in `ratios` enters by its logarithm. With a cost in nats and a depth to maximize it is the
-    point of least cost - log depth: to either side, an e-fold of depth costs more than a nat, or saves less than one. No
-    objective is scaled by the extent of the front, so its extremes do not move the knee. Ties go to the better first
-    objective. (Das, "On characterizing the knee of the Pareto curve", Structural Optimization 18, 1999, with the unit
-    slope as the line.)
+    With a cost in nats and a depth to maximize it is the point of least cost - log depth: to either side, an e-fold of
+    depth costs more than a nat, or saves less than one. No objective is scaled by the extent of the front, so its extremes
+    do not move the knee. Ties go to the better first objective.
+
+    Args:
+        values: [n, k] finite numbers, n points and k objectives in nats.
+        directions: Of each objective.
+        names: What the objectives are called in the reason.
+        ratios: Which objectives enter by their logarithm.
+
+    Returns:
+        The index of the knee, and the reason in one sentence with its numbers.
+
+    Raises:
+        InputError: No point, or as of `pareto_front`.
+
+    Source: Das, "On characterizing the knee of the Pareto curve", Structural Optimization 18, 1999, with the unit slope as
+    the line.
     """
     table, directions = array("values", values), _checked(directions)
     if not table.size:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,9 @@ from torch import Tensor, nn
 
 from nasjac.foundation.errors import InputError
 from nasjac.models.foreign_calls import called, taking
-from nasjac.models.nested import floating, swapped
+from nasjac.models.hooks import hooked
+from nasjac.models.lists import LISTS, names_of
+from nasjac.models.nested import first, swapped
 from nasjac.models.trace import chosen, trace
 
 
@@ -30,21 +31,19 @@ class ScaledBlocks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         def start(module: nn.Module, args: Any, kwargs: Any) -> Any:
-            return swapped((args, kwargs), _stream(args, kwargs), x)
+            return swapped((args, kwargs), _stream((args, kwargs)), x)
 
         def scaled(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-            given, made = _stream(args, kwargs), _made(output)
+            given, made = _stream((args, kwargs)), _stream(output)
             return None if self.scale == 1 else swapped(output, made, given + self.scale * (made - given))
 
         def stop(module: nn.Module, args: Any, output: Any) -> None:
-            raise _Done(_made(output))
+            raise _Done(_stream(output))
 
-        with ExitStack() as stack:
-            handles = [self._blocks[0].register_forward_pre_hook(start, with_kwargs=True, prepend=True)]
-            handles += [block.register_forward_hook(scaled, prepend=True, with_kwargs=True) for block in self._blocks]
-            handles += [self._blocks[-1].register_forward_hook(stop)]
-            for handle in handles:
-                stack.callback(handle.remove)
+        handles = [self._blocks[0].register_forward_pre_hook(start, with_kwargs=True, prepend=True)]
+        handles += [block.register_forward_hook(scaled, prepend=True, with_kwargs=True) for block in self._blocks]
+        handles += [self._blocks[-1].register_forward_hook(stop)]
+        with hooked(handles):
             try:
                 called(taking(self.model), self.model, self.args, self.kwargs, apart_from=(RuntimeError,))
             except _Done as done:
@@ -68,7 +67,7 @@ class _Watch:
     called: list[nn.Module] = field(default_factory=list)
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        given, made = next(iter(floating((args, kwargs)).values()), None), next(iter(floating(output).values()), None)
+        given, made = first((args, kwargs)), first(output)
         if given is None or made is None or given.shape != made.shape or module in self.called:
             raise InputError(f"`blocks` must be x + F(x) blocks, called once, which keep their shape, got {self.blocks!r}")
         if self.last is not None and given is not self.last:
@@ -86,26 +85,20 @@ def scaled_blocks(
     ValueError: they do not keep the stream's shape, or one is not fed what the one before it made.
     """
     modules = dict(model.named_modules())
-    if isinstance(modules.get(blocks), (nn.ModuleList, nn.Sequential)):
-        names = [f"{blocks}.{name}".lstrip(".") for name, _ in modules[blocks].named_children()]
+    if isinstance(modules.get(blocks), LISTS):
+        names = names_of(model, blocks)
     else:
         names = chosen(trace(model, args, kwargs)[0], blocks, "blocks")
     watch = _Watch(blocks)
-    handles = [modules[name].register_forward_hook(watch, with_kwargs=True) for name in names]
-    try:
-        with torch.no_grad():
-            called(taking(model), model, args, kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = (modules[name].register_forward_hook(watch, with_kwargs=True) for name in names)
+    with hooked(hooks), torch.no_grad():
+        called(taking(model), model, args, kwargs)
     if watch.start is None:
         raise InputError(f"`blocks` must be called by the model, got {blocks!r}")
     return ScaledBlocks(model, args, kwargs, names), [f"model.{name}" for name in names], watch.start.detach()
 
 
-def _stream(args: Any, kwargs: Any) -> Tensor:
-    return next(iter(floating((args, kwargs)).values()))
-
-
-def _made(output: Any) -> Tensor:
-    return next(iter(floating(output).values()))
+def _stream(value: Any) -> Tensor:
+    found = first(value)
+    assert found is not None  # `_Watch` has seen to it
+    return found

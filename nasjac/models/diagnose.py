@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.measurement import Layer, Profile
 from nasjac.foundation.arguments import flag, number, shown, whole
 from nasjac.foundation.errors import InputError
+from nasjac.models.diagnosis import Diagnosis, Point
 from nasjac.models.fresh import initialized
 from nasjac.models.sampling import Network, Precision, Sampled, Series, network_of, sample, stacked
 from nasjac.models.setup import arguments, depends_on_batch, fitted, prepared
 from nasjac.models.statistics import log_mean, mean_log, ranks, sd_log
 from nasjac.models.undisturbed import BATCHNORM, batch_norms, undisturbed
+from nasjac.models.verdict import DiagnosedLayer
+from nasjac.sampling.estimators import Array
 
 #: probes of a direction before precision is looked at; all there are of each initialization, where there are several
 FIRST = 4
@@ -28,60 +30,6 @@ MOST, MOST_SEED = 10**7, 2**62
 
 #: (probes done, most that there may be)
 Advance = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class DiagnosedLayer(Layer):
-    """A layer in one direction, with more than its norm.
-
-    `log_mean_error`       standard error of `log_mean`
-    `sd_log`               spread of log 𝒥 over inputs and initializations, probe noise removed
-    `effective_rank`       (tr A)² / tr A², A = JJᵀ
-    `token_log_mean`       log E 𝒥_⊥ of what differs between tokens, and `token_log_mean_error`; None without tokens
-    """
-
-    log_mean_error: float | None = None
-    sd_log: float | None = None
-    effective_rank: float | None = None
-    token_log_mean: float | None = None
-    token_log_mean_error: float | None = None
-
-
-@dataclass(frozen=True)
-class Point:
-    """A layer without direction.
-
-    `shape`               of its tensor, batch first
-    `correlation`         mean cosine of the activations of two inputs
-    `token_correlation`   mean cosine of two tokens of one input
-    `weight_gradient`     log E ‖∂⟨v, output⟩/∂θ‖² per unit of output, θ the parameters of the block, and its standard error
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    correlation: float | None = None
-    token_correlation: float | None = None
-    weight_gradient: float | None = None
-    weight_gradient_error: float | None = None
-
-
-@dataclass(frozen=True)
-class Diagnosis(Profile):
-    """The Jacobian profile of a model; layers from `input` to `output` in both directions.
-
-    `probes`              how many each direction took
-    `precision_reached`   whether every layer's standard error is at most what was asked; None if over initializations
-    `notes`               what was done to the model or could not be done
-    """
-
-    layers: tuple[DiagnosedLayer, ...]
-    points: tuple[Point, ...] = ()
-    probes: Mapping[str, int] = field(default_factory=dict)
-    inputs: int = 1
-    initializations: int = 1
-    precision_reached: bool | None = None
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 def diagnose(
@@ -97,33 +45,48 @@ def diagnose(
     rel_error: float = 0.05,
     max_probes: int = 256,
     seed: int = 0,
+    name: str | None = None,
     advance: Advance | None = None,
 ) -> Diagnosis:
-    """‖∂h_k/∂h_0‖_F² / N_k and ‖∂h_K/∂h_k‖_F² / N_K of every layer k of a model, without a whole Jacobian.
+    """Estimate the squared Jacobian norms of a model layer by layer, in both directions and without a whole Jacobian.
 
-    `model`         a module, which is left as it was; or a callable that makes one
-    `inputs`        a batch: a tensor, a tuple of arguments, or a mapping of arguments by name
-    `layers`        names of modules, * and ? allowed; by default the outputs of the repeated blocks
-    `origin`        what is varied: an input, or the module whose output is; by default the only real input, or the output
-                    of the embedding of token ids
-    `output`        which of the model's outputs, by its place; by default the first
-    `batchnorm`     batch (statistics of the batch, as in training; the inputs are then one) or running
-    `tokens`        whether dimension 1 of layers [batch, T, N] is a sequence; by default, if all are [batch, T, N]
-    `reinitialize`  over how many fresh initializations; 0: the weights that are there
-    `rel_error`     standard error of the mean log norm that every layer shall reach, in nats, unless reinitialized
-    `max_probes`    at most so many a direction
-    `advance`       called with (probes done, most there may be)
+    Of every layer k these are ‖∂h_k/∂h_0‖_F² / N_k (forward) and ‖∂h_K/∂h_k‖_F² / N_K (backward), per unit of the
+    numerator. Probes are uniform on a sphere (never a vector of ones: a LayerNorm's Jacobian takes it to zero). Standard
+    errors are over probes at these inputs, or over initializations.
 
-    Probes are uniform on a sphere (never a vector of ones: a LayerNorm's Jacobian takes it to zero). Standard errors are
-    over probes at the inputs given, or over initializations. ValueError: whatever the model or the call makes impossible,
-    with the reason. Source: Doshi, He & Gromov 2023 (partial Jacobians); Hutchinson 1990 (probes).
+    Args:
+        model: A module, which is left as it was; or a callable that makes one.
+        inputs: A batch: a tensor, a tuple of arguments, or a mapping of arguments by name.
+        layers: Names of modules, * and ? allowed; by default the outputs of the repeated blocks.
+        origin: What is varied: an input, or the module whose output is; by default the only real input, or the output of
+            the embedding of token ids.
+        output: Which of the model's outputs counts, by its place; by default the first.
+        batchnorm: batch (statistics of the batch, as in training; the inputs then count as one) or running.
+        tokens: Whether dimension 1 of layers [batch, T, N] is a sequence; by default, if all are [batch, T, N].
+        reinitialize: Over how many fresh initializations; 0 takes the weights that the model has.
+        rel_error: The standard error of the mean log norm that every layer shall reach, in nats, unless reinitialized.
+        max_probes: The most probes a direction.
+        seed: Of probes and initializations.
+        name: What the model is called in texts; by default the name of its class.
+        advance: Called with (probes done, most that there may be).
+
+    Returns:
+        The profile, with a verdict; it prints as a table.
+
+    Raises:
+        InputError: Whatever the model or the call makes impossible, with the reason.
+
+    Source: Doshi, He & Gromov 2023 (partial Jacobians); Hutchinson 1990 (probes).
+
+    >>> chain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    >>> [point.name for point in diagnose(chain, torch.ones(2, 4), layers=["0", "1"]).points]
+    ['input', '0', '1', 'output']
     """
     if not callable(model):
         raise InputError(f"`model` must be an nn.Module or a callable that makes one, got {shown(model)}")
     if advance is not None and not callable(advance):
         raise InputError(f"`advance` must be a function of two whole numbers, got {shown(advance)}")
-    if tokens is not None:
-        tokens = flag("tokens", tokens)
+    tokens = None if tokens is None else flag("tokens", tokens)
     _check(batchnorm, reinitialize, rel_error, max_probes, seed)
     began, notes = time.perf_counter(), list[str]()
     precision = Precision(math.inf, FIRST, FIRST) if reinitialize else Precision(rel_error, FIRST, max_probes)
@@ -136,18 +99,18 @@ def diagnose(
             run = prepared(module, own_args, own_kwargs, layers, origin, output)
             networks.append(network_of(run, depends_on_batch(module, batchnorm), tokens))
             sampled.append(sample(networks[-1], precision, seed + place, progress))
-    layers_found = _layers(networks[0], sampled)
-    reached = None if reinitialize else all(_precise(layer, rel_error) for layer in layers_found)
+    profile = _layers(networks[0], sampled)
     return Diagnosis(
-        layers_found,
+        profile,
         exact=True,
         points=_points(networks, sampled),
         probes={"forward": len(sampled[0].forward.energies), "backward": len(sampled[0].backward.energies)},
         inputs=networks[0].inputs,
         initializations=len(sampled),
-        precision_reached=reached,
+        precision_reached=None if reinitialize else all((layer.standard_error or 0.0) <= rel_error for layer in profile),
         notes=_notes(notes, networks[0], sampled[0], batchnorm),
         seconds=time.perf_counter() - began,
+        model=type(networks[0].run.model).__name__ if name is None else name,
     )
 
 
@@ -173,10 +136,6 @@ def _check(batchnorm: str, reinitialize: int, rel_error: float, max_probes: int,
     whole("seed", seed, 0, MOST_SEED)
 
 
-def _precise(layer: Layer, rel_error: float) -> bool:
-    return layer.standard_error is None or layer.standard_error <= rel_error
-
-
 def _layers(network: Network, sampled: Sequence[Sampled]) -> tuple[DiagnosedLayer, ...]:
     forward = _directed("forward", network.names, [one.forward for one in sampled])
     return (*forward, *_directed("backward", network.names, [one.backward for one in sampled]))
@@ -186,28 +145,18 @@ def _directed(
     direction: Literal["forward", "backward"], names: Sequence[str], series: Sequence[Series]
 ) -> list[DiagnosedLayer]:
     energies, width = stacked(series, "energies"), series[0].width
-    rank = ranks(energies, stacked(series, "products"), width)
-    tokens = log_mean(stacked(series, "differential"))
-    columns = [*log_mean(energies), *mean_log(energies), sd_log(energies), rank, *tokens]
-    own = 0 if direction == "forward" else len(names) - 1  # from a layer to itself the Jacobian is the identity
-    for column, exact in zip(columns, (0.0, 0.0, 0.0, 0.0, 0.0, width[own]), strict=False):
-        column[own] = exact if np.isfinite(column[own]) else math.nan
+    columns: dict[str, Array] = {"sd_log": sd_log(energies)}
+    columns["log_mean"], columns["log_mean_error"] = log_mean(energies)
+    columns["mean_log"], columns["standard_error"] = mean_log(energies)
+    origin = 0 if direction == "forward" else len(names) - 1  # from a layer to itself the Jacobian is the identity
+    columns["effective_rank"] = ranks(energies, stacked(series, "products"), width)
+    for what, column in columns.items():
+        exact = width[origin] if what == "effective_rank" else 0.0
+        column[origin] = exact if np.isfinite(column[origin]) else math.nan
+    columns["token_log_mean"], columns["token_log_mean_error"] = log_mean(stacked(series, "differential"))
     return [
-        DiagnosedLayer(
-            name,
-            direction,
-            log_mean=total,
-            mean_log=typical,
-            standard_error=error,
-            log_mean_error=total_error,
-            sd_log=spread,
-            effective_rank=dimension,
-            token_log_mean=token,
-            token_log_mean_error=token_error,
-        )
-        for name, total, total_error, typical, error, spread, dimension, token, token_error in zip(
-            names, *(map(_known, column) for column in columns), strict=True
-        )
+        DiagnosedLayer(name, direction, **{what: _known(column[k]) for what, column in columns.items()})
+        for k, name in enumerate(names)
     ]
 
 
@@ -215,17 +164,16 @@ def _points(networks: Sequence[Network], sampled: Sequence[Sampled]) -> tuple[Po
     first = networks[0]
     gradients = log_mean(stacked([one.backward for one in sampled], "gradients"))
     by_block = dict(zip(first.blocks, zip(*gradients, strict=True), strict=True))
-    correlations = [_mean([similarity(network.tensors[k], 0) for network in networks]) for k in range(len(first.names))]
-    between_tokens = [
-        _mean([similarity(network.tensors[k], 1) for network in networks]) if _is_sequence(first, k) else None
-        for k in range(len(first.names))
-    ]
+
+    def cosine(layer: int, dimension: Literal[0, 1]) -> float | None:
+        return _known(sum(similarity(network.tensors[layer], dimension) for network in networks) / len(networks))
+
     return tuple(
         Point(
             name,
             tuple(first.tensors[k].shape),
-            correlations[k] if first.inputs > 1 else None,
-            between_tokens[k],
+            cosine(k, 0) if first.inputs > 1 else None,
+            cosine(k, 1) if _is_sequence(first, k) else None,
             *(_known(value) for value in by_block.get(name, (math.nan, math.nan))),
         )
         for k, name in enumerate(first.names)
@@ -245,10 +193,6 @@ def similarity(tensor: Tensor, dimension: Literal[0, 1]) -> float:
 def _is_sequence(network: Network, layer: int) -> bool:
     tensor = network.tensors[layer]
     return network.tokens is not None and tensor.ndim == 3 and tensor.shape[1] == network.tokens
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return _known(sum(values) / len(values))
 
 
 def _known(value: float) -> float | None:

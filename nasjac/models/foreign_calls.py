@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
+import torch
+from torch import nn
+
+from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
+from nasjac.foundation.memory import free
+from nasjac.models.example import example
+from nasjac.models.nested import mapped
+
+Factory = Callable[[], nn.Module]
 
 #: where our hooks are, which their code calls
 HERE = str(Path(__file__).parent)
 #: most characters of their message that are repeated
 LONGEST = 400
+#: packages that are nobody's own code: what they raise is the fault of their caller
+LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "scipy", "safetensors"}
 
 
 class TheirError(InputError):
@@ -63,3 +77,71 @@ def _is_ours(error: BaseException) -> bool:
 def _said(error: BaseException) -> str:
     message = " ".join(str(error).split())
     return message if len(message) <= LONGEST else f"{message[:LONGEST]} ..."
+
+
+def built(
+    name: str, make: Factory, inputs: str | Callable[[], Any], seed: int, device: torch.device
+) -> tuple[nn.Module, Any]:
+    """Make a model of the user's own and its batch, both on the device.
+
+    Args:
+        name: What the model is called, for errors.
+        make: Makes the model.
+        inputs: A description of the batch (`nasjac.models.example.FORMS`), or what makes it.
+        seed: Of the random state from which the model is made, and of a batch that is drawn.
+        device: Where both are put.
+
+    Raises:
+        InputError: Theirs fails (its traceback is printed first), or it makes no nn.Module.
+    """
+    torch.manual_seed(arguments.seed("seed", seed))
+    with own_traceback(name):
+        module = called(f"`model` must make an nn.Module, which {name} did not", make)
+    if not isinstance(module, nn.Module):
+        raise InputError(f"`model` must make an nn.Module, got {type(module).__name__} from {name}")
+    if isinstance(inputs, str):
+        batch = example(inputs, module, seed, free(torch.device("cpu")) // 2)
+    else:
+        with own_traceback(name):
+            batch = called("`input` must make a batch, which it did not", inputs)
+    return module.to(device), mapped(batch, lambda tensor: tensor.to(device))
+
+
+@contextmanager
+def own_traceback(name: str) -> Iterator[None]:
+    """Print the traceback of what fails in somebody else's code, called `name`, and raise an InputError that tells it.
+
+    What a library raises when our own code calls it is our fault, and keeps its traceback.
+    """
+    try:
+        yield
+    except TheirError as error:
+        assert error.__cause__ is not None
+        _show(error.__cause__, _beneath(error.__cause__))
+        raise InputError(f"{error} (its traceback is above; from {name})") from error
+    except InputError:
+        raise
+    except Exception as error:
+        theirs = _beneath(error)
+        if not any(_package(frame) not in LIBRARIES for frame, _ in traceback.walk_tb(theirs)):
+            raise
+        _show(error, theirs)
+        raise InputError(f"`model` {name} raised {type(error).__name__} (its traceback is above): {error}") from error
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def _beneath(error: BaseException) -> TracebackType | None:
+    """The part of its traceback beneath the last frame of this package; all of it where none is."""
+    theirs = rest = error.__traceback__
+    while rest is not None:
+        if _package(rest.tb_frame) == "nasjac":
+            theirs = rest.tb_next
+        rest = rest.tb_next
+    return theirs
+
+
+def _show(error: BaseException, part: TracebackType | None) -> None:
+    traceback.print_exception(type(error), error.with_traceback(part), part, chain=False, file=sys.stderr)

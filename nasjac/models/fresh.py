@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from nasjac.foundation.errors import InputError
 from nasjac.models.foreign_calls import called
+
+
+@runtime_checkable
+class Resettable(Protocol):
+    """A module that draws its own parameters anew, as torch's layers do."""
+
+    def reset_parameters(self) -> None: ...
+
+
+@runtime_checkable
+class PrivatelyResettable(Protocol):
+    """The same under the name that torch's attention and transformers have for it."""
+
+    def _reset_parameters(self) -> None: ...
 
 
 def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: int, notes: list[str]) -> Iterator[nn.Module]:
@@ -44,7 +60,7 @@ def check_module(model: nn.Module) -> None:
 
 def making(factory: object) -> str:
     """What fails where a callable that makes a model raises something."""
-    name = getattr(factory, "__name__", type(factory).__name__)
+    name = factory.__name__ if isinstance(factory, (FunctionType, type)) else type(factory).__name__
     return f"`model` must be an nn.Module or a callable that makes one without arguments, which {name} did not"
 
 
@@ -74,5 +90,6 @@ def _again(model: nn.Module, notes: list[str]) -> nn.Module:
 
 
 def _initializer(module: nn.Module) -> Callable[[], None] | None:
-    found = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-    return found if callable(found) else None
+    if isinstance(module, Resettable):
+        return module.reset_parameters
+    return module._reset_parameters if isinstance(module, PrivatelyResettable) else None

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from nasjac.foundation.errors import InputError
 from nasjac.models.foreign_calls import called, taking
-from nasjac.models.nested import floating, swapped
+from nasjac.models.nested import first, floating, swapped
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Pass:
         """
         modules = dict(self.model.named_modules())
         seen, (args, kwargs) = _Seen(keep), (self.args, self.kwargs)
-        names, hooks = list(self.layers), [seen.hook(name) for name in self.layers]
+        hooks = [(name, seen.hook(name)) for name in self.layers]
         if self.origin.in_module:
-            names, hooks = [self.origin.name, *names], [_Start(start), *hooks]
+            hooks = [(self.origin.name, _Start(start)), *hooks]
         else:
             args, kwargs = swapped((args, kwargs), self.origin.tensor, start)
-        with watched([modules[name] for name in names], hooks):
+        with hooked(modules[name].register_forward_hook(hook) for name, hook in hooks):
             expected = (RuntimeError,) if differentiating else ()
             made = floating(called(taking(self.model), self.model, args, kwargs, expected))
         if self.output not in made:
@@ -62,14 +63,12 @@ class Pass:
 
 
 @contextmanager
-def watched(modules: Sequence[nn.Module], hooks: Sequence[Callable[..., Any]]) -> Iterator[None]:
-    """The modules with a forward hook each, taken away at the end."""
-    handles = [module.register_forward_hook(hook) for module, hook in zip(modules, hooks, strict=True)]
-    try:
-        yield
-    finally:
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Register hooks, as `handles` makes them one after the other, and remove them at the end."""
+    with ExitStack() as stack:
         for handle in handles:
-            handle.remove()
+            stack.callback(handle.remove)
+        yield
 
 
 @dataclass
@@ -81,7 +80,7 @@ class _Start:
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
         self.calls += 1
-        return swapped(output, next(iter(floating(output).values())), self.tensor) if self.calls == 1 else None
+        return swapped(output, first(output), self.tensor) if self.calls == 1 else None
 
 
 @dataclass
@@ -93,7 +92,7 @@ class _Seen:
 
     def hook(self, name: str) -> Callable[..., Any]:
         def watch(module: nn.Module, args: Any, output: Any) -> Any:
-            made = next(iter(floating(output).values()), None)
+            made = first(output)
             if made is None or any(made is passed() for passed in self.passed):
                 return None
             number = self.calls[name] = self.calls.get(name, 0) + 1

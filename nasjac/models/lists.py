@@ -8,25 +8,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.foundation.errors import InputError
+from nasjac.models.hooks import hooked
 from nasjac.models.trace import near
 
+#: what holds a list of blocks
+LISTS = (nn.ModuleList, nn.Sequential)
 #: per-layer lists of a configuration, which change with the list
 PER_LAYER = ("layer_types",)
+
+
+@runtime_checkable
+class CountsLayers(Protocol):
+    """A configuration that says how many layers its model has, as all of transformers do, some by another name."""
+
+    num_hidden_layers: int
+
+
+@runtime_checkable
+class Caches(Protocol):
+    """A configuration that says whether keys and values are kept from call to call."""
+
+    use_cache: bool
 
 
 def list_of(model: nn.Module, blocks: str) -> nn.ModuleList | nn.Sequential:
     """The list that `blocks` names. ValueError: there is none; near names follow."""
     modules = dict(model.named_modules())
     found = modules.get(blocks)
-    if isinstance(found, (nn.ModuleList, nn.Sequential)) and len(found):
+    if isinstance(found, LISTS) and len(found):
         return found
-    names = [name for name, module in modules.items() if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module)]
+    names = [name for name, module in modules.items() if isinstance(module, LISTS) and len(module)]
     there = ", ".join(near(blocks, names)) or "none"
     raise InputError(f"`blocks` must name a ModuleList or Sequential of blocks, got {blocks!r}; the model has {there}")
 
@@ -37,10 +54,21 @@ def names_of(model: nn.Module, blocks: str) -> list[str]:
 
 
 def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]]) -> list[nn.Module]:
-    """Make the list that of the old blocks numbered in `order`, copied where its entry says so; the new list.
+    """Rearrange a model's list of blocks in place.
 
     The configuration's number of layers follows (`num_hidden_layers`, whatever the model calls it), and so do numbers that
-    modules have of their layer. ValueError: the configuration's number is not that of the list.
+    modules have of their layer.
+
+    Args:
+        model: The model.
+        blocks: The name of the list in it.
+        order: Of each new block the number of the old one that it is, and whether it is a copy of that.
+
+    Returns:
+        The new blocks.
+
+    Raises:
+        InputError: The configuration's number of layers is not that of the list.
     """
     there = list_of(model, blocks)
     config = _config(model, blocks, len(there))
@@ -51,44 +79,42 @@ def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]])
         there.append(block)
     for number, block in enumerate(chosen):
         for module in block.modules():
-            if isinstance(getattr(module, "layer_idx", None), int):
+            if isinstance(vars(module).get("layer_idx"), int):
                 module.layer_idx = number  # type: ignore[assignment]
     if config is not None:
         config.num_hidden_layers = len(chosen)
         for name in PER_LAYER:
-            if isinstance(old := getattr(config, name, None), list):
+            if isinstance(old := vars(config).get(name), list):
                 setattr(config, name, [old[number] for number, _ in order])
     return chosen
 
 
-def _config(model: nn.Module, blocks: str, count: int) -> Any:
+def _config(model: nn.Module, blocks: str, count: int) -> CountsLayers | None:
     """The configuration that counts the list: the nearest one above it; None of a model that has none."""
     name = blocks
-    while True:
+    while name:
         name = name.rpartition(".")[0]
-        config = getattr(model.get_submodule(name), "config", None)
-        if (found := getattr(config, "num_hidden_layers", None)) is not None:
+        config = vars(model.get_submodule(name)).get("config")
+        if isinstance(config, CountsLayers) and (found := config.num_hidden_layers) is not None:
             if found != count:
                 raise InputError(
                     f"`blocks` must be the list that the configuration counts ({found}), got {count} in {blocks}"
                 )
             return config
-        if not name:
-            return None
+    return None
 
 
 @contextmanager
 def uncached(model: nn.Module) -> Iterator[None]:
     """Without keys and values kept from call to call, which would meet the same block again."""
-    there = (getattr(module, "config", None) for module in model.modules())
-    configs: dict[int, Any] = {id(config): config for config in there if hasattr(config, "use_cache")}
-    before = [(config, config.use_cache) for config in configs.values()]
+    configs = (vars(module).get("config") for module in model.modules())
+    before = [(config, config.use_cache) for config in configs if isinstance(config, Caches)]
     try:
         for config, _ in before:
             config.use_cache = False
         yield
     finally:
-        for config, value in before:
+        for config, value in before:  # a configuration that several modules share holds one value throughout
             config.use_cache = value
 
 
@@ -99,9 +125,8 @@ def last_layers(block: nn.Module, call: Callable[[], tuple[Tensor, Tensor]]) -> 
     `call` runs the block and gives x and its output. All layers with weights are made zero, and brought back one after the
     other in the order of their calls as long as the block stays the identity. ValueError: it is not the identity then.
     """
-    layers, held = _called(block, call), {}
-    for layer in layers:
-        held[layer] = [(parameter, parameter.clone()) for parameter in layer.parameters(recurse=False)]
+    layers = _called(block, call)
+    held = {layer: [(parameter, parameter.clone()) for parameter in layer.parameters(recurse=False)] for layer in layers}
 
     def set_zero(layer: nn.Module) -> None:
         for parameter, _ in held[layer]:
@@ -136,16 +161,12 @@ def scaled(layers: Sequence[nn.Module], factor: float) -> None:
             parameter.mul_(factor)
 
 
-def _called(block: nn.Module, call: Callable[[], Any]) -> list[nn.Module]:
+def _called(block: nn.Module, call: Callable[[], object]) -> list[nn.Module]:
     """Its layers with parameters of their own, in the order of their first calls."""
     order: dict[nn.Module, None] = {}
     own = [module for module in block.modules() if next(module.parameters(recurse=False), None) is not None]
-    handles = [module.register_forward_hook(lambda module, args, output: order.setdefault(module)) for module in own]
-    try:
+    with hooked(part.register_forward_hook(lambda module, args, output: order.setdefault(module)) for part in own):
         call()
-    finally:
-        for handle in handles:
-            handle.remove()
     return list(order)
 
 

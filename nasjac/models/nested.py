@@ -5,11 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from nasjac.foundation.errors import InputError
+
+
+@runtime_checkable
+class _NamedTuple(Protocol):
+    _fields: tuple[str, ...]
 
 
 def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -26,7 +31,12 @@ def floating(value: Any) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors(value) if tensor.is_floating_point()}
 
 
-def swapped(value: Any, old: Tensor, new: Tensor) -> Any:
+def first(value: Any) -> Tensor | None:
+    """The first floating-point tensor among them; None where there is none."""
+    return next(iter(floating(value).values()), None)
+
+
+def swapped(value: Any, old: Tensor | None, new: Tensor) -> Any:
     """`value` with one of its tensors exchanged; what holds it is copied, and nothing changed in place."""
     return mapped(value, lambda tensor: new if tensor is old else tensor)
 
@@ -54,7 +64,7 @@ def _rebuilt(value: Any, changed: Mapping[Any, Any]) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{str(key): part for key, part in changed.items()})
     items = [changed.get(place, part) for place, part in enumerate(value)]
-    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return type(value)(*items) if isinstance(value, _NamedTuple) else type(value)(items)
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:

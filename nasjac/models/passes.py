@@ -105,13 +105,6 @@ class Prober:
             gradients=torch.tensor([blocks], dtype=torch.float64),
         )
 
-    def activations(self) -> list[Tensor]:
-        """The layers' tensors: origin, watched calls, output."""
-        with torch.no_grad():
-            start = self.run.origin.tensor
-            kept, output = self.run(start, lambda tensor: tensor.clone(), differentiating=False)
-        return [start, *(tensor for _, tensor in kept), output]
-
     def _sphere(self, like: Tensor) -> Tensor:
         """A probe of the tensor's shape, for every input uniform on the sphere whose radius squared is its size."""
         normal = torch.randn(self.inputs, like.numel() // self.inputs, dtype=like.dtype, generator=self._generator)

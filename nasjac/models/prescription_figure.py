@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nasjac.models.closed_form_figures import LOG_NORM, titled
-from nasjac.reporting.canvas import DARK, GREY, LINES, drawn, sheet, style
+from nasjac.models.closed_form_figures import LOG_NORM, panel
+from nasjac.models.prescribed import CheckedNorms, SpecPrescription
+from nasjac.reporting.canvas import DARK, GREY, LINES, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
-def draw(summary: Mapping[str, Any]) -> dict[str, bytes]:
-    """Draw `nasjac.models.prescribe_spec`'s summary, as files by name."""
-    return drawn(profiles(summary), "profiles", columns=2)
+def draw(found: SpecPrescription) -> dict[str, bytes]:
+    """Draw log 𝒥 from h_0 to each layer before and after each change, as files by name.
 
-
-def profiles(summary: Mapping[str, Any]) -> Figure:
-    """log 𝒥 from h_0 to each layer by the closed form, dots with 2 standard errors where E log 𝒥 was sampled."""
-    figure = sheet(7.4, 4.8)
-    axes = style(figure.add_subplot())
-    target, tolerance = summary["target"], summary["tolerance"]
-    axes.axhspan(target - tolerance, target + tolerance, color=GREY, alpha=0.2, linewidth=0, label="critical at $h_L$")
-    _line(axes, summary, "before", DARK, "before")
-    feasible = [change for change in summary["prescriptions"] if change["after"] is not None]
+    Lines are the closed form, dots with 2 standard errors what E log 𝒥 was sampled to be.
+    """
+    figure, axes = panel(found.spec, found.exact, height=4.8)
+    low, high = found.band.target - found.band.tolerance, found.band.target + found.band.tolerance
+    axes.axhspan(low, high, color=GREY, alpha=0.2, linewidth=0, label="critical at $h_L$")
+    _line(axes, found.norms, DARK, "before")
+    feasible = [change for change in found.changes if change.norms is not None]
     for change, colour in zip(feasible, LINES, strict=False):
-        _line(axes, change, "after", colour, f"{change['knob']} {_value(change['before'])} → {_value(change['after'])}")
+        turn = change.prescription
+        assert change.norms is not None
+        _line(axes, change.norms, colour, f"{turn.knob} {_value(turn.before)} → {_value(turn.after)}")
     axes.set(xlabel="layer l", ylabel=f"forward {LOG_NORM}")
-    return titled(figure, axes, summary)
+    return drawn(figure, "profiles", columns=2)
 
 
-def _line(axes: Axes, found: Mapping[str, Any], when: str, colour: str, label: str) -> None:
-    axes.plot(found[f"forward_log_norm_{when}"], color=colour, linewidth=1.8, label=label)
-    value, error = found[f"sampled_mean_log_{when}"], found[f"sampled_mean_log_error_{when}"]
-    if value is not None and error is not None:
-        last = len(found[f"forward_log_norm_{when}"]) - 1
-        axes.errorbar(last, value, 2 * error, fmt="o", color=colour, markersize=5, capsize=3)
+def _line(axes: Axes, norms: CheckedNorms, colour: str, label: str) -> None:
+    axes.plot(norms.forward_log_norm, color=colour, linewidth=1.8, label=label)
+    if norms.sampled_mean_log is not None and norms.sampled_mean_log_error is not None:
+        last, error = len(norms.forward_log_norm) - 1, 2 * norms.sampled_mean_log_error
+        axes.errorbar(last, norms.sampled_mean_log, error, fmt="o", color=colour, markersize=5, capsize=3)
 
 
 def _value(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nasjac.models.diagnose import Diagnosis
+from nasjac.models.diagnosis import Diagnosis
 from nasjac.reporting.canvas import DARK, LINES, drawn, plain, sheet, style
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ def draw(found: Mapping[str, Diagnosis]) -> dict[str, bytes]:
         colour = LINES[::2][number % 4]
         for axes, direction in zip(panels, ("forward", "backward"), strict=False):
             layers = [layer for layer in one.layers if layer.direction == direction]
-            label = plain(name) if direction == "forward" else None
-            _line(axes, [(at.mean_log, at.standard_error) for at in layers], colour, "-", label)
-            label = f"{plain(name)}: between tokens" if direction == "forward" else None
-            _line(axes, [(at.token_log_mean, at.token_log_mean_error) for at in layers], colour, "--", label)
+            labels = (plain(name), f"{plain(name)}: between tokens") if direction == "forward" else (None, None)
+            _line(axes, [(at.mean_log, at.standard_error) for at in layers], colour, "-", labels[0])
+            _line(axes, [(at.token_log_mean, at.token_log_mean_error) for at in layers], colour, "--", labels[1])
         _line(panels[2], [(at.weight_gradient, at.weight_gradient_error) for at in one.points], colour, "-", None)
     return drawn(figure, "profile", columns=min(4, 2 * len(found)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from nasjac.foundation.arguments import items
 from nasjac.foundation.errors import InputError
 from nasjac.models.foreign_calls import called, taking
+from nasjac.models.hooks import hooked
 from nasjac.models.nested import floating, tensors
 
 #: holders of modules, which are nobody's block
@@ -59,10 +59,8 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
 
         return hook
 
-    with ExitStack() as stack, torch.no_grad():
-        for name, module in model.named_modules():
-            handle = module.register_forward_hook(watch(name), with_kwargs=True)
-            stack.callback(handle.remove)
+    hooks = (part.register_forward_hook(watch(name), with_kwargs=True) for name, part in model.named_modules())
+    with hooked(hooks), torch.no_grad():
         return calls, called(taking(model), model, args, kwargs)
 
 

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, TypeGuard
 import numpy as np
 from scipy import stats
 
-from nasjac.mathematics.logarithms import Array
-from nasjac.models.diagnose import Diagnosis
+from nasjac.architecture.measurement import Layer
+from nasjac.sampling.estimators import Array
 
 #: fewest blocks from which a law can be told
 FEWEST = 4
@@ -19,21 +19,42 @@ FEWEST = 4
 FAR = math.log(1e3)
 #: nats on either side of 0 within which random residual networks trained best, and beyond which fewer of them did
 PLATEAU, EDGE = 1.0, 3.0
-
-
 #: how sure a third parameter must be, from how many blocks on, and what rounding leaves of a residual
 SURE, OFFSET_FROM, ROUNDING = 0.99, 6, 1e-6
 
 
 @dataclass(frozen=True)
-class Law:
-    """How 𝒥 changes with the block number l: exponential, 𝒥 ∝ e^(rate l), or a power law, 𝒥 ∝ (l + offset)^rate.
+class DiagnosedLayer(Layer):
+    """A layer of a model in one direction, with more than its norm.
 
-    `low`, `high`  95% interval of the rate, from the residuals of the fit and the standard errors of the norms
-    `offset`       as in normed networks, whose stream starts with a size of its own; None of an exponential
+    Args:
+        log_mean_error: The standard error of `log_mean`.
+        sd_log: The standard deviation of log 𝒥 over inputs and initializations, probe noise removed.
+        effective_rank: (tr A)² / tr A², A = JJᵀ.
+        token_log_mean: log E 𝒥_⊥ of what differs between tokens; None without tokens.
+        token_log_mean_error: The standard error of that.
     """
 
-    kind: Literal["exponential", "power law"]
+    log_mean_error: float | None = None
+    sd_log: float | None = None
+    effective_rank: float | None = None
+    token_log_mean: float | None = None
+    token_log_mean_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Law:
+    """How 𝒥 changes with the block number l.
+
+    Args:
+        form: An exponential, 𝒥 ∝ e^(rate l), or a power law, 𝒥 ∝ (l + offset)^rate.
+        rate: The rate of either.
+        low: The lower end of its 95% interval, from the residuals of the fit and the standard errors of the norms.
+        high: The upper end.
+        offset: As in networks with norms, whose stream starts with a size of its own; None for an exponential.
+    """
+
+    form: Literal["exponential", "power law"]
     rate: float
     low: float
     high: float
@@ -58,15 +79,15 @@ def law(logs: Sequence[float | None], errors: Sequence[float | None]) -> Law | N
         if best[0].rest - shifted[0].rest > stats.f.ppf(SURE, 1, len(known) - 3) * noise:
             best = shifted
     line, offset = best
-    kind: Literal["exponential", "power law"] = "exponential" if offset is None else "power law"
-    return Law(kind, line.slope, line.slope - line.half, line.slope + line.half, offset)
+    return Law("exponential" if offset is None else "power law", line.slope, line.low, line.high, offset)
 
 
 class _Line(NamedTuple):
-    """A straight line: its slope, half the slope's 95% interval, and the sum of squared residuals."""
+    """A straight line: its slope with its 95% interval, and the sum of squared residuals."""
 
     slope: float
-    half: float
+    low: float
+    high: float
     rest: float
 
 
@@ -75,54 +96,62 @@ def _line(x: Array, y: Array, errors: Array) -> _Line:
     slope = float(centred @ y / (centred @ centred))
     rest = float(np.sum((y - y.mean() - slope * centred) ** 2))
     variance = (rest / (len(x) - 2) + float(np.mean(errors**2))) / float(centred @ centred)
-    return _Line(slope, float(stats.t.ppf(0.975, len(x) - 2)) * math.sqrt(variance), rest)
+    half = float(stats.t.ppf(0.975, len(x) - 2)) * math.sqrt(variance)
+    return _Line(slope, slope - half, slope + half, rest)
 
 
-def laws(found: Diagnosis) -> dict[str, Law | None]:
-    """The laws of 𝒥 from the input along the blocks, and of 𝒥_⊥ of what differs between tokens."""
-    blocks = [layer for layer in found.layers if layer.direction == "forward"][1:-1]
+def laws(layers: Sequence[DiagnosedLayer]) -> dict[str, Law | None]:
+    """Fit the laws of 𝒥 from the input along the blocks (`norm`), and of 𝒥_⊥ between tokens (`token_differential`)."""
+    blocks = _blocks(layers)
     return {
         "norm": law([b.mean_log for b in blocks], [b.standard_error for b in blocks]),
         "token_differential": law([b.token_log_mean for b in blocks], [b.token_log_mean_error for b in blocks]),
     }
 
 
-def verdict(found: Diagnosis) -> str:
-    """One sentence: growth, what reaches the input, where it collapses, what to change."""
-    fitted = laws(found)
-    blocks = [layer for layer in found.layers if layer.direction == "forward"][1:-1]
-    total = found.layers[-len(found.points)].mean_log
+def verdict(layers: Sequence[DiagnosedLayer]) -> str:
+    """Say in one sentence how the norm grows, what reaches the input, where it collapses, and what to change.
+
+    Args:
+        layers: All layers forward, from input to output, and all of them backward.
+    """
+    fitted, blocks = laws(layers), _blocks(layers)
+    total = next(layer.mean_log for layer in layers if layer.direction == "backward")
     parts = [_growth("𝒥", fitted["norm"], len(blocks)), _total(total)]
     if fitted["token_differential"] is not None:
         parts.append(_growth("what differs between tokens, 𝒥_⊥,", fitted["token_differential"], len(blocks)))
-    collapse = _first_beyond(found, len(blocks))
-    parts += [collapse] if collapse else []
-    return "; ".join(part for part in parts if part) + f"; {_advice(fitted, total, len(blocks))}."
+    parts += [_first_beyond(blocks), _advice(fitted, total, len(blocks))]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def _blocks(layers: Sequence[DiagnosedLayer]) -> list[DiagnosedLayer]:
+    """The layers forward between input and output."""
+    return [layer for layer in layers if layer.direction == "forward"][1:-1]
 
 
 def _growth(what: str, found: Law | None, blocks: int) -> str:
     if found is None:
-        return f"{blocks} blocks are too few for a law of {what}" if what == "𝒥" else ""
-    trend = "grows" if found.low > 0 else "shrinks" if found.high < 0 else "neither grows nor shrinks"
-    if found.kind == "exponential":
+        return f"{blocks} blocks are too few for a law of {what}"
+    if found.low <= 0 <= found.high:
+        return f"{what} neither grows nor shrinks along the blocks"
+    if found.form == "exponential":
         factor, low, high = (math.exp(value) for value in (found.rate, found.low, found.high))
         how = f"exponentially, by a factor of {factor:.3g} a block (95%: {low:.3g} to {high:.3g})"
     else:
         depth = f"(l + {found.offset:.2g})" if found.offset else "l"
         how = f"as a power of depth, {depth}^{found.rate:.2f} (95%: {found.low:.2f} to {found.high:.2f})"
-    return f"{what} {trend} {how}" if found.low * found.high > 0 else f"{what} {trend} along the blocks"
+    return f"{what} {'grows' if found.low > 0 else 'shrinks'} {how}"
 
 
 def _total(total: float | None) -> str:
     return "no gradient reaches the input" if total is None else f"from input to output log 𝒥 = {total:.2f}"
 
 
-def _first_beyond(found: Diagnosis, blocks: int) -> str:
+def _first_beyond(blocks: Sequence[DiagnosedLayer]) -> str:
     """The first block, from the input, at which the norm or what differs between tokens has changed a thousandfold."""
-    layers = [layer for layer in found.layers if layer.direction == "forward"][1:-1]
-    for what, logs in (("𝒥", [b.mean_log for b in layers]), ("𝒥_⊥", [b.token_log_mean for b in layers])):
+    for what, logs in (("𝒥", [b.mean_log for b in blocks]), ("𝒥_⊥", [b.token_log_mean for b in blocks])):
         start = next((value for value in logs if value is not None), None)
-        for layer, value in zip(layers, logs, strict=True):
+        for layer, value in zip(blocks, logs, strict=True):
             if start is not None and value is not None and abs(value - start) > FAR:
                 return f"{what} has {'collapsed' if value < start else 'exploded'} a thousandfold by {layer.name}"
     return ""
@@ -149,9 +178,9 @@ def _advice(fitted: dict[str, Law | None], total: float | None, blocks: int) -> 
 
 def _exponential(found: Law | None) -> TypeGuard[Law]:
     """Whether a law is exponential, and surely grows or surely shrinks."""
-    return found is not None and found.kind == "exponential" and found.low * found.high > 0
+    return found is not None and found.form == "exponential" and found.low * found.high > 0
 
 
 def _steep(found: Law | None, blocks: int) -> TypeGuard[Law]:
     """Whether a law is exponential and takes the norm beyond the edge of what trains."""
-    return found is not None and found.kind == "exponential" and min(abs(found.low), abs(found.high)) * blocks > EDGE
+    return found is not None and found.form == "exponential" and min(abs(found.low), abs(found.high)) * blocks > EDGE

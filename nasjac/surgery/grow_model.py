@@ -13,7 +13,7 @@ from torch import Generator, nn
 
 from nasjac.architecture.spec import check_choice
 from nasjac.foundation.errors import InputError
-from nasjac.models.diagnosis_report import Factory, built, own_traceback
+from nasjac.models.foreign_calls import Factory, built, own_traceback
 from nasjac.models.lists import last_layers, list_of, rearranged, scaled
 from nasjac.surgery.branches import Norms
 from nasjac.surgery.branches.of_models import branch_norms

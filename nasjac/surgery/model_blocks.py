@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from nasjac.foundation.errors import InputError
 from nasjac.models.chain import ScaledBlocks, scaled_blocks
-from nasjac.models.diagnose import Diagnosis, diagnose
+from nasjac.models.diagnose import diagnose
+from nasjac.models.diagnosis import Diagnosis
 from nasjac.models.lists import list_of, names_of, uncached
 from nasjac.models.nested import floating
 from nasjac.models.setup import arguments, fitted

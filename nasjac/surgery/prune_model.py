@@ -17,7 +17,7 @@ from nasjac.architecture.pruning_criteria import keep_set
 from nasjac.architecture.spec import check_choice
 from nasjac.mathematics.gradient_paths import count_paths, energy_shares, path_lengths
 from nasjac.mathematics.probes import on_sphere
-from nasjac.models.diagnosis_report import Factory, built, own_traceback
+from nasjac.models.foreign_calls import Factory, built, own_traceback
 from nasjac.models.lists import rearranged
 from nasjac.sampling.linearized import Linearized
 from nasjac.surgery.branches import Norms

@@ -16,8 +16,8 @@ from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.training.modules import Modules
 from nasjac.models import profile_figure as profiles
-from nasjac.models.diagnose import Diagnosis, diagnose
-from nasjac.models.diagnosis_report import summary_of
+from nasjac.models.diagnose import diagnose
+from nasjac.models.diagnosis import Diagnosis
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.branches.ours import blocks_of, measurable, stream
 
@@ -129,7 +129,7 @@ def profile(module: nn.Module, points: Tensor, seed: int) -> Diagnosis | None:
 
 def layers(found: Diagnosis | None) -> list[dict[str, Any]]:
     """A profile's layers, for JSON."""
-    return summary_of("", found)["layers"] if found else []
+    return found.to_json()["layers"] if found else []
 
 
 def beside(name: str, summary: Mapping[str, Any], lines: Mapping[str, Diagnosis | None]) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.moments import Array
@@ -55,6 +56,11 @@ def softmax_branch_energy(tokens: int, gain: float, logit_variance: float, corre
     ):
         if not low <= value <= high or value == math.inf:
             raise InputError(f"`{name}` must be finite and in [{low}, {high}], got {value}")
-    v = logit_variance * (1 - correlation)
-    m = 1 / (1 + (tokens - 1) * math.exp(-v))
-    return gain * (m + 2 * v * (m - m**2))
+    _, moved = softmax_moments(np.array(tokens), logit_variance * (1 - correlation))
+    return gain * float(moved)
+
+
+def softmax_moments(seen: Array | NDArray[np.intp], v: float) -> tuple[Array, Array]:
+    """Return m = E Σ A² over the `seen` tokens at logits of variance v, and the Jacobian's m + 2v (m − m²); [T] each."""
+    m = 1 / (1 + (seen - 1) * math.exp(-v))
+    return m, m + 2 * v * (m - m**2)

@@ -197,13 +197,8 @@ def block_energies(columns: Columns, stream_variance: ArrayLike = 1.0) -> BlockE
     energy.
     """
     found = trajectory(columns, stream_variance)
-    energy = found.energy.T
-    share = _shares(columns, found)
-    bend = np.empty_like(energy)
-    for name in set(columns.activation):
-        rows = np.asarray(columns.activation) == name
-        bend[rows] = nonlinearity(name, found.q.T[rows])
-    return BlockEnergies(columns.keep * energy, share, np.where(columns.keep > 0, bend, 0.0))
+    bend = columns.by_activation(nonlinearity, found.q).T
+    return BlockEnergies(columns.keep * found.energy.T, _shares(columns, found), np.where(columns.keep > 0, bend, 0.0))
 
 
 def _shares(columns: Columns, along: Trajectory) -> Array:

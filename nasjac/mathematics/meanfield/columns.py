@@ -5,7 +5,7 @@ Letters: B architectures, L blocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -114,6 +114,14 @@ class Columns:
         gateless = self.activation == "linear"
         fair = (self.activation == "relu") & (self.two_matrix | ~((self.keep > 0) & (self.skip > 0)).any(axis=1))
         return np.asarray(((gateless | fair) & ~self.uses_norm) | ~(self.keep > 0).any(axis=1))
+
+    def by_activation(self, law: Callable[..., Array], *values: Array) -> Array:
+        """Return [..., B] what `law` gives for the name of each architecture's activation and its values [..., B]."""
+        found = np.empty_like(values[0])
+        for name in np.unique(self.activation):
+            rows = self.activation == name
+            found[..., rows] = law(str(name), *(value[..., rows] for value in values))
+        return found
 
     def take(self, rows: NDArray[np.intp] | Mask, depth: int | None = None) -> Columns:
         """The chosen rows, with the first `depth` blocks (all unless given)."""

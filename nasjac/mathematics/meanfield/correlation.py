@@ -27,22 +27,24 @@ def output_decorrelation(columns: Columns, correlation: ArrayLike, stream_varian
     if not (np.abs(start) <= 1).all():
         raise InputError(f"`correlation` must hold numbers in [-1, 1], got {float(start[~(np.abs(start) <= 1)][0])!r}")
     along = trajectory(columns, stream_variance)
-    rows = {str(name): np.flatnonzero(np.asarray(columns.activation) == name) for name in np.unique(columns.activation)}
     gain, inner = np.asarray(columns.weight_gain) ** 2, np.where(columns.two_matrix, columns.inner_bias, 0.0)
     apart = [1 - start]
     for block in range(columns.depth):
         q = along.q[block]
-        distance, second = np.zeros_like(q), np.ones_like(q)
-        for name, members in rows.items():
-            # beyond e^±200 every activation is at a limit, where the ratio taken here no longer depends on the size
-            own = np.clip(q[members], math.exp(-200), math.exp(200))
-            share = (q[members] - inner[members]) / q[members] * apart[-1][members]  # both inputs see the same bias
-            apart_there = half_distance(name, own, own, own * np.minimum(share, 2), np.zeros_like(own))
-            distance[members], second[members] = apart_there.second, MOMENTS[name](own).second
-        branch = gain * distance / (gain * second + columns.outer_bias)
+        # beyond e^±200 every activation is at a limit, where the ratio taken here no longer depends on the size
+        held = np.clip(q, math.exp(-200), math.exp(200))
+        share = np.minimum((q - inner) / q * apart[-1], 2)  # both inputs see the same bias
+        distance = columns.by_activation(_half_distance, held, share)
+        second = columns.by_activation(lambda name, q: MOMENTS[name](q).second, held)
+        branch = gain * distance / (gain * second + np.asarray(columns.outer_bias))
         identity, weight = np.asarray(columns.strength)[:, block] ** 2, along.variance[block]
         with np.errstate(divide="ignore", invalid="ignore"):  # neither path: such a block has no gate that is open
             joined = np.where(identity + weight > 0, (identity * apart[-1] + weight * branch) / (identity + weight), branch)
         keep, skip = columns.keep[:, block], columns.skip[:, block]
         apart.append(keep * (skip * joined + (1 - skip) * branch) + (1 - keep) * apart[-1])
     return np.stack(apart, axis=1)
+
+
+def _half_distance(name: str, q: Array, share: Array) -> Array:
+    """½E(phi(x) − phi(y))² of x and y of variance q and correlation 1 − share."""
+    return half_distance(name, q, q, q * share, np.zeros_like(q)).second

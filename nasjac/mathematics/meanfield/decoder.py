@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nasjac.mathematics.meanfield.attention import softmax_moments
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array, nonlinearity
 
 
@@ -83,9 +84,8 @@ def _share(stack: Decoder, energy: float, variance: float, skip: float, size: fl
 def _attention(stack: Decoder, q: float) -> tuple[float, float, float]:
     v = min(stack.query_variance**2 * q**2 * stack.logit_factor**2, 700.0)  # e^v: beyond, each token sees one other
     seen = np.arange(1, stack.tokens + 1) if stack.causal else np.full(stack.tokens, stack.tokens)
-    m = 1 / (1 + (seen - 1) * math.exp(-v))
+    m, moved = softmax_moments(seen, v)
     gain = stack.weight_variance**2
-    moved = m + 2 * v * (m - m**2)
     return gain * q * float(m.mean()), gain * float(moved.mean()), -math.expm1(-v)
 
 

@@ -74,11 +74,9 @@ def fluctuations(
 
 def _maps(columns: Columns, along: Trajectory, width: Array, hidden: Array) -> Array:
     """[L, 2, 2, B] the blocks' maps of (p, q), in units of the square of the block's mean factor."""
-    excess = np.zeros_like(along.q)
-    for name in sorted(set(columns.activation)):
-        rows = np.asarray(columns.activation) == name
-        q = along.q[:, rows]
-        excess[:, rows] = DERIVATIVE_FOURTHS[name](q) / MOMENTS[name](q).derivative_second ** 2 - 1
+    excess = columns.by_activation(
+        lambda name, q: DERIVATIVE_FOURTHS[name](q) / MOMENTS[name](q).derivative_second ** 2 - 1, along.q
+    )
     keep, skip, identity = columns.keep.T, columns.skip.T, np.asarray(columns.strength).T ** 2
     unit = np.broadcast_to(np.eye(2)[None, :, :, None], (len(keep), 2, 2, len(width)))
     joined = _block_map(identity, along.energy, excess, columns.two_matrix, width, hidden)

@@ -7,6 +7,7 @@ are natural logarithms, node by node, so that depth does not overflow.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +44,7 @@ def random_dag(skip: float, chi: float, depth: int) -> RandomDag:
     if skip == 0:  # a plain chain, whose growth is not that of the sums over earlier nodes which the map carries along
         return RandomDag(_from_zero(steps * _log(chi)), chi, _from_zero(np.full(depth, -math.inf)))
     step, log_paths = _gram_map(skip, chi), _from_zero(math.log(skip) + (steps - 1) * math.log1p(skip))
-    state, log_scale, log_energy = np.ones(3), 0.0, np.zeros(depth + 1)
-    for node in steps:
-        state = step @ state
-        log_scale += math.log(state.max())
-        state /= state.max()
-        log_energy[node] = log_scale + math.log(state[0])
+    log_energy = np.array([log_scale + math.log(state[0]) for state, log_scale in _powers(step, depth)])
     return RandomDag(log_energy, float(np.abs(np.linalg.eigvals(step)).max()), log_paths)
 
 
@@ -129,13 +125,20 @@ def _border(size: int, layers: int, kernel: int) -> tuple[Array, Array]:
     """Along one axis: log of the profile [size] after all layers, and log of its mean after each [layers + 1]."""
     position = np.arange(size)
     window = (np.abs(position[:, None] - position) <= kernel // 2) / kernel
-    profile, log_scale, log_mean = np.ones(size), 0.0, np.zeros(layers + 1)
-    for layer in range(1, layers + 1):
-        profile = window @ profile
-        log_scale += math.log(profile.max())
-        profile /= profile.max()
-        log_mean[layer] = log_scale + math.log(profile.mean())
-    return log_scale + np.log(profile), log_mean
+    profiles = list(_powers(window, layers))
+    last, log_scale = profiles[-1]
+    return log_scale + np.log(last), np.array([scale + math.log(profile.mean()) for profile, scale in profiles])
+
+
+def _powers(step: Array, count: int) -> Iterator[tuple[Array, float]]:
+    """The vectors step^k 1 of k = 0 ... count, each as one of largest entry 1 and the log of its factor."""
+    state, log_scale = np.ones(len(step)), 0.0
+    yield state, log_scale
+    for _ in range(count):
+        state = step @ state
+        log_scale += math.log(state.max())
+        state = state / state.max()
+        yield state, log_scale
 
 
 def _from_zero(later: NDArray[np.floating]) -> Array:

@@ -105,16 +105,11 @@ class _Moments(NamedTuple):
 
 
 def _moments(columns: Columns, q: Array) -> _Moments:
-    found = _Moments(*(np.empty_like(q) for _ in _Moments._fields))
-    for name in sorted(set(columns.activation)):
-        rows = np.asarray(columns.activation) == name
-        at = q[:, rows]
-        second, derivative = MOMENTS[name](at)
-        with np.errstate(over="ignore"):  # beyond 1e200 a slope's denominator is infinite, and the slope 0
-            found.of_variance[:, rows] = at * VARIANCE_SLOPES[name](at) / second
-            found.of_energy[:, rows] = at * DERIVATIVE_SLOPES[name](at) / derivative
-        found.variance[:, rows] = columns.weight_gain[rows] ** 2 * second + np.asarray(columns.outer_bias)[rows]
-    return found
+    with np.errstate(over="ignore"):  # beyond 1e200 a slope's denominator is infinite, and the slope 0
+        of_variance = columns.by_activation(lambda name, q: q * VARIANCE_SLOPES[name](q) / MOMENTS[name](q).second, q)
+        of_energy = columns.by_activation(lambda name, q: q * DERIVATIVE_SLOPES[name](q) / MOMENTS[name](q)[1], q)
+    second = columns.by_activation(lambda name, q: MOMENTS[name](q).second, q)
+    return _Moments(of_variance, of_energy, columns.weight_gain**2 * second + np.asarray(columns.outer_bias))
 
 
 def _difference(columns: Columns, direction: Direction, stream_variance: float) -> float:

@@ -12,15 +12,17 @@ from collections.abc import Callable
 
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
-from nasjac.models.prescription.band import Band, Prescription, log_norms
+from nasjac.models.prescription.band import ERRORS, Band, Prescription, log_norms
 from nasjac.models.prescription.dials import branch_scale, skip_probability, turned, weight_gain
 from nasjac.models.prescription.switches import placements, skip_pattern
 from nasjac.scores.closed_forms import uncovered
 
-__all__ = ["KNOBS", "Band", "Prescription", "log_norms", "prescribe"]
+__all__ = ["ERRORS", "KNOBS", "Band", "Prescription", "log_norms", "prescriptions"]
 
 
-def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_variance: float = 1.0) -> list[Prescription]:
+def prescriptions(
+    spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_variance: float = 1.0
+) -> list[Prescription]:
     """One prescription a knob (a placement each), the smallest change first; empty where `spec` is critical already.
 
     Critical is |log 𝒥(h_0 → h_L) − target| ≤ tolerance, over a stream h_0 of second moment `stream_variance` per unit;
@@ -33,7 +35,7 @@ def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_va
     closed forms do not cover the spec, a bad number.
 
     >>> from nasjac import Block
-    >>> [(p.knob, p.before, round(p.after, 4)) for p in prescribe(Spec(64, (Block(),) * 32))[:3]]
+    >>> [(p.knob, p.before, round(p.after, 4)) for p in prescriptions(Spec(64, (Block(),) * 32))[:3]]
     [('skip_density', 1.0, 0.6562), ('weight_gain', 1.0, 0.502), ('branch_scale', 1.0, 0.252)]
     """
     _check(spec, target, tolerance)

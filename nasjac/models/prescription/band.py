@@ -15,6 +15,8 @@ from nasjac.mathematics.meanfield.moments import Array
 
 #: nats by which an edge of the band may be missed: round-off of deep chains
 ROUND_OFF = 1e-9
+#: standard errors that sampling may be apart from a closed form or from the band
+ERRORS = 4.0
 #: why no knob helps a chain of identities
 PRUNED = "every branch is pruned: 𝒥 = 1 whatever is changed"
 
@@ -63,6 +65,11 @@ class Band(NamedTuple):
     def edge(self, log_norm: float) -> float:
         """The edge nearest to a value outside."""
         return self.target + (self.tolerance if log_norm > self.target else -self.tolerance)
+
+    @property
+    def in_words(self) -> str:
+        """Its ends, such as "from -1 to 1"."""
+        return f"from {self.target - self.tolerance:g} to {self.target + self.tolerance:g}"
 
     def __str__(self) -> str:
         return f"[{self.target - self.tolerance:g}, {self.target + self.tolerance:g}]"

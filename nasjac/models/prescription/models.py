@@ -14,7 +14,8 @@ from torch import nn
 
 from nasjac.foundation.errors import InputError
 from nasjac.models.chain import scaled_blocks
-from nasjac.models.diagnose import Diagnosis, diagnose
+from nasjac.models.diagnose import diagnose
+from nasjac.models.diagnosis import Diagnosis
 from nasjac.models.setup import arguments, fitted
 from nasjac.models.undisturbed import undisturbed
 
@@ -47,6 +48,7 @@ def branch_scale(
     rel_error: float = 0.05,
     max_probes: int = 256,
     seed: int = 0,
+    name: str | None = None,
     advance: Callable[[int, str], None] = lambda done, text: None,
 ) -> Scaling:
     """The factor α nearest to 1 with |E log ‖∂h_L/∂h_0‖_F² / N − target| ≤ tolerance for x + α F(x) blocks.
@@ -71,6 +73,7 @@ def branch_scale(
             rel_error=error,
             max_probes=most,
             seed=own_seed,
+            name=type(model).__name__ if name is None else name,
         )
         advance(1, f"branch scale {scale:.4g}")
         return found
@@ -90,7 +93,7 @@ def branch_scale(
 
 def _norm(found: Diagnosis) -> float:
     """E log 𝒥 from h_0 to h_L, by its forward estimate."""
-    value = found.layers[len(found.points) - 1].mean_log
+    value = found.forward[-1].mean_log
     if value is None:
         raise InputError("`blocks` must have a Jacobian that is not zero, got a zero one")
     return value
@@ -98,7 +101,7 @@ def _norm(found: Diagnosis) -> float:
 
 def _effective_depth(found: Diagnosis) -> float:
     """Σ p_l with p_l = 1 − 𝒥_{l−1}/𝒥_l: the branch's share where it is independent of the identity, else at least 0."""
-    logs = [layer.mean_log for layer in found.layers[: len(found.points) - 1]]
+    logs = [layer.mean_log for layer in found.forward[:-1]]
     steps = [b - a for a, b in pairwise(logs) if a is not None and b is not None]
     return sum(max(0.0, 1 - math.exp(-step)) for step in steps)
 
