@@ -16,7 +16,8 @@ import time
 import torch
 
 from nasjac import Block, Spec, build
-from nasjac.surgery.branches.ours import added, blocks_of, branch_norms, measurable, stream
+from nasjac.surgery.branches.ours import links_of, measurable
+from nasjac.surgery.paths import branch_norms
 
 
 def main() -> None:
@@ -32,12 +33,13 @@ def main() -> None:
     network = measurable(build(spec, 64, 10, generator))
     inputs = torch.randn(options.points, 64, dtype=torch.float64, generator=generator)
     began = time.perf_counter()
-    found = branch_norms(network, inputs, range(options.blocks), generator, options.rel_error)
-    seconds, worst, layers = time.perf_counter() - began, 0.0, stream(network, inputs)
+    links = links_of(spec, network, inputs)
+    found = branch_norms(links, range(options.blocks), generator, options.rel_error)
+    seconds, worst = time.perf_counter() - began, 0.0
     for number in (0, options.blocks - 1):
-        block = blocks_of(network)[number]
-        for x, norm in zip(layers[number], found[number].spectral, strict=True):
-            dense = torch.func.jacrev(lambda point, block=block: added(block, point[None])[0])(x)
+        added = links[number].added
+        for x, norm in zip(links[number].x, found[number].spectral, strict=True):
+            dense = torch.func.jacrev(lambda point, added=added: added(point[None])[0])(x)
             exact = float(torch.linalg.matrix_norm(dense, 2))
             worst = max(worst, abs(float(norm) - exact) / exact)
     print(f"{options.blocks} blocks of {options.width} units at {options.points} points: {seconds:.2f} s")

@@ -26,7 +26,7 @@ from nasjac.mathematics import rank_correlation as ranking
 from nasjac.mathematics.lanczos import spectral_norms
 from nasjac.mathematics.meanfield import growth as growth_rules
 from nasjac.scores import Apjn, Meanfield, Merit
-from nasjac.surgery import compression, growth
+from nasjac.surgery import compression, criteria, growth
 from tests.crafted_models import MODELS
 
 #: what a call may raise: an integration whose step has no solution says so by an ArithmeticError
@@ -243,9 +243,9 @@ TARGETS: dict[str, Target] = {
         lambda **given: pruning.keep_set(energy=lambda: np.ones(3), **given),
         lambda: {"ratio": 0.5, "criterion": "lowest_energy", "depth": 3, "seed": 0},
     ),
-    "compression.chosen": Target(
-        lambda **given: compression.chosen(values=lambda: np.ones(2), **given),
-        lambda: {"spec": spec(), "ratio": 0.5, "criterion": "taylor", "seed": 0},
+    "criteria.chosen": Target(
+        lambda **given: criteria.chosen([0, 1], values=lambda: np.ones(2), **given),
+        lambda: {"ratio": 0.5, "criterion": "taylor", "seed": 0},
     ),
     "compression.prune": Target(
         lambda **given: compression.prune(state=nasjac.build(spec(), 3, 2).state_dict(), **given),

@@ -277,39 +277,31 @@ FAULTS = (
     ),
     # growing and pruning
     Fault(
-        "measured_energy and output_damage exchanged in pruning a network of ours",
-        "nasjac/surgery/prune.py",
-        "return whole.energy[there]\n"
-        '    if options.criterion == "output_damage":\n'
-        "        return np.array([float(whole.branch[n].ratio.mean()) for n in there])",
-        "return np.array([float(whole.branch[n].ratio.mean()) for n in there])\n"
-        '    if options.criterion == "output_damage":\n'
-        "        return whole.energy[there]",
+        "measured_energy and output_damage exchanged as criteria",
+        "nasjac/surgery/criteria.py",
+        '"measured_energy": measured_energy,\n    "output_damage": output_damage,',
+        '"measured_energy": output_damage,\n    "output_damage": measured_energy,',
         "tests/test_joints_surgery.py::test_each_criterion_prunes_by_its_own_value",
     ),
     Fault(
-        "measured_energy and output_damage exchanged in pruning a model of others",
-        "nasjac/surgery/prune_model.py",
-        "return np.array([one.energy for one in norms])\n"
-        '    if options.criterion == "output_damage":\n'
-        "        return np.array([float(one.ratio.mean()) for one in norms])",
-        "return np.array([float(one.ratio.mean()) for one in norms])\n"
-        '    if options.criterion == "output_damage":\n'
-        "        return np.array([one.energy for one in norms])",
+        "a criterion prunes a model by the values of another",
+        "nasjac/surgery/prune.py",
+        "return VALUES[criterion](network, chain)[network.prunable]",
+        'return VALUES["output_damage"](network, chain)[network.prunable]',
         "tests/test_joints_surgery.py::test_each_criterion_prunes_a_model_by_its_own_value",
     ),
     Fault(
         "accuracies before and after pruning exchanged",
         "nasjac/surgery/prune.py",
-        'worths = {"before": worth(old.module, old.data), "after": worth(module, old.data)}',
-        'worths = {"before": worth(module, old.data), "after": worth(old.module, old.data)}',
+        "worths, specs = (old.worth, new.worth)",
+        "worths, specs = (new.worth, old.worth)",
         "tests/test_joints_surgery.py::test_what_is_told_of_before_and_after_pruning_is_of_before_and_after",
     ),
     Fault(
         "predicted damage under the name of the measured one",
         "nasjac/surgery/paths.py",
-        '"measured_damage": float(lost.mean()),',
-        '"measured_damage": predicted,',
+        "measured_damage=float(lost.mean()),",
+        "measured_damage=predicted,",
         "tests/test_joints_surgery.py::test_damage_is_measured_and_predicted_by_different_means",
     ),
     Fault(
@@ -329,15 +321,15 @@ FAULTS = (
     Fault(
         "largest and mean spectral norm of a grown block exchanged",
         "nasjac/surgery/grow.py",
-        '"spectral_norm": float(norms.spectral.max()),\n            "spectral_norm_mean": float(norms.spectral.mean()),',
-        '"spectral_norm": float(norms.spectral.mean()),\n            "spectral_norm_mean": float(norms.spectral.max()),',
+        "spectral_norm=float(norms.spectral.max()),\n        spectral_norm_mean=float(norms.spectral.mean()),",
+        "spectral_norm=float(norms.spectral.mean()),\n        spectral_norm_mean=float(norms.spectral.max()),",
         "tests/test_joints_surgery.py::test_the_norms_of_new_blocks_are_those_of_their_jacobians",
     ),
     Fault(
         "new blocks of a model of others all at its end",
-        "nasjac/surgery/model_blocks.py",
-        "(2 * n + 1) * depth // (2 * count) + 1",
-        "(2 * n + 1) * depth // (2 * count)",
+        "nasjac/surgery/own_model.py",
+        "[place + 1 for place in evenly(count, depth)]",
+        "[place for place in evenly(count, depth)]",
         "tests/test_joints_surgery.py::test_new_blocks_of_a_model_are_spread_evenly",
     ),
     # questions and reports
@@ -512,16 +504,16 @@ FAULTS = (
     ),
     Fault(
         "nasjac prune takes points for steps of fine-tuning",
-        "nasjac/cli/grow_and_prune.py",
-        "config.points, config.fine_tune, config.learning_rate",
-        "config.fine_tune, config.points, config.learning_rate",
+        "nasjac/surgery/prune.py",
+        "PruneOptions(ratio, criterion, points, fine_tune, learning_rate, seed)",
+        "PruneOptions(ratio, criterion, fine_tune, points, learning_rate, seed)",
         "tests/test_joints_surgery.py::test_options_of_prune_are_what_they_are_called",
     ),
     Fault(
         "nasjac grow exchanges the two smallnesses",
-        "nasjac/cli/grow_and_prune.py",
-        "config.epsilon_spectral, config.epsilon_rms, config.force",
-        "config.epsilon_rms, config.epsilon_spectral, config.force",
+        "nasjac/surgery/grow.py",
+        "rule, epsilon_spectral, epsilon_rms, force)",
+        "rule, epsilon_rms, epsilon_spectral, force)",
         "tests/test_joints_surgery.py::test_options_of_grow_are_what_they_are_called",
     ),
     # which data, which machine, which form of a network

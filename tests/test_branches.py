@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import Block, Spec, build
-from nasjac.surgery.branches.norms import MOST, norms
-from nasjac.surgery.branches.ours import added, blocks_of, branch_norms, bypassed, gated, measurable, stream
+from nasjac.surgery.branches.norms import MOST, Function, norms
+from nasjac.surgery.branches.ours import links_of, measurable, stream
+from nasjac.surgery.paths import branch_norms
+from tests.at_data import bare
 
 IMAGES = {"kind": "resnet", "shape": (1, 5, 4)}
 SPECS = {
@@ -33,19 +35,19 @@ def made(name: str) -> tuple[Spec, nn.Module, Tensor]:
     return spec, network, torch.randn(3, inputs, dtype=torch.float64, generator=generator)
 
 
-def dense(block: nn.Module, x: Tensor) -> Tensor:
-    """[m, n] the Jacobian of the block's branch at one point."""
-    jacobian = torch.func.jacrev(lambda point: added(block, point[None])[0])(x)
+def dense(added: Function, x: Tensor) -> Tensor:
+    """[m, n] the Jacobian of a branch at one point."""
+    jacobian = torch.func.jacrev(lambda point: added(point[None])[0])(x)
     return jacobian.reshape(-1, x.numel())
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_norms_are_those_of_the_dense_jacobian(name: str) -> None:
     spec, network, inputs = made(name)
-    found = branch_norms(network, inputs, range(len(spec.blocks)), torch.Generator().manual_seed(1))
-    layers = stream(network, inputs)
-    for number, block in enumerate(blocks_of(network)):
-        whole = [dense(block, x) for x in layers[number]]
+    links = links_of(spec, network, inputs)
+    found = branch_norms(links, range(len(spec.blocks)), torch.Generator().manual_seed(1))
+    for number, link in enumerate(links):
+        whole = [dense(link.added, x) for x in link.x]
         exact = torch.stack([torch.linalg.matrix_norm(jacobian, 2) for jacobian in whole])
         assert ((exact - found[number].spectral).abs() <= 0.01 * exact).all()
         energy = sum(float(jacobian.square().sum()) for jacobian in whole) / len(whole)
@@ -58,21 +60,23 @@ def test_norms_are_those_of_the_dense_jacobian(name: str) -> None:
 def test_a_block_is_its_branch_beside_what_is_left_of_it(name: str) -> None:
     spec, network, inputs = made(name)
     layers = stream(network, inputs)
-    for number, block in enumerate(blocks_of(network)):
+    for number, link in enumerate(links_of(spec, network, inputs)):
+        assert torch.equal(link.x, layers[number])
         if spec.blocks[number].skip and spec.placement != "post" and not spec.takes_images:
-            torch.testing.assert_close(layers[number] + added(block, layers[number]), layers[number + 1])
-        with gated(network, torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
-            torch.testing.assert_close(stream(network, inputs)[number + 1], bypassed(block, layers[number]))
+            torch.testing.assert_close(link.x + link.added(link.x), layers[number + 1])
+        with bare(spec, network).gated(torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
+            torch.testing.assert_close(stream(network, inputs)[number + 1], link.bypassed(link.x))
 
 
 def test_the_error_of_the_energy_is_what_it_says() -> None:
     """Over repetitions the estimate lies as far from the truth as its standard error says, within a quarter."""
-    _, network, inputs = made("one matrix")
-    block, x = blocks_of(network)[0], stream(network, inputs)[0]
-    truth = sum(float(dense(block, point).square().sum()) for point in x) / len(x)
+    spec, network, inputs = made("one matrix")
+    link = links_of(spec, network, inputs)[0]
+    x = link.x
+    truth = sum(float(dense(link.added, point).square().sum()) for point in x) / len(x)
     scores = []
     for seed in range(200):
-        found = norms(lambda point: added(block, point), x, torch.Generator().manual_seed(seed), None)
+        found = norms(link.added, x, torch.Generator().manual_seed(seed), None)
         assert found.spectral.isnan().all() and found.squared_error > 0
         scores.append((float(found.squared.mean()) - truth) / found.squared_error)
     spread = torch.tensor(scores)
@@ -81,11 +85,12 @@ def test_the_error_of_the_energy_is_what_it_says() -> None:
 
 def test_24_blocks_of_256_units_take_seconds() -> None:
     """To 1%, without a dense Jacobian, at one point; a fifth of the time that is allowed on two cores."""
-    network = measurable(build(Spec(256, (Block(),) * 24, placement="pre"), 64, 10, torch.Generator().manual_seed(0)))
+    spec = Spec(256, (Block(),) * 24, placement="pre")
+    network = measurable(build(spec, 64, 10, torch.Generator().manual_seed(0)))
     inputs, began = torch.randn(4, 64, dtype=torch.float64), time.perf_counter()
-    found = branch_norms(network, inputs, range(24), torch.Generator().manual_seed(0))
+    links = links_of(spec, network, inputs)
+    found = branch_norms(links, range(24), torch.Generator().manual_seed(0))
     assert time.perf_counter() - began < 10
-    x = stream(network, inputs)[11]
-    exact = torch.linalg.matrix_norm(dense(blocks_of(network)[11], x[0]), 2)
+    exact = torch.linalg.matrix_norm(dense(links[11].added, links[11].x[0]), 2)
     assert float(found[11].spectral[0]) == pytest.approx(float(exact), rel=0.01)
     assert MOST >= 64

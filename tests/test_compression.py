@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from nasjac import Block, Spec, build
 from nasjac.kinds.facts import facts
-from nasjac.surgery.branches.ours import gated
-from nasjac.surgery.compression import CRITERIA, branches, chosen, prune, taylor_values
+from nasjac.surgery.compression import branches, prune
+from nasjac.surgery.criteria import CRITERIA, chosen, taylor_values
 from nasjac.surgery.growth import Beginning, grow
+from tests.at_data import at, bare
 from tests.test_growth import SPECS, made
 
 TRAINED = [name for name in SPECS if name != "empty"]
@@ -40,7 +41,7 @@ def test_a_removed_branch_is_a_shut_gate(name: str) -> None:
         found = prune(spec, network.state_dict(), gone)
         smaller = module(found.spec, found.state, size)
         gates = torch.tensor([float(n not in gone) for n in range(len(spec.canonical.blocks))])
-        with gated(network, gates):
+        with bare(spec, network).gated(gates):
             torch.testing.assert_close(smaller(inputs), network(inputs), rtol=1e-5, atol=1e-5)
         before, after = facts([spec])[0], facts([found.spec])[0]
         assert (after.params < before.params and after.flops < before.flops) == bool(gone)
@@ -88,12 +89,12 @@ def test_taylor_values_are_the_slope_of_the_loss() -> None:
     network, inputs, _ = made(spec)
     network = network.double()
     labels = torch.tensor([0, 1, 2, 3])
-    found = taylor_values(network, inputs.double(), labels)
+    found = taylor_values(at(spec, network, inputs.double(), labels))
 
     def loss(number: int, gate: float) -> float:
         gates = torch.ones(3, dtype=torch.float64)
         gates[number] = gate
-        with torch.no_grad(), gated(network, gates):
+        with torch.no_grad(), bare(spec, network).gated(gates):
             return float(F.cross_entropy(network(inputs.double()), labels))
 
     slopes = [abs(loss(number, 1 + 1e-5) - loss(number, 1 - 1e-5)) / 2e-5 for number in range(3)]
@@ -102,25 +103,24 @@ def test_taylor_values_are_the_slope_of_the_loss() -> None:
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_the_lowest_go_first_and_as_many_as_asked(criterion: str) -> None:
-    spec = Spec(8, (Block(),) * 8)
     values = np.array([3.0, 1, 2, 8, 7, 6, 5, 4])
-    found = chosen(spec, 0.4, criterion, lambda: values, 0)
+    found = chosen(range(8), 0.4, criterion, lambda: values, 0)
     assert len(found) == 3
     expected = {"first": [0, 1, 2], "last": [5, 6, 7], "alternate": [1, 3, 5]}
     if criterion != "random":
         assert found == expected.get(criterion, [0, 1, 2])
-    assert chosen(spec, 0.0, criterion, lambda: values, 0) == []
+    assert chosen(range(8), 0.0, criterion, lambda: values, 0) == []
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.0, math.nan])
 def test_a_bad_ratio_is_named(ratio: float) -> None:
     with pytest.raises(ValueError, match=r"`ratio` must be a number in \[0, 1\), got"):
-        chosen(Spec(8, (Block(),)), ratio, "first", lambda: np.ones(1), 0)
+        chosen([0], ratio, "first", lambda: np.ones(1), 0)
 
 
 def test_what_cannot_be_pruned_is_named() -> None:
     with pytest.raises(ValueError, match=r"`criterion` must be one of random, .* got 'best'"):
-        chosen(Spec(8, (Block(),)), 0.5, "best", lambda: np.ones(1), 0)
+        chosen([0], 0.5, "best", lambda: np.ones(1), 0)
     dense = Spec(8, (Block(op="dense"),), kind="densenet", shape=(1, 6, 6), growth=4, norm="none")
     with pytest.raises(ValueError, match="densenet"):
         prune(dense, build(dense, 36, 5).state_dict(), [0])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import Block, Spec, build
+from nasjac.kinds.surgery import surgery_of
 from nasjac.mathematics.meanfield.growth import (
     deviation_bound,
     edge,
@@ -21,8 +22,9 @@ from nasjac.mathematics.meanfield.growth import (
     rules,
     worst_case_count,
 )
-from nasjac.surgery.branches.ours import branch_norms, measurable, stream
-from nasjac.surgery.growth import INITS, Beginning, calibrated, grow, identity_fault, spread
+from nasjac.surgery.branches.ours import links_of, measurable, stream
+from nasjac.surgery.growth import INITS, Beginning, calibrated, grow, spread
+from nasjac.surgery.paths import branch_norms
 
 SHAPE = {"kind": "resnet", "shape": (1, 6, 6)}
 SPECS = {
@@ -74,7 +76,7 @@ def test_the_identities_change_nothing(name: str, init: str) -> None:
     state = {key: value.clone() for key, value in network.state_dict().items()}
     places = [0, 0, *spread(spec, 3)]
     found = grow(spec, network.state_dict(), places, Beginning(init), size, 5)
-    found = calibrated(found, inputs) if spec.takes_images else found
+    found = calibrated(found, inputs, size, 5) if spec.takes_images else found
     deeper = found.module(size, 5).eval()
     torch.testing.assert_close(deeper(inputs), network(inputs), rtol=1e-6, atol=1e-6)
     assert len(found.spec.blocks) == len(spec.canonical.blocks) + 5 and len(found.new) == 5
@@ -135,7 +137,7 @@ def test_running_statistics_of_new_blocks_are_the_datas() -> None:
     network, _, size = made(spec)
     data = torch.randn(64, size, generator=torch.Generator().manual_seed(3))
     raw = grow(spec, network.state_dict(), [1], Beginning("small_gain", 0.5), size, 5)
-    found = calibrated(raw, data)
+    found = calibrated(raw, data, size, 5)
     for name, tensor in raw.state.items():
         same = torch.equal(tensor, found.state[name])
         assert same == (not (name.startswith("blocks.1.") and ("running" in name or "num_batches" in name))), name
@@ -145,6 +147,10 @@ def test_running_statistics_of_new_blocks_are_the_datas() -> None:
     evaluated = block(x)
     block.train()
     torch.testing.assert_close(block(x), evaluated, rtol=0.02, atol=0.02)  # n - 1 in one variance, n in the other
+
+
+def identity_fault(spec: Spec) -> str | None:
+    return surgery_of(spec).identity_fault(spec)
 
 
 def test_kinds_without_an_identity_say_so() -> None:
@@ -225,12 +231,13 @@ def test_small_gain_deviates_as_stated() -> None:
     changes, chi = [], gain**2 / 2
     for seed in range(400):
         beginning = Beginning("small_gain", gain, seed)
-        found = measurable(grow(spec, network.state_dict(), [1] * count, beginning, 6, 3).module(6, 3))
+        grown = grow(spec, network.state_dict(), [1] * count, beginning, 6, 3)
+        found = measurable(grown.module(6, 3))
         layers = stream(found, inputs)
         before, after = layers[1], layers[1 + count]
         changes.append((after - before).square().sum(1) / before.square().sum(1))
         if seed < 20:
-            norms = branch_norms(found, inputs, range(1, 1 + count), torch.Generator().manual_seed(0), None)
+            norms = branch_norms(links_of(grown.spec, found, inputs), range(1, 1 + count), torch.Generator(), None)
             bound = deviation_bound(float(one.ratio.max()) for one in norms.values())
             assert float(changes[-1].max()) <= bound**2 * (1 + 1e-9)
     sampled = torch.stack(changes).mean(1)

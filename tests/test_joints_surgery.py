@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from nasjac import Block, Spec, build
 from nasjac.datasets import Data
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.branches.ours import blocks_of, measurable, stream
-from nasjac.surgery.grow import GrowOptions, grow_checkpoint
+from nasjac.surgery import grow as doors
+from nasjac.surgery.branches.ours import blocks_of, links_of, measurable, stream
 from nasjac.surgery.growth import Beginning, grow
-from nasjac.surgery.model_blocks import spread
-from nasjac.surgery.prune import PruneOptions, prune_checkpoint
+from nasjac.surgery.own_model import places_of
+from nasjac.surgery.prune import prune
+from nasjac.surgery.results import as_json
 from tests.test_branches import dense
 from tests.test_grow import Run, run
 
@@ -48,6 +49,11 @@ def accuracy(network: nn.Module) -> float:
 # pruning
 
 
+def halved(folder: Path, criterion: str, out: Path) -> dict[str, Any]:
+    """The JSON of a pruning of half the branches."""
+    return dict(as_json(prune(folder, ratio=0.5, criterion=criterion, points=4, fine_tune=0, dataset=data(), out=out)))
+
+
 def constant_and_small(folder: Path) -> tuple[Path, nn.Module]:
     """Block 0 adds a large constant, whose Jacobian is 0; block 1 adds half of what it is given."""
     spec = Spec(WIDTH, (Block(),) * 2, activation="linear")
@@ -64,8 +70,7 @@ def constant_and_small(folder: Path) -> tuple[Path, nn.Module]:
 @pytest.mark.parametrize(("criterion", "gone"), [("measured_energy", 0), ("output_damage", 1)])
 def test_each_criterion_prunes_by_its_own_value(tmp_path: Path, criterion: str, gone: int) -> None:
     folder, network = constant_and_small(tmp_path / "source")
-    options = PruneOptions(0.5, criterion, points=4, fine_tune=0)
-    found = prune_checkpoint(folder, data(), options, tmp_path / "out", say=lambda text: None)
+    found = halved(folder, criterion, tmp_path / "out")
     assert found["pruned"] == [gone]
     energies, damages = ([row[name] for row in found["branch_values"]] for name in ("measured_energy", "output_damage"))
     assert energies == [0, pytest.approx(0.25)] and damages[1] == pytest.approx(0.5)
@@ -76,8 +81,7 @@ def test_each_criterion_prunes_by_its_own_value(tmp_path: Path, criterion: str, 
 
 def test_what_is_told_of_before_and_after_pruning_is_of_before_and_after(tmp_path: Path) -> None:
     folder, network = constant_and_small(tmp_path / "source")
-    options = PruneOptions(0.5, "measured_energy", points=4, fine_tune=0)
-    found = prune_checkpoint(folder, data(), options, tmp_path / "out", say=lambda text: None)
+    found = halved(folder, "measured_energy", tmp_path / "out")
     _, pruned, info = checkpoint.load(tmp_path / "out")
     before, after = accuracy(network), accuracy(pruned.eval())
     assert before != after, "or this would say nothing"
@@ -101,8 +105,7 @@ def test_damage_is_measured_and_predicted_by_different_means(tmp_path: Path) -> 
         for name in ("inner.weight", "outer.weight"):
             block.get_parameter(name).data.copy_(torch.eye(WIDTH))
     folder = saved(spec, network, tmp_path / "source")
-    options = PruneOptions(0.5, "last", points=4, fine_tune=0)
-    found = prune_checkpoint(folder, data(), options, tmp_path / "out", say=lambda text: None)
+    found = halved(folder, "last", tmp_path / "out")
     assert found["measured_damage"] == pytest.approx(4) and found["predicted_damage"] == pytest.approx(2)
     assert found["measured_relative_damage"] == pytest.approx(4 / 16)
     assert found["predicted_relative_damage"] == pytest.approx(2 / 4)
@@ -180,15 +183,14 @@ def test_a_copy_is_of_the_block_before_it(place: int) -> None:
 
 def test_the_norms_of_new_blocks_are_those_of_their_jacobians(tmp_path: Path) -> None:
     spec, network = different()
-    options = GrowOptions(2, Beginning("copy", 0.25, seed=2), after=(1, 3), points=12)
-    source = saved(spec, network, tmp_path / "source")
-    found = grow_checkpoint(source, data(), options, tmp_path / "out", say=lambda text: None)
-    _, grown, _ = checkpoint.load(tmp_path / "out")
-    grown = measurable(grown)
-    layers = stream(grown, data().valid_inputs[:12])
+    source, how = saved(spec, network, tmp_path / "source"), {"init": "copy", "gain": 0.25, "seed": 2}
+    done = doors.grow(source, blocks=2, after=(1, 3), points=12, dataset=data(), out=tmp_path / "out", **how)  # type: ignore[arg-type]
+    found = as_json(done)
+    deeper, grown, _ = checkpoint.load(tmp_path / "out")
+    links = links_of(deeper, measurable(grown), data().valid_inputs[:12])
     assert [row["block"] for row in found["new_blocks"]] == [1, 4]
     for row in found["new_blocks"]:
-        matrices = torch.stack([dense(blocks_of(grown)[row["block"]], x) for x in layers[row["block"]]])
+        matrices = torch.stack([dense(links[row["block"]].added, x) for x in links[row["block"]].x])
         spectral = torch.linalg.matrix_norm(matrices, 2)
         assert spectral.max() > 1.05 * spectral.mean(), "or this would not tell them apart"
         assert row["spectral_norm"] == pytest.approx(float(spectral.max()), rel=0.011)
@@ -201,7 +203,7 @@ def test_the_norms_of_new_blocks_are_those_of_their_jacobians(tmp_path: Path) ->
 
 def test_new_blocks_of_a_model_are_spread_evenly() -> None:
     """After which block, 1 the first."""
-    assert [spread(count, 4) for count in (1, 2, 4, 8)] == [[3], [2, 4], [1, 2, 3, 4], [1, 1, 2, 2, 3, 3, 4, 4]]
+    assert [places_of(count, 4) for count in (1, 2, 4, 8)] == [[3], [2, 4], [1, 2, 3, 4], [1, 1, 2, 2, 3, 3, 4, 4]]
 
 
 # options of the command line

@@ -14,9 +14,10 @@ from nasjac.cli import main
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import facts
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.compression import CRITERIA, prune
+from nasjac.surgery.compression import prune
+from nasjac.surgery.criteria import CRITERIA
 from nasjac.surgery.paths import chain_of, damage, expected
-from nasjac.surgery.trained import Trained
+from tests.at_data import at
 from tests.test_grow import GPT2, SPECS, VIT, Run, kept, run, vit_list
 
 __all__ = ["run"]
@@ -61,17 +62,15 @@ def test_the_damage_of_leaky_blocks_is_that_of_their_identities(leak: float) -> 
     spec = Spec(128, (Block(),) * 3, activation="linear", block="leaky", step=0.5, leak=leak, weight_gain=1.3).canonical
     points = torch.randn(3, 128, generator=torch.Generator().manual_seed(0))
     module = build(spec, 128, 2, torch.Generator().manual_seed(1)).eval()
-    pruned = prune(spec, module.state_dict(), [1])
-    smaller = build(pruned.spec, 128, 2).eval()
-    smaller.load_state_dict(pruned.state)
-    whole, held, chi = chain_of(spec, module, points, 0), (1 - 0.5 * leak) ** 2, 1.3**4 / 4
+    old, pruned = at(spec, module, points, outputs=2), prune(spec, module.state_dict(), [1])
+    whole, held, chi = chain_of(old, 0), (1 - 0.5 * leak) ** 2, 1.3**4 / 4
     assert whole.identity.tolist() == pytest.approx([held] * 3)
-    assert whole.content["effective_depth"] == pytest.approx(3 * chi / (held + chi), rel=0.05)
-    found = damage(whole, [1], Trained(spec, module, {}, None), smaller, points, 0)  # type: ignore[arg-type]
+    assert whole.paths.effective_depth == pytest.approx(3 * chi / (held + chi), rel=0.05)
+    found = damage(whole, [1], old, old.without([1]), 0)
     closed = (held + chi) ** 2 * (held + chi + 1 - 2 * held**0.5)
-    assert expected(spec, pruned.spec, [1])["damage"] == pytest.approx(closed)
-    assert found["predicted_damage"] == pytest.approx(closed, rel=0.1)
-    assert found["measured_damage"] == pytest.approx(closed, rel=0.1)
+    assert expected(spec, pruned.spec, [1]).damage == pytest.approx(closed)
+    assert found.predicted_damage == pytest.approx(closed, rel=0.1)
+    assert found.measured_damage == pytest.approx(closed, rel=0.1)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -21,10 +21,12 @@ from nasjac.search.objectives import Budget
 from nasjac.search.warm_search import WarmOptions, WarmSearch
 from nasjac.search.warm_space import WarmSpace
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.branches.ours import gated, measurable
+from nasjac.surgery.branches.ours import measurable
 from nasjac.surgery.compression import prune
 from nasjac.surgery.growth import Beginning, grow
-from nasjac.surgery.trained import Trained, profile
+from nasjac.surgery.trained import Trained
+from nasjac.surgery.written import profile
+from tests.at_data import bare
 from tests.test_grow import CONTEXT, SPECS, Run, kept, run
 
 __all__ = ["run"]
@@ -83,7 +85,7 @@ def test_growing_and_pruning_at_once_is_the_grown_network_with_shut_gates(name: 
     gone = [n + sum(p <= n for p in added) for n in (0, 2)]
     gates = torch.tensor([float(n not in gone) for n in range(len(grown.spec.blocks))])
     inputs, whole = old.data.valid_inputs[:8], grown.module(*old.sizes).eval()
-    with gated(whole, gates):
+    with bare(grown.spec, whole).gated(gates):
         expected = whole(inputs)
     torch.testing.assert_close(found.module(*old.sizes).eval()(inputs), expected, rtol=1e-5, atol=1e-5)
     places = [n - sum(g < n for g in gone) for n in grown.new]
@@ -98,7 +100,7 @@ def test_the_identity_measures_what_the_checkpoint_is() -> None:
     for term in ("trainability_cost", "mean_log", "sd_log", "log_rank", "log_decorrelation"):
         assert row[term] == alone.terms[term].value and row[f"{term}_error"] == alone.terms[term].standard_error
     assert row["growth_sum"] == 0 and row["flops"] == facts([space.old.spec])[0].flops
-    diagnosed = profile(space.old.module, space.old.points(32), 0)
+    diagnosed = profile(replace(space.old, at=32), 0)
     assert diagnosed is not None
     [end] = [layer for layer in alone.profile if (layer.name, layer.direction) == ("h_4", "forward")]
     last = [layer for layer in diagnosed.layers if layer.direction == "forward"][-1]

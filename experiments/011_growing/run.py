@@ -30,8 +30,9 @@ from nasjac.mathematics.lanczos import spectral_norms
 from nasjac.mathematics.meanfield.growth import rules
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.sampling.linearized import Linearized
-from nasjac.surgery.branches.ours import blocks_of, branch_norms, measurable, stream
+from nasjac.surgery.branches.ours import blocks_of, links_of, measurable, stream
 from nasjac.surgery.growth import Beginning, grow, spread
+from nasjac.surgery.paths import branch_norms
 
 #: how the new blocks begin: name -> (beginning of `nasjac.surgery.growth`, gain)
 ARMS = {
@@ -172,7 +173,8 @@ def bounds(data: Data, shallow: Mapping[int, Network], options: Options) -> Iter
             double = measurable(network.module)
             points = data.valid_inputs[:POINTS]
             generator = torch.Generator().manual_seed(seed)
-            norms = branch_norms(double, points, new[: min(8, most)], generator).values()
+            links = links_of(network.spec, double, points)
+            norms = branch_norms(links, new[: min(8, most)], generator).values()
             spectral = max(float(one.spectral.max()) for one in norms)
             rms = math.sqrt(np.mean([one.energy for one in norms]))
             entering = stream(double, points)[new[0]]

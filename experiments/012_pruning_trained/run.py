@@ -29,14 +29,15 @@ from nasjac.foundation.text_tables import write_csv
 from nasjac.kinds.facts import branch_energies
 from nasjac.mathematics.gradient_paths import energy_shares
 from nasjac.reporting.canvas import GREY, LINES, save, sheet, style
-from nasjac.surgery.branches.ours import branch_norms, measurable
-from nasjac.surgery.compression import CRITERIA, VALUES, branches, chosen, prune, taylor_values
-from nasjac.surgery.trained import worth
+from nasjac.surgery.branches.ours import links_of, measurable
+from nasjac.surgery.compression import branches, prune
+from nasjac.surgery.criteria import CRITERIA, VALUES, chosen, taylor_values
+from nasjac.surgery.paths import branch_norms
+from nasjac.surgery.trained import Trained, worth
 from nasjac.trainers import AdamW, best
 from nasjac.trainers.population import fit
 
 Array = NDArray[np.float64]
-SAMPLES = 1024  # of the training split, for Taylor values
 
 
 @dataclass
@@ -76,7 +77,8 @@ def energies(network: nn.Module, spec: Spec, data: Data, options: Options) -> tu
     """Branch energies at the data, and ‖F(x)‖ / ‖x‖, of each block."""
     generator = torch.Generator().manual_seed(0)
     points = data.valid_inputs[: options.points]
-    found = branch_norms(measurable(network), points, range(len(spec.blocks)), generator, None)
+    links = links_of(spec, measurable(network), points)
+    found = branch_norms(links, range(len(spec.blocks)), generator, None)
     return np.array([one.energy for one in found.values()]), np.array([float(one.ratio.mean()) for one in found.values()])
 
 
@@ -90,21 +92,25 @@ def rows(data: Data, options: Options, seed: int) -> Iterator[dict[str, Any]]:
     """Every criterion and ratio of one trained network; sets of branches that recur are measured once."""
     spec, network = trained(data, options, seed)
     measured, damage = energies(network, spec, data, options)
-    slope = taylor_values(network, data.train_inputs[:SAMPLES], data.train_labels[:SAMPLES])
+    slope = taylor_values(Trained(spec.canonical, network, {}, data))
     known = {"measured_energy": measured, "output_damage": damage, "taylor": slope}
     known["lowest_energy"] = np.asarray(branch_energies(spec))
     seen: dict[tuple[int, ...], dict[str, Any]] = {}
     for criterion in CRITERIA:
         values = known.get(criterion, measured)
         for ratio in options.ratios:
-            gone = tuple(chosen(spec, ratio, criterion, lambda values=values: values, seed))  # type: ignore[misc]
+            gone = tuple(chosen(branches(spec), ratio, criterion, lambda values=values: values, seed))  # type: ignore[misc]
             if gone not in seen:
                 smaller = prune(spec, network.state_dict(), gone)
                 module = build(smaller.spec, data.inputs, data.outputs)
                 module.load_state_dict(smaller.state)
                 chi = energies(module.eval(), smaller.spec, data, options)[0]
                 depth = float(energy_shares(chi).sum())
-                seen[gone] = {"kept": len(branches(smaller.spec)), "effective_depth": depth, **worth(module, data)}
+                seen[gone] = {
+                    "kept": len(branches(smaller.spec)),
+                    "effective_depth": depth,
+                    **worth(module, data)._asdict(),
+                }
                 seen[gone]["module"] = module
             found = seen[gone]
             if ratio in options.fine_tuned and "fine_tuned" not in found:

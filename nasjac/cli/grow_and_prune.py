@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,86 +11,47 @@ from omegaconf import DictConfig
 from nasjac.architecture.spec import Spec, check_choice
 from nasjac.cli.given_model import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, option
-from nasjac.datasets import DATASETS, Data, Text
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
-from nasjac.foundation.places import check_folder
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.former import stored_spec
-from nasjac.surgery import grow, grow_model, prune, prune_model
-from nasjac.surgery.growth import Beginning
-from nasjac.surgery.limits import Limits
+from nasjac.surgery.grow import grow
+from nasjac.surgery.growth_result import Growth
+from nasjac.surgery.limits import Budget
+from nasjac.surgery.prune import prune, spec_from
+from nasjac.surgery.pruning_result import Pruning
+from nasjac.surgery.results import as_json
 
 FORMATS = ("text", "json")
-#: the dataset of a kind of network whose checkpoint does not say
-DATASET_OF = {"transformer_lm": "text"}
+#: options of both verbs, and of each alone, that the functions of the same name take as they are
+BOTH = ("points", "seed", "allow_pickle", "out")
+GROWTH = ("init", "gain", "rule", "epsilon_spectral", "epsilon_rms", "force")
+PRUNING = ("ratio", "criterion", "fine_tune", "learning_rate", "blocks", "save_tuned")
 
 
 def run_grow(config: DictConfig, choices: Choices) -> int:
     """Insert new blocks into a trained network; return the exit code."""
     console = _console(config)
-    _one_of(config, "checkpoint", "model")
-    limits = Limits(config.budget.tau, config.rule, config.epsilon_spectral, config.epsilon_rms, config.force)
-    if config.model is not None:
-        return _printed(console, config, _grow_model(config, limits, console), grow_model.as_text)
-    if config.insert is not None or config.input is not None:
-        raise InputError("`insert` and `input` belong to `model`; of a checkpoint blocks=N says how many")
-    blocks = plain(config.blocks)
-    # blocks that begin as the identity have no size by which the most could be told
-    beginning = Beginning(config.init or ("small_gain" if blocks == "max" else "zero_last"), config.gain, config.seed)
-    after = plain(config.after)
-    after = (after,) if isinstance(after, int) else after
-    options = grow.GrowOptions(blocks, beginning, limits, after, config.points)
-    folder = folder_of(config.checkpoint)
-    out = _out(config, config.checkpoint, "grown")
-    name, data = _data(config, choices, checkpoint.read_info(folder))
-    done = grow.grow_checkpoint(folder, data, options, out, config.allow_pickle, console.say, name)
-    return _printed(console, config, done, grow.as_text)
-
-
-def _grow_model(config: DictConfig, limits: Limits, console: Console) -> Mapping[str, Any]:
-    _names_blocks(config)
-    _stands_alone(config, "dataset", "after")
-    if config.insert is None:
-        raise InputError("`insert` must say how many blocks go into the model's list (insert=2, or insert=max), got None")
-    name, make = made(config.model)
-    options = grow_model.Insertion(
-        config.blocks, plain(config.insert), config.init or "zero_last", config.gain, limits, config.seed
+    result = grow(
+        _source(config, "checkpoint", "model"),
+        blocks=plain(config.blocks),
+        insert=plain(config.insert),
+        after=plain(config.after),
+        budget=Budget(config.budget.tau),
+        **{name: config[name] for name in (*BOTH, *GROWTH)},
+        **_given(config, choices),
+        say=console.say,
     )
-    out = _out(config, "reports/grow/model", "grown")
-    return grow_model.grow_model(name, make, batch_of(config.input), options, device_of(config.device), out, console.say)
+    return _printed(console, config, result)
 
 
 def run_prune(config: DictConfig, choices: Choices) -> int:
     """Prune residual branches of a network; return the exit code."""
     console = _console(config)
-    _one_of(config, "checkpoint", "spec", "model")
-    numbers = (config.ratio, config.criterion, config.points, config.fine_tune, config.learning_rate, config.seed)
-    options = prune.PruneOptions(*numbers)
-    if config.model is not None:
-        _names_blocks(config)
-        _stands_alone(config, "dataset", "save_tuned")
-        name, make = made(config.model)
-        out = _out(config, "reports/prune/model", "pruned")
-        batch, device = batch_of(config.input), device_of(config.device)
-        found = prune_model.prune_model(name, make, batch, config.blocks, options, device, out, console.say)
-        return _printed(console, config, found, prune_model.as_text)
-    if config.blocks is not None or config.input is not None:
-        raise InputError("`blocks` and `input` belong to `model`; of a checkpoint or spec ratio= says how many branches go")
-    if config.spec is not None:
-        spec = _spec(config)
-        _, data = _data(config, choices, {"spec": spec.content})
-        _stands_alone(config, "save_tuned")
-        out = _out(config, f"reports/prune/{spec.key}", "pruned")
-        return _printed(
-            console, config, prune.prune_spec(spec, config.spec, data, options, out, console.say), prune.as_text
-        )
-    folder = folder_of(config.checkpoint)
-    out = _out(config, config.checkpoint, "pruned")
-    name, data = _data(config, choices, checkpoint.read_info(folder))
-    kept = (out, config.save_tuned, config.allow_pickle, console.say, name)
-    return _printed(console, config, prune.prune_checkpoint(folder, data, options, *kept), prune.as_text)
+    source = _source(config, "checkpoint", "spec", "model")
+    taken = {name: config[name] for name in (*BOTH, *PRUNING)}
+    return _printed(console, config, prune(source, **taken, **_given(config, choices), say=console.say))
 
 
 def _console(config: DictConfig) -> Console:
@@ -99,92 +59,37 @@ def _console(config: DictConfig) -> Console:
     return Console(config.quiet)
 
 
-def _printed(
-    console: Console, config: DictConfig, found: Mapping[str, Any], text: Callable[[Mapping[str, Any]], str]
-) -> int:
-    console.result(json.dumps(found, allow_nan=False) if config.format == "json" else text(found))
+def _printed(console: Console, config: DictConfig, result: Growth | Pruning) -> int:
+    console.result(json.dumps(as_json(result), allow_nan=False) if config.format == "json" else repr(result))
     return 0
 
 
-def _one_of(config: DictConfig, *names: str) -> None:
+def _source(config: DictConfig, *names: str) -> Any:
+    """What is to be changed: a checkpoint's folder, a Spec, or what makes a model."""
     given = [name for name in names if config[name] is not None]
     if len(given) != 1:
-        raise InputError(
-            f"one of {', '.join(f'`{name}`' for name in names)} must be given, got {', '.join(given) or 'none'}"
-        )
+        told = ", ".join(f"`{name}`" for name in names)
+        raise InputError(f"one of {told} must be given, got {', '.join(given) or 'none'}")
+    if given == ["model"]:
+        return made(config.model)[1]
+    return _spec(config) if given == ["spec"] else config.checkpoint
 
 
-def _names_blocks(config: DictConfig) -> None:
-    if not isinstance(config.blocks, str) or config.blocks == "max":
-        rule = "name the model's list of blocks, such as transformer.h"
-        raise InputError(f"`blocks` must {rule}, got {config.blocks!r} (insert= says how many new ones)")
-    if config.input is None:
-        raise InputError("`input` must be a batch for the model (input=ids:4x128, input=4x3x32x32), got None")
-
-
-def _stands_alone(config: DictConfig, *names: str) -> None:
-    for name in names:
-        if config[name] is not None:
-            raise InputError(f"`{name}` must be left out here, got {plain(config[name])!r}")
-
-
-def _out(config: DictConfig, source: str, what: str) -> Path:
-    """The folder asked for, or one beside the source."""
-    path = Path(config.out) if config.out is not None else Path(f"{str(source).rstrip('/')}-{what}")
-    check_folder(path, "out")
-    if config.get("save_tuned") is not None:
-        check_folder(config.save_tuned, "save_tuned")
-    if not checkpoint.is_free(path):
-        raise InputError(f"`out` must be a new or empty folder, for nothing is overwritten, got {path}")
-    return path
-
-
-def folder_of(checkpoint_path: str, name: str = "checkpoint") -> Path:
-    """The checkpoint's folder, as the option `name` says it. ValueError: a file."""
-    path = Path(checkpoint_path)
-    if path.is_file():
-        rule = f"the folder that holds {checkpoint.MODEL} and {checkpoint.SPEC} (of a pickle with allow_pickle=true)"
-        raise InputError(f"`{name}` must be {rule}, got the file {path}")
-    return path
-
-
-def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> tuple[str, Data]:
-    """Name and data of the dataset asked for; else of that of the checkpoint or one of the kind, with its default options
-    and its context.
-    """
-    if config.dataset is not None:
-        dataset = option("dataset", choices, config)
-        return dataset.name, dataset.load()
-    return own_name(info), own_data(info)
-
-
-def own_name(info: Mapping[str, Any]) -> str:
-    """The name of a checkpoint's dataset, or of the one for networks of its kind where it does not say."""
-    spec = info.get("spec")
-    kind = spec.get("kind") if isinstance(spec, Mapping) else None
-    return str(info.get("dataset") or DATASET_OF.get(str(kind), "digits"))
-
-
-def own_data(info: Mapping[str, Any]) -> Data:
-    """The dataset of a checkpoint, or one of its kind, with its default options and its context.
-
-    ValueError: the checkpoint says that it is of other data than these.
-    """
-    spec, name = info.get("spec"), own_name(info)
-    check_choice("dataset", name, DATASETS)
-    of_context = name == "text" and isinstance(spec, Mapping) and "context" in spec
-    data = Text(context=spec["context"]).load() if of_context else DATASETS[name]().load()  # type: ignore[index]
-    if info.get("dataset_digest", data.digest) != data.digest:
-        rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
-        raise InputError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
-    return data
+def _given(config: DictConfig, choices: Choices) -> dict[str, Any]:
+    """Data, batch, device and name, as objects."""
+    return {
+        "name": made(config.model)[0] if config.model is not None else config.get("spec"),
+        "input": None if config.input is None else batch_of(config.input),
+        "device": device_of(config.device) if config.model is not None else "cpu",
+        "dataset": None if config.dataset is None else option("dataset", choices, config),
+    }
 
 
 def _spec(config: DictConfig) -> Spec:
     """The Spec in a file, or that of a stored architecture."""
     if Path(config.spec).exists():
         path = Path(config.spec)
-        return prune.spec_from(path / checkpoint.SPEC if path.is_dir() else path)
+        return spec_from(path / checkpoint.SPEC if path.is_dir() else path)
     if config.spec.endswith(".json") or "/" in config.spec:
         raise InputError(f"`spec` must be a file with a Spec's JSON or the start of a stored key, got {config.spec!r}")
     with Store(existing(config.database), read_only=True, trust=config.trust) as store:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nasjac.cli.grow_and_prune import folder_of, own_data, own_name
 from nasjac.cli.options import Choices, option, sampler_of, search_options, typed
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
@@ -19,6 +18,7 @@ from nasjac.search.warm_search import OBJECTIVES_OF_WEIGHTS, WarmOptions, WarmSe
 from nasjac.search.warm_space import WarmSpace
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.growth import Beginning
+from nasjac.surgery.sources import folder_of, own_data, own_name
 from nasjac.surgery.trained import check_out, trained
 
 #: what a search from a checkpoint takes: the rest belongs to architectures without weights, or to the database

@@ -21,7 +21,7 @@ from nasjac.models.setup import arguments, depends_on_batch, fitted, prepared
 from nasjac.models.statistics import log_mean, mean_log, ranks, sd_log
 from nasjac.models.undisturbed import BATCHNORM, batch_norms, undisturbed
 from nasjac.models.verdict import DiagnosedLayer
-from nasjac.sampling.estimators import Array
+from nasjac.mathematics.logarithms import Array
 
 #: probes of a direction before precision is looked at; all there are of each initialization, where there are several
 FIRST = 4

@@ -72,7 +72,7 @@ def _norms(spec: Spec, stream_variance: float) -> ChainNorms:
         log_norm=float(forward[-1]),
         mean_log_norm=float(mean_of_log(forward, spread.forward[0])[-1]) if known else None,
         sd_log_norm=math.sqrt(spread.forward[0, -1]) if known else None,
-        log_rank=float(spread.log_rank[0]) if known else None,
+        log_rank=float(spread.log_effective_rank[0]) if known else None,
         typical_log_norm=float(means.forward_typical[0, -1]),
         sd_log_norm_patterns=math.sqrt(means.gate_variance[0]) if spec.is_ensemble else None,
         growth_per_block=float(forward[-1] - forward[half]) / (depth - half) if depth else None,

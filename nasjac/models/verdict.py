@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from nasjac.architecture.measurement import Layer
-from nasjac.sampling.estimators import Array
+from nasjac.mathematics.logarithms import Array
 
 #: fewest blocks from which a law can be told
 FEWEST = 4

@@ -27,7 +27,8 @@ from nasjac.search.study import TRIES, Proposal, Study
 from nasjac.search.warm_search import TERMS, Row, WarmSearch
 from nasjac.search.warm_space import Choices, WarmSpace
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.trained import check_out, shown, size, worth
+from nasjac.surgery.results import shown
+from nasjac.surgery.trained import check_out, size, worth
 
 
 class _Loop:
@@ -83,7 +84,7 @@ def search_from(
     The summary, for JSON. ValueError, with nothing written: no network keeps budget and growth rule, or has terms.
     """
     target, old = check_out(out), job.space.old
-    before = {**job.measure({}), **chosen(job.space, {}), **worth(old.module, old.data)}
+    before = {**job.measure({}), **chosen(job.space, {}), **worth(old.module, old.data)._asdict()}
     loop = _Loop(job)
     loop.run(advance, stop)
     complete = [row for row in loop.rows if row["state"] == "complete"]
@@ -121,7 +122,7 @@ def search_from(
 def _judged(job: WarmSearch, row: Row) -> Row:
     """With accuracy and loss on the validation split."""
     module = job.space.network(row["choices"]).module(*job.space.old.sizes).eval()
-    return {**row, **worth(module, job.space.old.data), "parameters": size(module)}
+    return {**row, **worth(module, job.space.old.data)._asdict(), "parameters": size(module)}
 
 
 def _write(job: WarmSearch, best: Row, summary: Mapping[str, Any], rows: Sequence[Row], target: Path) -> None:

@@ -21,10 +21,10 @@ from nasjac.search.objectives import OBJECTIVES, Budget, directions
 from nasjac.search.search import objective_values
 from nasjac.search.study import SamplerFactory
 from nasjac.search.warm_space import Choices, WarmSpace
-from nasjac.surgery.branches.ours import branch_norms, measurable
+from nasjac.surgery.branches.ours import links_of, measurable
 from nasjac.surgery.branches.samples import samples_at
 from nasjac.surgery.growth import Beginning
-from nasjac.surgery.paths import chain_of
+from nasjac.surgery.paths import branch_norms, chain_of
 
 #: cost and depth are those of the trained weights
 OBJECTIVES_OF_WEIGHTS = ("trainability_cost", "effective_depth")
@@ -96,7 +96,7 @@ class WarmSearch:
         found = self.space.network(choices)
         known, module = facts([found.spec])[0], found.module(*self.space.old.sizes).eval()
         network, points = measurable(module), self.space.old.points(self.options.points)
-        norms = branch_norms(network, points, found.new, Generator().manual_seed(self.seed))
+        norms = branch_norms(links_of(found.spec, network, points), found.new, Generator().manual_seed(self.seed))
         total = measured_sum(float(each.spectral.max()) for each in norms.values())
         row: Row = {"key": found.spec.key, "growth_sum": total, "flops": known.flops, "params": known.params}
         if total > math.log(self.options.tau):
@@ -105,7 +105,8 @@ class WarmSearch:
         measurement = self.measurement(found.spec.key, network)
         depth = None
         if measurement.status == "ok":
-            depth = float(chain_of(found.spec, module, points, self.seed).content["effective_depth"])
+            weighed = replace(self.space.old, spec=found.spec, module=module, at=self.options.points)
+            depth = chain_of(weighed, self.seed).paths.effective_depth
         values, reason = self._values(measurement, known, depth)
         terms = {name: measurement.terms[name] for name in TERMS}
         return {

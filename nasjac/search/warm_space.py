@@ -16,10 +16,9 @@ from nasjac.architecture.space import Trial
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
+from nasjac.kinds.surgery import surgery_of
 from nasjac.surgery.compression import branches, check_prunable, prune, pruned_spec
-from nasjac.surgery.grow import CALIBRATED
 from nasjac.surgery.growth import (
-    LAYER,
     Beginning,
     Grown,
     calibrated,
@@ -28,7 +27,7 @@ from nasjac.surgery.growth import (
     grown_spec,
     insertion_places,
 )
-from nasjac.surgery.trained import Trained
+from nasjac.surgery.trained import CALIBRATED, Trained
 
 Choices = Mapping[str, Any]
 
@@ -74,7 +73,7 @@ class WarmSpace:
 
     def added(self, choices: Choices) -> list[int]:
         """The places of new blocks, one entry a block."""
-        size = LAYER.get(self.old.spec.kind, 1)
+        size = surgery_of(self.old.spec).layer_size
         return [p for p in self.places for _ in range(size * choices.get(f"insert_{p}", 0))]
 
     def spec(self, choices: Choices) -> Spec:
@@ -88,7 +87,7 @@ class WarmSpace:
         grown = grow(old.spec, old.module.state_dict(), self.added(choices), self.beginning, *sizes)
         pruned = prune(grown.spec, grown.state, self._moved(choices))
         new = tuple(number for number, before in enumerate(pruned.lasting) if before in grown.new)
-        return calibrated(Grown(pruned.spec, pruned.state, new), old.data.train_inputs[:CALIBRATED])
+        return calibrated(Grown(pruned.spec, pruned.state, new), old.data.train_inputs[:CALIBRATED], *old.sizes)
 
     def _moved(self, choices: Choices) -> list[int]:
         """`gone` as numbered in the grown network."""

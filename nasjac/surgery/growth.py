@@ -21,20 +21,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasjac.architecture.images import begins_stage
-from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import TRANSFORMERS, Block, Spec, check_choice
+from nasjac.architecture.spec import Block, Spec, check_choice
 from nasjac.foundation import arguments
 from nasjac.foundation.arguments import instance, items, whole
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.build import build
+from nasjac.kinds.surgery import changes_shape, surgery_of
 
 State = Mapping[str, Tensor]
 
 #: how a new block begins, and whether it is the identity then
 INITS = {"zero_last": True, "skipinit": True, "rezero": True, "small_gain": False, "copy": False}
-#: residual branches of a layer
-LAYER = dict.fromkeys(TRANSFORMERS, 2)
+#: samples of a batch by which BatchNorms are calibrated
 CALIBRATION_BATCH = 256
 #: most new blocks at once
 MOST_NEW = 100_000
@@ -61,79 +59,83 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Grown:
-    """A grown network; `new` are the numbers of its new blocks."""
+    """A grown network: its Spec and state, and `new`, the numbers of its new blocks."""
 
     spec: Spec
     state: dict[str, Tensor]
     new: tuple[int, ...]
 
     def module(self, inputs: int, outputs: int) -> nn.Module:
-        """As an ordinary module."""
-        network = build(self.spec, inputs, outputs)
-        network.load_state_dict(self.state)
-        return network
+        """Return the network as an ordinary module."""
+        return restored(self.spec, self.state, inputs, outputs)
+
+
+def restored(spec: Spec, state: State, inputs: int, outputs: int) -> nn.Module:
+    """Return the network of a Spec with the weights of `state`."""
+    network = build(spec, inputs, outputs)
+    network.load_state_dict(state)
+    return network
 
 
 def check_growable(spec: Spec) -> None:
-    """ValueError where a block that keeps the shape cannot be put in: the blocks of a DenseNet change it."""
-    if instance("spec", spec, Spec, "a Spec").kind == "densenet":
-        raise InputError(
-            "`checkpoint` must be of residual blocks x + F(x), which keep the shape, to grow; a densenet's blocks change it"
-        )
-    if spec.canonical.block != "explicit":
-        raise InputError(f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {spec.block} ones")
-
-
-def identity_fault(spec: Spec) -> str | None:
-    """Why no new block of this kind of network is the identity, whatever its branch is; None where one may be."""
-    if PLACEMENTS[spec.placement].on_sum and not spec.convolves:
-        return f"`placement` {spec.placement} ends a block with a norm of the sum"
-    if spec.kind == "resnet" and spec.order == "post" and spec.activation not in ("relu", "linear"):
-        return f"`order` post ends a block with the activation {spec.activation}, which changes what it is given"
-    return None
+    """Raise InputError where no block x + F(x) can be put into the network of `spec`."""
+    if refusal := surgery_of(instance("spec", spec, Spec, "a Spec")).growth_refusal(spec):
+        raise InputError(refusal)
 
 
 def spread(spec: Spec, count: int, init: str = "zero_last") -> list[int]:
-    """Places for `count` new blocks, spread evenly: place p is after the first p blocks of the canonical spec.
+    """Return places for `count` new blocks, spread evenly: place p is after the first p blocks of the canonical Spec.
 
-    In a transformer they come by layers of attention and FFN, between layers; a single one is left where they do not pair.
+    Whole layers come together (attention and FFN of a transformer); a single branch is left where they do not pair.
     Copies go where there is something to copy, unless that is nowhere.
     """
-    ends, size = insertion_places(spec, init), LAYER.get(spec.kind, 1)
+    ends, size = insertion_places(spec, init), surgery_of(spec).layer_size
     count = whole("count", count, 0, MOST_NEW)
     layers = math.ceil(count / size)
-    chosen = [ends[(2 * n + 1) * len(ends) // (2 * layers)] for n in range(layers)]
+    chosen = [ends[place] for place in evenly(layers, len(ends))]
     return [place for place in chosen for _ in range(size)][:count]
 
 
+def evenly(count: int, places: int) -> list[int]:
+    """Return `count` of the numbers 0 ... `places` − 1, spread evenly; one may come more than once.
+
+    >>> evenly(2, 4)
+    [1, 3]
+    """
+    return [(2 * n + 1) * places // (2 * count) for n in range(count)]
+
+
 def insertion_places(spec: Spec, init: str = "zero_last") -> list[int]:
-    """Where `spread` puts new blocks: behind each block, in a transformer behind each layer."""
-    blocks, size = instance("spec", spec, Spec, "a Spec").canonical.blocks, LAYER.get(spec.kind, 1)
+    """Return the places where `spread` puts new blocks: behind each layer of the canonical Spec."""
+    rules, old = surgery_of(instance("spec", spec, Spec, "a Spec")), spec.canonical
     check_choice("init", init, INITS)
-    ends = [p for p in range(1, len(blocks) + 1) if size == 1 or p == len(blocks) or blocks[p].op == "attention"] or [0]
+    blocks = old.blocks
+    first = rules.new_op(old, (), 0)  # a layer begins with it
+    layered = rules.layer_size > 1
+    ends = [p for p in range(1, len(blocks) + 1) if not layered or p == len(blocks) or blocks[p].op == first] or [0]
     if init == "copy":
-        ends = [
-            p for p in ends if _alike(spec.canonical, _new_op(spec.canonical, blocks[:p], p), _stage(blocks[:p]))
-        ] or ends
+        ends = [p for p in ends if _alike(old, rules.new_op(old, blocks[:p], p), _stage(blocks[:p]))] or ends
     return ends
 
 
 def grow(spec: Spec, state: State, places: Sequence[int], beginning: Beginning, inputs: int, outputs: int) -> Grown:
-    """The network with a new block at each of `places` (as `spread` counts them; one may come more than once).
+    """Return the network with a new block at each of `places`, counted as by `spread`; one may come more than once.
 
-    `state` is that of `build(spec, inputs, outputs)`, and stays as it is. ValueError: a place that is not there, or one
-    whose neighbours change the shape where a copy is asked for.
+    `state` is that of `build(spec, inputs, outputs)`, and is left as it is.
+
+    Raises:
+        InputError: A place does not exist, or a copy is asked for where the neighbours change the shape.
     """
     deeper, sources, new = _planned(spec, places, beginning)
     fresh = build(deeper, inputs, outputs, torch.Generator().manual_seed(beginning.seed))
     if beginning.init == "zero_last":
         for number in new:
-            _zero_last(deeper, fresh.get_submodule(f"blocks.{number}"))
-    return Grown(deeper, dict(_joined(deeper, fresh.state_dict(), state, sources, new)), new)
+            surgery_of(deeper).zero_last(deeper, fresh.get_submodule(f"blocks.{number}"))
+    return Grown(deeper, dict(_joined(fresh.state_dict(), state, sources, new)), new)
 
 
 def grown_spec(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[Spec, tuple[int, ...]]:
-    """The Spec that `grow` gives, and the numbers of its new blocks, without any weights."""
+    """Return the Spec that `grow` gives, and the numbers of its new blocks, without any weights."""
     deeper, _, new = _planned(spec, places, beginning)
     return deeper, new
 
@@ -160,18 +162,16 @@ def _planned(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[S
 
 
 @torch.no_grad()
-def calibrated(grown: Grown, data: Tensor) -> Grown:
-    """With the running statistics of new BatchNorms taken from `data`; the grown network itself where it has none."""
-    if not grown.spec.convolves or grown.spec.norm != "batchnorm":
+def calibrated(grown: Grown, data: Tensor, inputs: int, outputs: int) -> Grown:
+    """Return it with the running statistics of new BatchNorms taken from `data`; itself where it has none."""
+    network = grown.module(inputs, outputs).eval()
+    blocks = [network.get_submodule(f"blocks.{number}") for number in grown.new]
+    if not (norms := [module for block in blocks for module in block.modules() if isinstance(module, _BatchNorm)]):
         return grown
-    network = grown.module(data[0].numel(), 1 if "readout.bias" not in grown.state else len(grown.state["readout.bias"]))
-    network.eval()
-    for number in grown.new:
-        for module in network.get_submodule(f"blocks.{number}").modules():
-            if isinstance(module, _BatchNorm):
-                module.reset_running_stats()
-                module.momentum = None  # a plain mean over batches
-                module.train()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over batches
+        norm.train()
     for batch in torch.split(data, CALIBRATION_BATCH):
         if len(batch) > 1:
             network(batch)
@@ -186,28 +186,19 @@ def _order(depth: int, places: Sequence[int]) -> Iterator[tuple[int, int | None]
             yield place, place
 
 
-def _new_op(old: Spec, before: Sequence[Block], place: int) -> str:
-    """In a transformer attention and FFN take turns; elsewhere it is that of the block before, or else after."""
-    if old.is_transformer:
-        return "ffn" if before and before[-1].op == "attention" else "attention"
-    near = before[-1] if before else next(iter(old.blocks[place:]), Block(op="ffn"))
-    return near.op if old.blocks else {"resnet": "basic"}.get(old.kind, "ffn")
-
-
 def _stage(before: Sequence[Block]) -> int:
     return before[-1].stage if before else 0
 
 
 def _alike(old: Spec, op: str, stage: int) -> list[int]:
     """The old blocks of an op and stage that keep their shape."""
-    changing = {n for n in range(len(old.blocks)) if old.convolves and begins_stage(old.blocks, n)}
-    there = enumerate(old.blocks)
-    return [n for n, block in there if block.keep and n not in changing and (block.op, block.stage) == (op, stage)]
+    alike = [n for n, block in enumerate(old.blocks) if block.keep and (block.op, block.stage) == (op, stage)]
+    return [n for n in alike if not changes_shape(old, n)]
 
 
 def _neighbour(old: Spec, before: Sequence[Block], place: int, beginning: Beginning) -> int | None:
     """The nearest old block like the new one, of equally near ones the one before."""
-    op = _new_op(old, before, place)
+    op = surgery_of(old).new_op(old, before, place)
     fit = _alike(old, op, _stage(before))
     if not fit and beginning.init == "copy":
         rule = f"where a block {op} that keeps the shape is beside the new one, to be copied"
@@ -221,30 +212,14 @@ def _new_block(old: Spec, before: Sequence[Block], place: int, neighbour: int | 
     if beginning.init == "copy" and neighbour is not None:
         learned = old.blocks[neighbour].gate
     return Block(
-        op=_new_op(old, before, place),
+        op=surgery_of(old).new_op(old, before, place),
         stage=_stage(before),
         scale=scale if beginning.is_identity else scale * beginning.gain,
         gate=learned,
     )
 
 
-@torch.no_grad()
-def _zero_last(spec: Spec, block: nn.Module) -> None:
-    if spec.convolves:
-        normed = spec.order == "post" and spec.norm != "none"
-        branch = block.get_submodule("branch")
-        last = branch.get_submodule("norms" if normed else "convs")[-1]  # type: ignore[index]
-    elif PLACEMENTS[spec.placement].on_branch:
-        last = block.get_submodule("norm_branch")  # a zero vector under a norm would have a slope of 1/√ε
-    else:
-        last = block.get_submodule("outer" if spec.kind == "residual_mlp" else "branch.outer")
-    for parameter in last.parameters():
-        parameter.zero_()
-
-
-def _joined(
-    spec: Spec, fresh: State, state: State, sources: Sequence[int | None], new: Sequence[int]
-) -> Iterator[tuple[str, Tensor]]:
+def _joined(fresh: State, state: State, sources: Sequence[int | None], new: Sequence[int]) -> Iterator[tuple[str, Tensor]]:
     """The grown network's tensors: old ones, copies, and fresh ones. A new block's norm of the sum is its neighbour's."""
     for name, tensor in fresh.items():
         if not name.startswith("blocks."):

@@ -1,32 +1,41 @@
-"""Gradient paths of a network at its data, before and after pruning: depth, number, entropy, and damage to the Jacobian.
+"""Gradient paths of a network at its data: depth, number, entropy, and what pruning does to the Jacobian.
 
-Letters: L blocks, N units of h_L.
+Letters: G points, L blocks, N units of h_L.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from nasjac.architecture.images import begins_stage
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import facts
+from nasjac.kinds.surgery import surgery_of
 from nasjac.mathematics.gradient_paths import count_paths, path_lengths
 from nasjac.mathematics.probes import on_sphere
 from nasjac.sampling.linearized import Linearized
 from nasjac.surgery.branches import Norms, norms
-from nasjac.surgery.branches.ours import blocks_of, branch_norms, bypassed, measurable, stream
-from nasjac.surgery.compression import Array, expected_energies
-from nasjac.surgery.trained import Trained
+from nasjac.surgery.branches.ours import expected_energies, identities
+from nasjac.surgery.network import Array, Link, Network
+from nasjac.surgery.results import Pair
 
 #: probes of the damage at each point
 PROBES = 32
+
+
+class Paths(NamedTuple):
+    """The mean length of gradient paths by energy, their number, and their entropy in nats."""
+
+    effective_depth: float
+    path_count: int
+    path_entropy: float
 
 
 @dataclass(frozen=True)
@@ -41,88 +50,93 @@ class Chain:
     energy: Array
 
     @property
-    def content(self) -> dict[str, Any]:
-        """Effective depth, number and entropy of paths."""
+    def paths(self) -> Paths:
+        """The gradient paths, weighed by energy."""
         total = self.energy + self.identity
         lengths = path_lengths(self.energy / np.where(total > 0, total, 1.0))
         skips, kept = (self.identity > 0).tolist(), [n in self.branch for n in range(len(self.energy))]
-        return {
-            "effective_depth": lengths.effective_depth,
-            "path_count": count_paths(skips, kept),
-            "path_entropy": lengths.entropy,
-        }
+        return Paths(lengths.effective_depth, count_paths(skips, kept), lengths.entropy)
 
 
-def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
-    """The chain of a canonical spec's network at the points."""
-    network, generator = measurable(module), Generator().manual_seed(seed)
-    numbers = [n for n, block in enumerate(spec.blocks) if block.keep]
-    found = branch_norms(network, points, numbers, generator, rel_error=None)
-    identity = identities(spec)
-    streams = stream(network, points)
-    for n, block in enumerate(blocks_of(network)):
-        if spec.convolves and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
-            identity[n] = norms(lambda x, block=block: bypassed(block, x), streams[n], generator, None).energy  # type: ignore[misc]
-    energy = np.array([found[n].energy if n in found else 0.0 for n in range(len(spec.blocks))])
-    return Chain(found, identity, energy)
+@dataclass(frozen=True)
+class Expected:
+    """Closed forms of pruning at initialization: effective depth, and the damage where every block has its skip."""
+
+    effective_depth: Pair[float]
+    damage: float
 
 
-def identities(spec: Spec) -> Array:
-    """[L] E g² of the factor g of what each block puts beside its branch; 1 without a branch.
+@dataclass(frozen=True)
+class Damage:
+    """‖J − J_K‖_F² / N of the network and the pruned one, as paths predict it and measured; None where ‖J‖ is 0."""
 
-    The skip's probability, times (1 − hD)² of a leaky block. A shortcut that changes the shape is not in it.
+    predicted_damage: float
+    measured_damage: float
+    measured_damage_error: float
+    predicted_relative_damage: float | None
+    measured_relative_damage: float | None
+
+
+def branch_norms(
+    links: Sequence[Link], numbers: Iterable[int], generator: Generator, rel_error: float | None = 0.01
+) -> dict[int, Norms]:
+    """Return by block the norms of the branches of the blocks `numbers`; no spectral norm for `rel_error` None."""
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative, by which tangents go
+        return {n: norms(links[n].added, links[n].x, generator, rel_error) for n in numbers}
+
+
+def chain_of(network: Network, seed: int) -> Chain:
+    """Return the chain of a network at its points."""
+    links, generator = network.links, Generator().manual_seed(seed)
+    branch = branch_norms(links, [n for n, link in enumerate(links) if link.branched], generator, None)
+    shortcut = {n: norms(link.bypassed, link.x, generator, None) for n, link in enumerate(links) if link.skip is None}
+    identity = np.array([shortcut[n].energy if link.skip is None else link.skip for n, link in enumerate(links)])
+    energy = np.array([branch[n].energy if n in branch else 0.0 for n in range(len(links))])
+    return Chain(branch, identity, energy)
+
+
+def expected(old: Spec, new: Spec, gone: Sequence[int]) -> Expected:
+    """Return what closed forms say of pruning the blocks `gone` of a canonical Spec, which leaves `new`."""
+    depths = [known.effective_depth for known in facts([old, new])]
+    identity = np.array(identities(old))
+    damage = _predicted(expected_energies(old), identity, np.ones_like(identity), surgery_of(old).held(old), gone)
+    return Expected(Pair(*depths), damage)
+
+
+def damage(chain: Chain, gone: Sequence[int], old: Network, new: Network, seed: int) -> Damage:
+    """Return what pruning the blocks `gone` of `old`, which leaves `new`, does to the Jacobian of h_0 -> h_L.
+
+    It is measured with the same probes in both.
     """
-    held = spec.gates[0] ** 2
-    return np.array([block.skip * held if block.keep else 1.0 for block in spec.blocks])
+    shortcut = np.array([link.skip is None for link in old.links], dtype=np.bool_)
+    instead = np.where(shortcut, chain.identity / old.held**2, 1.0)
+    predicted = _predicted(chain.energy, chain.identity, instead, old.held, gone)
+    total = float((chain.identity + chain.energy).prod())
+    start, generator = old.stream[0], Generator().manual_seed(seed)
+    drawn = torch.randn(len(start), PROBES, start[0].numel(), dtype=torch.float64, generator=generator)
+    before, after = (_pushed(network, start, on_sphere(drawn).to(start)) for network in (old, new))
+    lost, energy = ((pushed.square().sum(-1) / before.shape[-1]).mean(0) for pushed in (before - after, before))
+    return Damage(
+        predicted_damage=predicted,
+        measured_damage=float(lost.mean()),
+        measured_damage_error=float(lost.std() / math.sqrt(PROBES)),
+        predicted_relative_damage=predicted / total if total else None,
+        measured_relative_damage=float(lost.mean() / energy.mean()) if energy.any() else None,
+    )
 
 
-def expected(old: Spec, new: Spec, gone: list[int]) -> dict[str, Any]:
-    """The same by closed forms at initialization: branch energies, and the damage where all skips are there."""
-    known = [facts([spec])[0] for spec in (old, new)]
-    chi = expected_energies(old)
-    identity = identities(old)
-    return {
-        "effective_depth": {"before": known[0].effective_depth, "after": known[1].effective_depth},
-        "damage": _predicted(chi, identity, np.ones_like(identity), old.gates[0], gone),
-    }
-
-
-def _predicted(energy: Array, identity: Array, instead: Array, held: float, gone: list[int]) -> float:
+def _predicted(energy: Array, identity: Array, instead: Array, held: float, gone: Sequence[int]) -> float:
     """E‖J − J_K‖² / N by the paths through pruned branches: ∏(s + χ) − ∏_K(s + χ) where every pruned block had its skip.
 
     In general ∏_K(s + χ) times ∏(s + χ) + ∏ i − 2 ∏ (s/g) over the pruned blocks, of which i is `instead` left: a leaky
     block has the factor g, `held`, on its skip, and a pruned one has none.
     """
-    kept = np.delete(identity + energy, gone).prod()
-    lost = (identity + energy)[gone].prod() + instead[gone].prod() - 2 * (identity[gone] / held).prod()
+    pruned = list(gone)
+    kept = np.delete(identity + energy, pruned).prod()
+    lost = (identity + energy)[pruned].prod() + instead[pruned].prod() - 2 * (identity[pruned] / held).prod()
     return float(kept * lost)
 
 
-def damage(
-    whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
-) -> dict[str, float | None]:
-    """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
-    changing = {n for n in gone if old.spec.convolves and begins_stage(old.spec.blocks, n)}
-    held = old.spec.gates[0]
-    instead = np.array([whole.identity[n] / held**2 if n in changing else 1.0 for n in range(len(whole.energy))])
-    before, after = measurable(old.module), measurable(module)
-    start = stream(before, points)[0]
-    generator = Generator().manual_seed(seed)
-    probes = on_sphere(torch.randn(len(start), PROBES, start[0].numel(), dtype=start.dtype, generator=generator))
-    pushed = [_pushed(network, start, probes) for network in (before, after)]
-    units = pushed[0].shape[-1]
-    lost, energy = ((pushed[0] - pushed[1]).square().sum(-1) / units).mean(0), (pushed[0].square().sum(-1) / units).mean(0)
-    total = float((whole.identity + whole.energy).prod())
-    predicted = _predicted(whole.energy, whole.identity, instead, held, gone)
-    return {
-        "predicted_damage": predicted,
-        "measured_damage": float(lost.mean()),
-        "measured_damage_error": float(lost.std() / math.sqrt(PROBES)),
-        "predicted_relative_damage": predicted / total if total else None,
-        "measured_relative_damage": float(lost.mean() / energy.mean()) if energy.any() else None,
-    }
-
-
-def _pushed(network: nn.Module, start: Tensor, probes: Tensor) -> Tensor:
-    blocks = blocks_of(network)
-    return Linearized(nn.Sequential(*blocks), start).push_each(probes) if blocks else probes
+def _pushed(network: Network, start: Tensor, probes: Tensor) -> Tensor:
+    with sdpa_kernel(SDPBackend.MATH):
+        return Linearized(network.stack.module, start).push_each(probes).double()

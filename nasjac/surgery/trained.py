@@ -1,41 +1,59 @@
-"""What grow and prune share: a checkpoint with its data, what a network is worth, and its profile."""
+"""A network of ours with weights and data: what a checkpoint holds, and how it grows and loses branches."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
+from nasjac.foundation.places import check_folder
+from nasjac.kinds.surgery import surgery_of
 from nasjac.kinds.training.modules import Modules
-from nasjac.models import profile_figure as profiles
-from nasjac.models.diagnose import diagnose
-from nasjac.models.diagnosis import Diagnosis
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.branches.ours import blocks_of, measurable, stream
+from nasjac.surgery import compression, growth
+from nasjac.surgery.branches.ours import blocks_of, expected_energies, links_of, measurable, stream
+from nasjac.surgery.growth import Beginning
+from nasjac.surgery.network import Array, Link, Network, Stack
+from nasjac.surgery.results import Source, Worth
+from nasjac.trainers import AdamW, Run
+from nasjac.trainers.population import fit
 
-#: samples on which outputs are compared, and probes a direction of a profile
-COMPARED, PROBES = 1024, 64
+#: samples on which outputs are compared, and training inputs from which new BatchNorms take their statistics
+COMPARED = CALIBRATED = 1024
 #: what spec.json says of the training whose weights a checkpoint has, and what stands there where that is not known
 OF_TRAINING, UNKNOWN = ("dataset", "dataset_digest", "trainer", "trainer_id"), "unknown"
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network with weights, what is known of it, and data of its kind; `dataset` is their name, None where not told."""
+@dataclass(frozen=True, eq=False)
+class Trained(Network):
+    """A network of a canonical Spec with weights, and data that it takes.
+
+    `info`     what its spec.json says beside the Spec, `inputs` and `outputs` at least
+    `dataset`  the name of the data, None where it is not told
+    `at`       validation inputs at which Jacobians are taken
+    `folder`   the checkpoint that it was read from; None for an architecture without trained weights, which may be that of
+               the file `spec_file`
+    """
 
     spec: Spec
     module: nn.Module
     info: Mapping[str, Any]
     data: Data
     dataset: str | None = None
+    at: int = 16
+    folder: str | None = None
+    spec_file: str | None = None
 
     @property
     def on_data(self) -> dict[str, Any]:
@@ -68,16 +86,107 @@ class Trained:
         return self.info["inputs"], self.info["outputs"]
 
     def points(self, count: int) -> Tensor:
-        """The first `count` validation inputs."""
+        """Return the first `count` validation inputs."""
         if count < 2:
             raise InputError(f"`points` must be at least 2, got {count}")
         return self.data.valid_inputs[:count]
 
+    def changed(self, spec: Spec, module: nn.Module) -> Trained:
+        """Return another network with the same data."""
+        return replace(self, spec=spec, module=module.eval())
 
-def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | None = None) -> Trained:
-    """A checkpoint of canonical form with data of its kind, called `dataset`.
+    @property
+    def source(self) -> Source:
+        return Source(self.folder, self.spec_file, **(self.on_data if self.folder is not None else {}))
 
-    ValueError: not a whole checkpoint, other data.
+    @property
+    def architecture(self) -> Spec:
+        return self.spec
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return blocks_of(self.module)
+
+    @cached_property
+    def _twin(self) -> nn.Module:
+        return measurable(self.module)
+
+    @cached_property
+    def links(self) -> list[Link]:
+        return links_of(self.spec, self._twin, self.points(self.at))
+
+    @cached_property
+    def stream(self) -> list[Tensor]:
+        return stream(self._twin, self.points(self.at))
+
+    @property
+    def stack(self) -> Stack:
+        blocks = blocks_of(self._twin)
+        return Stack(nn.Sequential(*blocks), [str(number) for number in range(len(blocks))])
+
+    @torch.no_grad()
+    def outputs(self) -> Tensor:
+        return finite(self.module.eval()(self.data.valid_inputs[:COMPARED]), "data")
+
+    def loss(self) -> Tensor:
+        outputs, labels = self.module(self.data.train_inputs[:COMPARED]), self.data.train_labels[:COMPARED]
+        return F.cross_entropy(outputs.flatten(0, -2), labels.flatten())
+
+    @property
+    def held(self) -> float:
+        return surgery_of(self.spec).held(self.spec)
+
+    @property
+    def expected_energies(self) -> Array:
+        return expected_energies(self.spec)
+
+    def bypassed(self, block: nn.Module, x: Tensor) -> Tensor:
+        return surgery_of(self.spec).bypassed(block, x)
+
+    def grown(self, count: int, beginning: Beginning, after: Sequence[int] | None) -> tuple[Trained, tuple[int, ...]]:
+        if after is None:
+            places = growth.spread(self.spec, count, beginning.init)
+        else:
+            places = [after[n * len(after) // count] if count > len(after) else after[n] for n in range(count)]
+        made = growth.grow(self.spec, self.module.state_dict(), places, beginning, *self.sizes)
+        made = growth.calibrated(made, self.data.train_inputs[:CALIBRATED], *self.sizes)
+        return self.changed(made.spec, made.module(*self.sizes)), made.new
+
+    def without(self, gone: Sequence[int]) -> Trained:
+        made = compression.prune(self.spec, self.module.state_dict(), gone)
+        return self.changed(made.spec, made.module(*self.sizes))
+
+    def fine_tuned(self, steps: int, learning_rate: float, seed: int) -> Run | None:
+        trainer = AdamW(steps=steps, learning_rates=(learning_rate,), seeds=(seed,))
+        [run] = fit(lambda generator: deepcopy(self.module), self.data, trainer, kind=Modules)
+        return run
+
+    @property
+    def worth(self) -> Worth:
+        return worth(self.module, self.data)
+
+    def files(self, note: Mapping[str, object], state: Mapping[str, Tensor] | None = None) -> dict[str, bytes]:
+        if self.folder is None:
+            content = {**self.info, "key": self.spec.key, "spec": self.spec.content}
+            return {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode()}
+        info = {**self.changed_info, **self.worth._asdict(), "key": self.spec.key, **note}
+        return checkpoint.files_of(self.spec, state or self.module.state_dict(), info)
+
+
+def check_growth(spec: Spec, beginning: Beginning, force: bool) -> None:
+    """Raise InputError where new blocks cannot come, or are not the identity although they are to begin so."""
+    growth.check_growable(spec)
+    fault = surgery_of(spec).identity_fault(spec)
+    if fault and beginning.is_identity and not force:
+        rule = f"small_gain or copy where {fault}, for no new block is the identity there"
+        raise InputError(f"`init` must be {rule}, got {beginning.init!r}; force=true grows all the same")
+
+
+def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | None = None, at: int = 16) -> Trained:
+    """Return the network of a checkpoint, in canonical form, with data that it takes, which are called `dataset`.
+
+    Raises:
+        InputError: It is not a whole checkpoint, or one of other data.
     """
     spec, module, info = checkpoint.load(folder, allow_pickle)
     check_kind(data, spec)
@@ -85,62 +194,31 @@ def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | N
         got = f"{data.inputs} and {data.outputs}"
         rule = f"the checkpoint's {info['inputs']} inputs and {info['outputs']} outputs"
         raise InputError(f"`dataset` must have {rule}, got {got}")
-    return Trained(spec.canonical, module.eval(), info, data, dataset)
+    return Trained(spec.canonical, module.eval(), info, data, dataset, at, str(folder))
 
 
 def check_out(out: str | Path, option: str = "out") -> Path:
-    """The folder to be made, which the user calls `option`. InputError: there is something already."""
-    if not checkpoint.is_free(out):
+    """Return the folder to be made, which the user calls `option`. InputError: it holds something already."""
+    folder = check_folder(out, option)
+    if not checkpoint.is_free(folder):
         raise InputError(f"`{option}` must be a new or empty folder, for nothing is overwritten, got {out}")
-    return Path(out)
+    return folder
 
 
 def size(module: nn.Module) -> int:
-    """Its parameters, shared ones once."""
+    """Return the number of a module's parameters, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 @torch.no_grad()
-def worth(module: nn.Module, data: Data) -> dict[str, float]:
-    """Accuracy and loss on the validation split."""
+def worth(module: nn.Module, data: Data) -> Worth:
+    """Return a network's accuracy and loss on the validation split."""
     accuracy, loss = Modules([module]).evaluate(data.valid_inputs, data.valid_labels)
-    return {"accuracy": float(accuracy), "loss": float(loss)}
+    return Worth(float(accuracy), float(loss))
 
 
-@torch.no_grad()
-def outputs(module: nn.Module, data: Data) -> Tensor:
-    """Of the first validation inputs. ValueError: not finite."""
-    found: Tensor = module.eval()(data.valid_inputs[:COMPARED])
-    if not found.isfinite().all():
-        raise InputError("outputs must be finite, got NaN or infinity on the data")
-    return found
-
-
-def profile(module: nn.Module, points: Tensor, seed: int) -> Diagnosis | None:
-    """The Jacobian norms along the blocks, from h_0 on, at the points; None without blocks."""
-    network = measurable(module)
-    if not blocks_of(network):
-        return None
-    chain = nn.Sequential(*blocks_of(network))
-    names = [str(number) for number in range(len(chain))]
-    start = stream(network, points)[0]
-    return diagnose(chain, start, layers=names, batchnorm="running", max_probes=PROBES, seed=seed)
-
-
-def layers(found: Diagnosis | None) -> list[dict[str, Any]]:
-    """A profile's layers, for JSON."""
-    return found.to_json()["layers"] if found else []
-
-
-def beside(name: str, summary: Mapping[str, Any], lines: Mapping[str, Diagnosis | None]) -> dict[str, bytes]:
-    """The files beside a checkpoint: the summary as JSON, and the profiles drawn."""
-    files = {name: (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode()}
-    if drawn := {line: found for line, found in lines.items() if found}:
-        files |= profiles.draw(drawn)
-    return files
-
-
-def shown(rows: Sequence[tuple[str, Any]]) -> str:
-    """Names and values, aligned."""
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+def finite(outputs: Tensor, where: str) -> Tensor:
+    """Return the outputs. InputError: they are not finite."""
+    if not outputs.isfinite().all():
+        raise InputError(f"outputs must be finite, got NaN or infinity on the {where}")
+    return outputs

@@ -18,7 +18,7 @@ from nasjac.kinds.build import build
 from nasjac.architecture.spec import Spec
 from nasjac.store.checkpoints.weights import MODEL, read_weights
 
-__all__ = ["MODEL", "SPEC", "check_free", "is_free", "load", "place", "read_info", "save"]
+__all__ = ["MODEL", "SPEC", "check_free", "files_of", "is_free", "load", "place", "read_info", "save"]
 
 
 def save(
@@ -42,10 +42,14 @@ def save(
     Raises:
         InputError: There is something in `folder` already, or it cannot be written.
     """
-    check_free(folder, option)
-    content = json.dumps({**info, "spec": json.loads(spec.to_json())}, indent=2, allow_nan=False) + "\n"
+    place(folder, {**files_of(spec, state, info), **beside}, option)
+
+
+def files_of(spec: Spec, state: Mapping[str, Tensor], info: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a checkpoint by name; `spec`, `state` and `info` are as in `save`."""
+    content = json.dumps({**info, "spec": spec.content}, indent=2, allow_nan=False) + "\n"
     tensors = bytes_of({name: tensor.contiguous() for name, tensor in state.items()})
-    place(folder, {MODEL: tensors, SPEC: content.encode(), **beside}, option)
+    return {MODEL: tensors, SPEC: content.encode()}
 
 
 def place(folder: str | Path, files: Mapping[str, bytes], option: str = "folder") -> None:

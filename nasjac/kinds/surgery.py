@@ -1,0 +1,155 @@
+"""How networks grow and lose branches: the rules that any kind may have, and the folder of each kind that says otherwise.
+
+A block makes `bypassed(x)` + `added(x)` of its input x; without its branch it makes `bypassed(x)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from torch import Tensor, nn
+
+from nasjac.architecture.images import begins_stage
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import Block, Spec
+from nasjac.foundation.errors import InputError
+from nasjac.kinds.modules.layers import factor
+
+#: kind -> the module of its rules, and their name there
+PLACES = {
+    "residual_mlp": ("nasjac.kinds.residual_mlp.surgery", "SURGERY"),
+    "transformer_lm": ("nasjac.kinds.transformer.surgery", "DECODER_SURGERY"),
+    "vit": ("nasjac.kinds.transformer.surgery", "ENCODER_SURGERY"),
+    "resnet": ("nasjac.kinds.resnet.surgery", "SURGERY"),
+    "densenet": ("nasjac.kinds.densenet.surgery", "SURGERY"),
+}
+
+
+class Surgery:
+    """The rules by which a kind of network grows and loses branches.
+
+    The defaults hold for any module whose list `blocks` holds modules x -> x + F(x).
+    """
+
+    #: how many residual branches make one layer, which is inserted as one
+    layer_size = 1
+    #: what F is in the first block of a network that had none
+    first_op = "ffn"
+    #: the dataset of a checkpoint that names none
+    dataset = "digits"
+
+    def growth_refusal(self, spec: Spec) -> str | None:
+        """Return the sentence why no block can be put into the network of `spec`, or None where one can."""
+        return None
+
+    def pruning_refusal(self, spec: Spec) -> str | None:
+        """Return the sentence why no branch can be taken out of the network of `spec`, or None where one can."""
+        return None
+
+    def identity_fault(self, spec: Spec) -> str | None:
+        """Return why no new block of the network is the identity, whatever its branch is, or None where one may be."""
+        return None
+
+    def held(self, spec: Spec) -> float:
+        """Return the factor of the skips beside the blocks' own; a block that has lost its branch has none."""
+        return 1.0
+
+    def new_op(self, spec: Spec, before: Sequence[Block], place: int) -> str:
+        """Return what F is in a new block.
+
+        Args:
+            spec: The network's canonical Spec before it grows.
+            before: The blocks that precede the new one, new ones included.
+            place: The number of the Spec's blocks among them.
+        """
+        near = [*before[-1:], *spec.blocks[place : place + 1]]
+        return near[0].op if spec.blocks else self.first_op
+
+    def zero_last(self, spec: Spec, block: nn.Module) -> None:
+        """Zero the last layer of the branch of `block`, so that the block is the identity.
+
+        Raises:
+            InputError: The kind does not say which layer that is.
+        """
+        raise InputError(
+            f"`init` must be another one in a {spec.kind}, which does not name its last layer, got 'zero_last'"
+        )
+
+    def added(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Return F(x), what the block adds to its identity or shortcut at x [G, ...], scale and norms included."""
+        return cast(Tensor, block(x)) - x
+
+    def bypassed(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Return what is left of the block at x [G, ...] without its branch."""
+        return x
+
+
+class PlacedBlock(Protocol):
+    """A block whose norms are placed as `nasjac.architecture.norm_placement` says."""
+
+    skip: Tensor
+    scale: Tensor
+    gate: nn.Parameter | None
+    norm_input: nn.Module
+    norm_branch: nn.Module
+    norm_sum: nn.Module
+
+    def branch(self, x: Tensor) -> Tensor: ...
+
+
+class PlacedSurgery(Surgery):
+    """Rules for blocks whose norms are placed as `nasjac.architecture.norm_placement` says."""
+
+    #: the name of a branch's last layer in its block
+    last = "outer"
+
+    def identity_fault(self, spec: Spec) -> str | None:
+        on_sum = PLACEMENTS[spec.placement].on_sum
+        return f"`placement` {spec.placement} ends a block with a norm of the sum" if on_sum else None
+
+    def zero_last(self, spec: Spec, block: nn.Module) -> None:
+        # behind a norm on the branch a zero vector would have a slope of 1/√ε
+        zero(block.get_submodule("norm_branch" if PLACEMENTS[spec.placement].on_branch else self.last))
+
+    def added(self, block: nn.Module, x: Tensor) -> Tensor:
+        placed = cast(PlacedBlock, block)
+        if not isinstance(placed.norm_sum, nn.Identity):  # J_F is J − I then, the norm included
+            return cast(Tensor, block(x)) - placed.skip * x
+        branch = placed.norm_branch(placed.branch(placed.norm_input(x)))
+        return cast(Tensor, factor(placed.scale, placed.gate) * branch)
+
+
+class SteppedSurgery(Surgery):
+    """Rules for blocks that may be steps in time: leaky and implicit ones are no sums of identity and branch."""
+
+    def growth_refusal(self, spec: Spec) -> str | None:
+        block = spec.canonical.block
+        return (
+            None if block == "explicit" else f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {block} ones"
+        )
+
+    def pruning_refusal(self, spec: Spec) -> str | None:
+        solved = spec.canonical.block == "implicit"
+        return "`checkpoint` must be of explicit or leaky blocks to prune, got implicit ones" if solved else None
+
+    def held(self, spec: Spec) -> float:
+        return spec.gates[0]
+
+
+def surgery_of(spec: Spec) -> Surgery:
+    """Return the rules of a Spec's kind."""
+    module, name = PLACES[spec.kind]
+    return cast(Surgery, getattr(import_module(module), name))
+
+
+def changes_shape(spec: Spec, number: int) -> bool:
+    """Return whether block `number` changes the shape of its layer."""
+    return spec.convolves and begins_stage(spec.blocks, number)
+
+
+def zero(layer: nn.Module) -> None:
+    """Set all parameters of a layer to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
