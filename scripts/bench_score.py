@@ -50,7 +50,7 @@ from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample, tiles
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
-from nasjac.sampling.tiles.routes import Route, Routes
+from nasjac.kinds.tiles.routes import Route, Routes
 from nasjac.scores.apjn import Apjn
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 import nasjac
-from nasjac.architecture.images import IMAGE_NORMS, ORDERS
+from nasjac.kinds.images import IMAGE_NORMS, ORDERS
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.build import build
 from nasjac.kinds.densenet.network import DenseNet

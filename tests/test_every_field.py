@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import BATCH, IMAGE_NORMS, ORDERS
+from nasjac.kinds.images import BATCH, IMAGE_NORMS, ORDERS
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import BLOCK_TYPES, BRANCHES, KINDS, LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 from nasjac.datasets import Data

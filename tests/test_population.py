@@ -18,7 +18,7 @@ from nasjac.kinds.residual_mlp.network import ResidualMLP
 from nasjac.mathematics.probes import exact
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
-from nasjac.sampling.tiles.routes import Routes
+from nasjac.kinds.tiles.routes import Routes
 
 WIDTH = 12
 FEATURES = 20

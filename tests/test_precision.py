@@ -13,7 +13,7 @@ from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Block, Spec
 from nasjac.mathematics.rank_correlation import kendall_tau
 from nasjac.sampling.samples import Samples
-from nasjac.sampling.tiles import tile
+from nasjac.kinds.tiles import tile
 from nasjac.scores.apjn import Apjn
 from tests.test_population import random_spec
 

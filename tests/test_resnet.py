@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import nasjac
-from nasjac.architecture.images import BATCH, IMAGE_NORMS, ORDERS, Conv
+from nasjac.kinds.images import BATCH, IMAGE_NORMS, ORDERS, Conv
 from nasjac.architecture.spec import KINDS, Block, Spec
 from nasjac.cli import main
 from nasjac.datasets import Data, Digits

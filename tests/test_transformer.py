@@ -24,7 +24,7 @@ from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
 from nasjac.kinds.transformer.encoder_space import VitSpace
 from nasjac.kinds.transformer.network import Transformer
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.patches import patches
+from nasjac.kinds.transformer.patches import patches
 from nasjac.sampling.samples import INDEPENDENT, Samples
 from nasjac.scores.apjn import Apjn
 from nasjac.trainers import AdamW

@@ -13,16 +13,7 @@ from typing import Any
 import numpy as np
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import (
-    BATCH,
-    IMAGE_NORMS,
-    ORDERS,
-    Step,
-    begins_stage,
-    check_images,
-    check_patches,
-    steps,
-)
+from nasjac.kinds.images import BATCH, IMAGE_NORMS, ORDERS, Step, begins_stage, check_images, check_patches, steps
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.foundation.arguments import flag, number, shown, whole
 from nasjac.foundation.errors import InputError

@@ -1,6 +1,6 @@
 """Jacobian samples of one architecture by autograd on its module: of densenets and implicit blocks, one after the other.
 
-They mean what those of `nasjac.sampling.tiles.tile` and `nasjac.kinds.resnet.tile` mean, with BatchNorm too; a layer's
+They mean what those of `nasjac.kinds.tiles.tile` and `nasjac.kinds.resnet.tile` mean, with BatchNorm too; a layer's
 weights are drawn by its name in the module, those of an MLP by the same names as in a tile.
 
 An implicit block that is a step of BDF-2 sees h_{l-1} beside h_l. So vectors go through the chain with those of the layer
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.func import replace_all_batch_norm_modules_
 
-from nasjac.architecture.images import Extent
+from nasjac.kinds.images import Extent
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
 from nasjac.kinds.convolutional.network import ImageNetwork, initialize

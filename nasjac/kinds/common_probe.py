@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import replace_all_batch_norm_modules_
 
-from nasjac.architecture.images import Extent
+from nasjac.kinds.images import Extent
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.memory import is_out_of_memory
 from nasjac.foundation.workers import workers

@@ -31,7 +31,7 @@ from nasjac.kinds.resnet.sampling import most_rows, resnet_samples, row_bytes
 from nasjac.kinds.resnet.tile import style
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import INDEPENDENT, Plan, Samples, joined
-from nasjac.sampling.tiles.tile import Tile
+from nasjac.kinds.tiles.tile import Tile
 
 #: most rows of a tile, and rows times draws times tokens: on a CPU its vectors should stay in the cache
 MAX_ROWS = {"cpu": 32, "cuda": 4096}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.architecture.images import begins_stage
+from nasjac.kinds.images import begins_stage
 from nasjac.architecture.pruning_criteria import CRITERIA as ORDERS
 from nasjac.architecture.pruning_criteria import keep_set
 from nasjac.architecture.spec import Spec, check_choice

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasjac.architecture.images import begins_stage
+from nasjac.kinds.images import begins_stage
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import TRANSFORMERS, Block, Spec, check_choice
 from nasjac.foundation import arguments

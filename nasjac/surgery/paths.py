@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from nasjac.architecture.images import begins_stage
+from nasjac.kinds.images import begins_stage
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import facts
 from nasjac.mathematics.gradient_paths import count_paths, path_lengths

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv
+from nasjac.kinds.images import Conv
 from nasjac.architecture.spec import NORM_EPS, Spec
 from nasjac.kinds.modules.implicit import through
 from nasjac.kinds.modules.layers import with_memory

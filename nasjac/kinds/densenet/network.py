@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv, Step
+from nasjac.kinds.images import Conv, Step
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork
 

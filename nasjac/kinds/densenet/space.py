@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import IMAGE_NORMS, ORDERS
+from nasjac.kinds.images import IMAGE_NORMS, ORDERS
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.options.checks import (
     check_names,

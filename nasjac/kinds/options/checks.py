@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nasjac.architecture.images import check_pixels
+from nasjac.kinds.images import check_pixels
 from nasjac.architecture.spec import MOST_BLOCKS, check_choice
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv
+from nasjac.kinds.images import Conv
 from nasjac.architecture.spec import NORM_EPS
 from nasjac.kinds.convolutional.network import groups_of
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv, Step
+from nasjac.kinds.images import Conv, Step
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork, conv_of, image_norm_of
 from nasjac.kinds.modules.implicit import bdf2

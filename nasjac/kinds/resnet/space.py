@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.branch_scales import BRANCH_SCALES
-from nasjac.architecture.images import IMAGE_NORMS, ORDERS
+from nasjac.kinds.images import IMAGE_NORMS, ORDERS
 from nasjac.architecture.spec import KINDS, Block, Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import branch_energies

@@ -5,7 +5,7 @@ wait. Layers differ in size: energies are per unit of the later layer, forward o
 of the numerator.
 
 BatchNorm takes the statistics of the batch, as in training. The images of a batch are then one input: J is the Jacobian of
-the batch, `nasjac.architecture.images.BATCH` images, and N counts the units of all of them. So what a spec's `sd_log`
+the batch, `nasjac.kinds.images.BATCH` images, and N counts the units of all of them. So what a spec's `sd_log`
 sees of the data
 is the spread between batches, not between images; the correlation of outputs is between the images of a batch.
 
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasjac.architecture.images import Conv, Extent, Step
+from nasjac.kinds.images import Conv, Extent, Step
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.resnet.layers import OWN, Layer, Pull, activation, chain, convolution, norm
 from nasjac.sampling.draws import Draws

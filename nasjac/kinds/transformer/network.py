@@ -13,8 +13,8 @@ from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of, with_memory
-from nasjac.sampling.patches import patches
-from nasjac.sampling.tiles.attention import turn_of
+from nasjac.kinds.transformer.patches import patches
+from nasjac.kinds.tiles.attention import turn_of
 
 
 class Transformer(nn.Module, ABC):

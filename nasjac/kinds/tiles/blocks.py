@@ -18,9 +18,9 @@ from torch import Tensor
 
 from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.tiles.attention import Attended, attend, turn_of
-from nasjac.sampling.tiles.attention import pull_back as pull_attention
-from nasjac.sampling.tiles.routes import AttentionRoute, BlockRoutes, HiddenRoute, NormRoute, Route, Routes
+from nasjac.kinds.tiles.attention import Attended, attend, turn_of
+from nasjac.kinds.tiles.attention import pull_back as pull_attention
+from nasjac.kinds.tiles.routes import AttentionRoute, BlockRoutes, HiddenRoute, NormRoute, Route, Routes
 
 
 class Norm(NamedTuple):

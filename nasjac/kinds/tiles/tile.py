@@ -19,10 +19,10 @@ from torch import Tensor
 
 from nasjac.architecture.spec import Spec
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.patches import patches
+from nasjac.kinds.transformer.patches import patches
 from nasjac.sampling.samples import Array, Plan, Samples
-from nasjac.sampling.tiles.blocks import Blocks, BlockState
-from nasjac.sampling.tiles.routes import Routes
+from nasjac.kinds.tiles.blocks import Blocks, BlockState
+from nasjac.kinds.tiles.routes import Routes
 from nasjac.sampling.vectors import cosines, decorrelation, differential, sizes
 
 
