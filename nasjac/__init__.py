@@ -23,9 +23,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasjac.architecture.spec import Block, Spec
+    from nasjac.architecture.block import Block
+    from nasjac.architecture.spec import Spec
     from nasjac.foundation.errors import InputError
     from nasjac.kinds.build import build
+    from nasjac.kinds.densenet.spec import DenseNet
+    from nasjac.kinds.kind import Kind
+    from nasjac.kinds.modules.network import ResidualNetwork
+    from nasjac.kinds.residual_mlp.spec import ResidualMLP
+    from nasjac.kinds.resnet.spec import ResNet
+    from nasjac.kinds.transformer.spec import Decoder, VisionTransformer
     from nasjac.models import diagnose
     from nasjac.scores import measure
     from nasjac.scores.closed_forms import expected_norms
@@ -33,17 +40,44 @@ if TYPE_CHECKING:
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
-    "Block": "nasjac.architecture.spec",
+    "Block": "nasjac.architecture.block",
+    "Decoder": "nasjac.kinds.transformer.spec",
+    "DenseNet": "nasjac.kinds.densenet.spec",
     "InputError": "nasjac.foundation.errors",
+    "Kind": "nasjac.kinds.kind",
+    "ResNet": "nasjac.kinds.resnet.spec",
+    "ResidualMLP": "nasjac.kinds.residual_mlp.spec",
+    "ResidualNetwork": "nasjac.kinds.modules.network",
     "Spec": "nasjac.architecture.spec",
-    "build": "nasjac.kinds.build",
-    "measure": "nasjac.scores",
-    "diagnose": "nasjac.models",
     "Store": "nasjac.store",
+    "VisionTransformer": "nasjac.kinds.transformer.spec",
+    "build": "nasjac.kinds.build",
+    "diagnose": "nasjac.models",
     "expected_norms": "nasjac.scores.closed_forms",
+    "measure": "nasjac.scores",
 }
 
-__all__ = ["Block", "InputError", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
+__all__ = [
+    "Block",
+    "Decoder",
+    "DenseNet",
+    "InputError",
+    "Kind",
+    "ResNet",
+    "ResidualMLP",
+    "ResidualNetwork",
+    "Spec",
+    "Store",
+    "VisionTransformer",
+    "build",
+    "diagnose",
+    "expected_norms",
+    "measure",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

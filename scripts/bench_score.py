@@ -42,15 +42,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Estimate, Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.workers import workers
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample, tiles
+from nasjac.kinds.tiles.routes import Route, Routes
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
-from nasjac.kinds.tiles.routes import Route, Routes
 from nasjac.scores.apjn import Apjn
 
 T = TypeVar("T")
@@ -238,12 +239,14 @@ def one_structure(kind: str, width: int, count: int, depth: int = 32, **choices:
     if kind == "resnet":
         stages = tuple(Block(op="basic", stage=stage) for stage in (0, 0, 0, 1, 1, 1, 2, 2, 2))
         plain = {"norm": "batchnorm", **choices}
-        return [Spec(width, stages, kind, weight_gain=gain, shape=SHAPE, **plain) for gain in gains]  # type: ignore
+        return [Spec.of(width=width, blocks=stages, kind=kind, weight_gain=gain, shape=SHAPE, **plain) for gain in gains]  # type: ignore
     if kind == "transformer_lm":
         layer = (Block(op="attention"), Block())
         plain = {"placement": "pre", "activation": "gelu", "ffn_ratio": 4, "heads": 4, **choices}
-        return [Spec(width, layer * 6, kind, weight_gain=gain, context=CONTEXT, **plain) for gain in gains]  # type: ignore
-    return [Spec(width, (Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
+        return [
+            Spec.of(width=width, blocks=layer * 6, kind=kind, weight_gain=gain, context=CONTEXT, **plain) for gain in gains
+        ]  # type: ignore
+    return [Spec.of(width=width, blocks=(Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
 
 
 def plain_loop(spec: Spec, inputs: Tensor) -> float:

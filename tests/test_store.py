@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import TERMS, Estimate, Layer
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.store import Store, database
 from nasjac.store.columns import JSON_COLUMNS
@@ -91,7 +92,7 @@ def test_json_columns_are_those_the_schema_says() -> None:
 
 
 def test_the_text_of_a_spec_is_its_own_json(tmp_path: Path) -> None:
-    spec = Spec(width=8, blocks=(Block(scale=0.5), Block(skip=0.0)), placement="pre", weight_gain=1.5).canonical
+    spec = Spec.of(width=8, blocks=(Block(scale=0.5), Block(skip=0.0)), placement="pre", weight_gain=1.5).canonical
     with filled(tmp_path / "x.db") as store:
         store.record_scored([architecture(9, key=spec.key, spec=json.loads(spec.to_json()))], [], "apjn", "s1")
         text = store.select("SELECT spec FROM architecture WHERE key = :key", {"key": spec.key}).rows[0][0]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.space import Space
-from nasjac.architecture.spec import MOST_BLOCKS, MOST_SIZE, Spec, check_choice
+from nasjac.architecture.spec import MOST_BLOCKS, MOST_SIZE, Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.atomic_files import check_replaceable, replace_folder
 from nasjac.foundation.errors import InputError

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.architecture.ensemble import members, with_members
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement, Status
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.memory import free
@@ -199,7 +200,7 @@ class _Bank:
     def _check_room(self, draws: int, specs: Sequence[Spec], memory: float | None) -> None:
         """Refuse what would not fit beside the sampling: all samples stay until their architectures are measured."""
         plan = PLANS[self.score.plan]
-        numbers = 1 + 2 * (plan.tangents + plan.cotangents) if any(spec.is_transformer for spec in specs) else 1
+        numbers = 1 + 2 * (plan.tangents + plan.cotangents) if any(spec.tokens > 1 for spec in specs) else 1
         numbers += plan.tangents + plan.cotangents
         needed = 8 * draws * plan.inputs * numbers * sum(len(spec.blocks) + 1 for spec in specs)
         room = free(torch.device("cpu")) / 2 if memory is None else memory
@@ -221,7 +222,7 @@ class _Candidate:
         self.score, self.spec, self.group, self.draws = score, spec, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = _result([self.samples[member.key] for member in group], spec.block, score.objective)
+        self.result = _result([self.samples[member.key] for member in group], _solves(spec), score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
         self.precise = self._precise(self.result)
 
@@ -243,7 +244,7 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = _result([samples], self.spec.block, self.score.objective)
+            result = _result([samples], _solves(self.spec), self.score.objective)
             inner[key] = self._measurement(key, result, [samples], raced)
         return with_members(whole, self.group, inner)
 
@@ -280,7 +281,7 @@ def measured_at(key: str, samples: Samples) -> Measurement:
 
     The terms are those of the sampled score, their spread and their standard errors over points and probes.
     """
-    result = _result([samples], "explicit", "trainability_cost")
+    result = _result([samples], False, "trainability_cost")
     lines = _profile(samples, result.living) if result.status == "ok" else ()
     draws, terms_of = len(samples.decorrelation), _estimates(result, [samples])
     return Measurement(key, result.status, result.reason, terms_of, lines, draws, kept_key=key)
@@ -295,14 +296,14 @@ def _estimates(result: _Result, held: Sequence[Samples]) -> dict[str, Estimate]:
     return estimates
 
 
-def _result(samples: Sequence[Samples | None], block: str, objective: str) -> _Result:
+def _result(samples: Sequence[Samples | None], solves: bool, objective: str) -> _Result:
     """Of the samples of each pattern of an architecture."""
     unknown, nothing = Estimate(None, None), np.zeros((0, 0), dtype=bool)
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
         return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None, nothing)
     failure = next((reason for item in held if (reason := _failure(item))), None)
-    if failure is not None and block == "implicit":
+    if failure is not None and solves:
         failure += ": Newton's method finds no solution of the block, or it has none"
     dead_SDI = np.stack([_is_dead(item) for item in held])
     dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=2))
@@ -317,6 +318,11 @@ def _result(samples: Sequence[Samples | None], block: str, objective: str) -> _R
     missing = [name for name in known if not np.isfinite(found.values[NAMES.index(name)])]
     failure = f"{missing[-1]} is not finite" if missing else None
     return _Result("diverged" if missing else "ok", failure, dead, found, living)
+
+
+def _solves(spec: Spec) -> bool:
+    """Whether some block is the solution of an equation."""
+    return any(spec.solves(number) for number in range(len(spec.blocks)))
 
 
 def _is_dead(samples: Samples) -> NDArray[np.bool_]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.kinds.images import begins_stage
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.pruning_criteria import CRITERIA as ORDERS
 from nasjac.architecture.pruning_criteria import keep_set
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import instance, items, shown, whole
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import branch_energies
@@ -51,7 +51,7 @@ def check_prunable(spec: Spec) -> None:
             "`checkpoint` must be of residual blocks x + F(x) to prune; what the branches of a densenet make are "
             "channels of all later blocks"
         )
-    if spec.canonical.block == "implicit":
+    if any(spec.canonical.solves(n) for n in range(len(spec.canonical.blocks))):
         raise InputError("`checkpoint` must be of explicit or leaky blocks to prune, got implicit ones")
 
 
@@ -61,7 +61,7 @@ def branches(spec: Spec) -> list[int]:
     Not one without a skip where the shape changes: no shortcut is there to stand for it.
     """
     blocks = instance("spec", spec, Spec, "a Spec").canonical.blocks
-    changing = {n for n in range(len(blocks)) if spec.convolves and begins_stage(blocks, n)}
+    changing = {n for n in range(len(blocks)) if spec.canonical.changes_shape(n)}
     return [n for n, block in enumerate(blocks) if block.keep and (n not in changing or block.skip > 0)]
 
 
@@ -93,7 +93,7 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
     if gone and len(set(gone)) == sum(block.keep for block in old.blocks):
         raise InputError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
     smaller = pruned_spec(old, gone)
-    lasting = [n for n, b in enumerate(old.blocks) if n not in gone or (old.convolves and begins_stage(old.blocks, n))]
+    lasting = [n for n, b in enumerate(old.blocks) if n not in gone or old.changes_shape(n)]
     assert len(lasting) == len(smaller.blocks)
     renamed = {str(before): after for after, before in enumerate(lasting)}
     kept = {}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.foundation.errors import InputError
 from nasjac.models.diagnosis_report import Factory, built, own_traceback
 from nasjac.models.lists import last_layers, list_of, rearranged, scaled

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasjac.kinds.images import begins_stage
+from nasjac.architecture.block import Block
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import TRANSFORMERS, Block, Spec, check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.arguments import instance, items, whole
 from nasjac.foundation.errors import InputError
@@ -34,7 +35,8 @@ State = Mapping[str, Tensor]
 #: how a new block begins, and whether it is the identity then
 INITS = {"zero_last": True, "skipinit": True, "rezero": True, "small_gain": False, "copy": False}
 #: residual branches of a layer
-LAYER = dict.fromkeys(TRANSFORMERS, 2)
+LAYER = {"transformer_lm": 2, "vit": 2}
+CONVOLVES = ("resnet", "densenet")
 CALIBRATION_BATCH = 256
 #: most new blocks at once
 MOST_NEW = 100_000
@@ -80,13 +82,13 @@ def check_growable(spec: Spec) -> None:
         raise InputError(
             "`checkpoint` must be of residual blocks x + F(x), which keep the shape, to grow; a densenet's blocks change it"
         )
-    if spec.canonical.block != "explicit":
+    if getattr(spec.canonical, "block", "explicit") != "explicit":
         raise InputError(f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {spec.block} ones")
 
 
 def identity_fault(spec: Spec) -> str | None:
     """Why no new block of this kind of network is the identity, whatever its branch is; None where one may be."""
-    if PLACEMENTS[spec.placement].on_sum and not spec.convolves:
+    if spec.kind not in CONVOLVES and PLACEMENTS[spec.placement].on_sum:
         return f"`placement` {spec.placement} ends a block with a norm of the sum"
     if spec.kind == "resnet" and spec.order == "post" and spec.activation not in ("relu", "linear"):
         return f"`order` post ends a block with the activation {spec.activation}, which changes what it is given"
@@ -162,7 +164,7 @@ def _planned(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[S
 @torch.no_grad()
 def calibrated(grown: Grown, data: Tensor) -> Grown:
     """With the running statistics of new BatchNorms taken from `data`; the grown network itself where it has none."""
-    if not grown.spec.convolves or grown.spec.norm != "batchnorm":
+    if grown.spec.batch == 1:
         return grown
     network = grown.module(data[0].numel(), 1 if "readout.bias" not in grown.state else len(grown.state["readout.bias"]))
     network.eval()
@@ -188,7 +190,7 @@ def _order(depth: int, places: Sequence[int]) -> Iterator[tuple[int, int | None]
 
 def _new_op(old: Spec, before: Sequence[Block], place: int) -> str:
     """In a transformer attention and FFN take turns; elsewhere it is that of the block before, or else after."""
-    if old.is_transformer:
+    if old.kind in LAYER:
         return "ffn" if before and before[-1].op == "attention" else "attention"
     near = before[-1] if before else next(iter(old.blocks[place:]), Block(op="ffn"))
     return near.op if old.blocks else {"resnet": "basic"}.get(old.kind, "ffn")
@@ -200,7 +202,7 @@ def _stage(before: Sequence[Block]) -> int:
 
 def _alike(old: Spec, op: str, stage: int) -> list[int]:
     """The old blocks of an op and stage that keep their shape."""
-    changing = {n for n in range(len(old.blocks)) if old.convolves and begins_stage(old.blocks, n)}
+    changing = {n for n in range(len(old.blocks)) if old.changes_shape(n)}
     there = enumerate(old.blocks)
     return [n for n, block in there if block.keep and n not in changing and (block.op, block.stage) == (op, stage)]
 
@@ -230,7 +232,7 @@ def _new_block(old: Spec, before: Sequence[Block], place: int, neighbour: int | 
 
 @torch.no_grad()
 def _zero_last(spec: Spec, block: nn.Module) -> None:
-    if spec.convolves:
+    if spec.kind in CONVOLVES:
         normed = spec.order == "post" and spec.norm != "none"
         branch = block.get_submodule("branch")
         last = branch.get_submodule("norms" if normed else "convs")[-1]  # type: ignore[index]

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from nasjac.kinds.images import begins_stage
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import facts
 from nasjac.mathematics.gradient_paths import count_paths, path_lengths
@@ -61,7 +60,7 @@ def chain_of(spec: Spec, module: nn.Module, points: Tensor, seed: int) -> Chain:
     identity = identities(spec)
     streams = stream(network, points)
     for n, block in enumerate(blocks_of(network)):
-        if spec.convolves and begins_stage(spec.blocks, n) and spec.blocks[n].skip:
+        if spec.changes_shape(n) and spec.blocks[n].skip:
             identity[n] = norms(lambda x, block=block: bypassed(block, x), streams[n], generator, None).energy  # type: ignore[misc]
     energy = np.array([found[n].energy if n in found else 0.0 for n in range(len(spec.blocks))])
     return Chain(found, identity, energy)
@@ -102,7 +101,7 @@ def damage(
     whole: Chain, gone: list[int], old: Trained, module: nn.Module, points: Tensor, seed: int
 ) -> dict[str, float | None]:
     """‖J − J_K‖_F² / N of the whole network and the pruned one, as paths predict it and measured with equal probes."""
-    changing = {n for n in gone if old.spec.convolves and begins_stage(old.spec.blocks, n)}
+    changing = {n for n in gone if old.spec.changes_shape(n)}
     held = old.spec.gates[0]
     instead = np.array([whole.identity[n] / held**2 if n in changing else 1.0 for n in range(len(whole.energy))])
     before, after = measurable(old.module), measurable(module)

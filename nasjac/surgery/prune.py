@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
@@ -125,7 +126,7 @@ def prune_spec(
     target = check_out(out)
     check_kind(data, spec)
     network = build(spec, data.inputs, data.outputs, Generator().manual_seed(options.seed)).eval()
-    if spec.convolves and spec.norm == "batchnorm":
+    if spec.batch > 1:
         _settle(network, data.train_inputs[:COMPARED])
     sizes = {"inputs": data.inputs, "outputs": data.outputs}
     done = _prune(Trained(spec.canonical, network, sizes, data), options, say)

@@ -13,8 +13,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.pruning_criteria import keep_set
-from nasjac.architecture.spec import check_choice
 from nasjac.mathematics.gradient_paths import count_paths, energy_shares, path_lengths
 from nasjac.mathematics.probes import on_sphere
 from nasjac.models.diagnosis_report import Factory, built, own_traceback

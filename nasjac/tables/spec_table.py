@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from nasjac.architecture.spec import KINDS, Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import KINDS, Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
 from nasjac.tables.cells import quoted

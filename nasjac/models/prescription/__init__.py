@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from nasjac.architecture.spec import Spec
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.foundation.errors import InputError
 from nasjac.models.prescription.band import Band, Prescription, log_norms
 from nasjac.models.prescription.dials import branch_scale, skip_probability, turned, weight_gain
@@ -20,7 +20,7 @@ from nasjac.scores.closed_forms import uncovered
 __all__ = ["KNOBS", "Band", "Prescription", "log_norms", "prescribe"]
 
 
-def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_variance: float = 1.0) -> list[Prescription]:
+def prescribe(spec: ResidualMLP, target: float = 0.0, tolerance: float = 1.0, stream_variance: float = 1.0) -> list[Prescription]:
     """One prescription a knob (a placement each), the smallest change first; empty where `spec` is critical already.
 
     Critical is |log 𝒥(h_0 → h_L) − target| ≤ tolerance, over a stream h_0 of second moment `stream_variance` per unit;
@@ -33,7 +33,7 @@ def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_va
     closed forms do not cover the spec, a bad number.
 
     >>> from nasjac import Block
-    >>> [(p.knob, p.before, round(p.after, 4)) for p in prescribe(Spec(64, (Block(),) * 32))[:3]]
+    >>> [(p.knob, p.before, round(p.after, 4)) for p in prescribe(ResidualMLP(width=64, blocks=(Block(),) * 32))[:3]]
     [('skip_density', 1.0, 0.6562), ('weight_gain', 1.0, 0.502), ('branch_scale', 1.0, 0.252)]
     """
     _check(spec, target, tolerance)
@@ -47,7 +47,7 @@ def prescribe(spec: Spec, target: float = 0.0, tolerance: float = 1.0, stream_va
     return sorted(found, key=lambda p: (p.change is None, p.knob == "placement", p.change or 0.0))
 
 
-def _check(spec: Spec, target: float, tolerance: float) -> None:
+def _check(spec: ResidualMLP, target: float, tolerance: float) -> None:
     if reason := uncovered(spec):
         raise InputError(reason)
     if not math.isfinite(target):
@@ -56,13 +56,13 @@ def _check(spec: Spec, target: float, tolerance: float) -> None:
         raise InputError(f"`tolerance` must be a finite number of at least 0, got {tolerance!r}")
 
 
-def _skip_density(spec: Spec, band: Band, before: float, stream_variance: float) -> list[Prescription]:
+def _skip_density(spec: ResidualMLP, band: Band, before: float, stream_variance: float) -> list[Prescription]:
     if spec.is_ensemble:
         return [turned(skip_probability(spec), band, before, stream_variance)]
     return [skip_pattern(spec, band, before, stream_variance)]
 
 
-Knob = Callable[[Spec, Band, float, float], list[Prescription]]
+Knob = Callable[[ResidualMLP, Band, float, float], list[Prescription]]
 
 #: knob -> its prescriptions for a canonical spec that is not critical
 KNOBS: dict[str, Knob] = {

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.tables.scores.base import Done, Scored, one_by_one
 
 Facts = Mapping[str, float]

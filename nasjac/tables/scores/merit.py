@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.decorrelation import decorrelation
 from nasjac.mathematics.log_percentile import LogRank

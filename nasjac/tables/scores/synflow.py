@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.tables.scores.base import Done, Scored, check_at_least, one_by_one, only_draw
 
 
