@@ -97,10 +97,16 @@ class Sampler(Generic[S]):
 
 
 def prepared(network: ResidualNetwork, spec: Spec, draws: Draws) -> ResidualNetwork:
-    """A module without gradients of weights and without running statistics, learned factors of branches at 1."""
-    network = network.to(draws.device, draws.dtype).requires_grad_(False)
-    replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
+    """A module as `without_statistics`, learned factors of branches at 1."""
+    network = without_statistics(network, draws)
     for block, module in zip(spec.blocks, network.blocks, strict=True):
         if block.gate:
             torch.nn.init.ones_(module.get_parameter("gate"))
+    return network
+
+
+def without_statistics(network: ResidualNetwork, draws: Draws) -> ResidualNetwork:
+    """A module in the draws' precision, without gradients of weights and without running statistics."""
+    network = network.to(draws.device, draws.dtype).requires_grad_(False)
+    replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
     return network

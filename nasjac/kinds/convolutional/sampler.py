@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nasjac.kinds.convolutional.network import ImageNetwork
 from nasjac.kinds.modules.sampler import LayerSampler, redrawn
-from nasjac.kinds.sampler import S, prepared
+from nasjac.kinds.sampler import S, without_statistics
 from nasjac.mathematics.decorrelation import correlations
 from nasjac.sampling.draws import Draws
 
@@ -26,7 +26,7 @@ class ConvolutionalSampler(LayerSampler[S]):
 
     def readout_correlations(self, spec: S, batches: Tensor, draws: Draws) -> Tensor:
         """[D, B, B] correlations about the mean over h_0 of Jᵀv of the images of each draw's batch [D, B, features]."""
-        network = prepared(self.network(spec, batches.shape[-1], 1, None), spec, draws)
+        network = without_statistics(self.network(spec, batches.shape[-1], 1, None), draws)
         assert isinstance(network, ImageNetwork)
         found = []
         for draw, batch in enumerate(batches):

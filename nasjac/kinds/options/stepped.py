@@ -19,7 +19,7 @@ IMPLICIT_PASSES = 23
 BLOCK_TYPES = ("explicit", "leaky", "implicit")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SteppedSpec(Spec):
     """What such Specs share.
 
