@@ -23,45 +23,76 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasjac.architecture.spec import Block, Spec
+    from nasjac.architecture.block import Block
+    from nasjac.architecture.spec import Spec
     from nasjac.foundation.errors import InputError
     from nasjac.kinds.build import build
+    from nasjac.kinds.densenet.spec import DenseNet
+    from nasjac.kinds.kind import Kind
+    from nasjac.kinds.modules.network import ResidualNetwork
+    from nasjac.kinds.residual_mlp.spec import ResidualMLP
+    from nasjac.kinds.resnet.spec import ResNet
+    from nasjac.kinds.transformer.spec import Decoder, VisionTransformer
     from nasjac.models.diagnose import diagnose
     from nasjac.models.prescribe import prescribe
     from nasjac.models.theory import theory
     from nasjac.scores import measure
     from nasjac.scores.closed_forms import expected_norms
     from nasjac.store import Store
+    from nasjac.surgery.grow import grow
+    from nasjac.surgery.prune import prune
     from nasjac.tables.correlate import correlate
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
-    "Block": "nasjac.architecture.spec",
+    "Block": "nasjac.architecture.block",
+    "Decoder": "nasjac.kinds.transformer.spec",
+    "DenseNet": "nasjac.kinds.densenet.spec",
     "InputError": "nasjac.foundation.errors",
+    "Kind": "nasjac.kinds.kind",
+    "ResNet": "nasjac.kinds.resnet.spec",
+    "ResidualMLP": "nasjac.kinds.residual_mlp.spec",
+    "ResidualNetwork": "nasjac.kinds.modules.network",
     "Spec": "nasjac.architecture.spec",
+    "Store": "nasjac.store",
+    "VisionTransformer": "nasjac.kinds.transformer.spec",
     "build": "nasjac.kinds.build",
     "correlate": "nasjac.tables.correlate",
-    "measure": "nasjac.scores",
     "diagnose": "nasjac.models.diagnose",
-    "prescribe": "nasjac.models.prescribe",
-    "theory": "nasjac.models.theory",
-    "Store": "nasjac.store",
     "expected_norms": "nasjac.scores.closed_forms",
+    "grow": "nasjac.surgery.grow",
+    "measure": "nasjac.scores",
+    "prescribe": "nasjac.models.prescribe",
+    "prune": "nasjac.surgery.prune",
+    "theory": "nasjac.models.theory",
 }
 
 __all__ = [
     "Block",
+    "Decoder",
+    "DenseNet",
     "InputError",
+    "Kind",
+    "ResNet",
+    "ResidualMLP",
+    "ResidualNetwork",
     "Spec",
     "Store",
+    "VisionTransformer",
     "build",
     "correlate",
     "diagnose",
     "expected_norms",
+    "grow",
     "measure",
     "prescribe",
+    "prune",
     "theory",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

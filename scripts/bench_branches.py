@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--rel-error", type=float, default=0.01)
     options = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
-    spec = Spec(options.width, (Block(),) * options.blocks, placement="pre", activation="gelu")
+    spec = Spec.of(width=options.width, blocks=(Block(),) * options.blocks, placement="pre", activation="gelu")
     network = measurable(build(spec, 64, 10, generator))
     inputs = torch.randn(options.points, 64, dtype=torch.float64, generator=generator)
     began = time.perf_counter()

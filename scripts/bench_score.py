@@ -42,16 +42,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Estimate, Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.workers import workers
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample, tiles
+from nasjac.kinds.tiles.routes import Route, Routes
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
-from nasjac.sampling.tiles.routes import Route, Routes
-from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 
 T = TypeVar("T")
@@ -186,16 +186,14 @@ def compared(
 
 
 @dataclass(frozen=True)
-class Few(Score):
+class Few:
     """The engine with fewer draws than the score takes, for the same figure."""
 
     draws: int
     seed: int = 0
     rel_error: float | None = None
 
-    name = "few"
-
-    def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
+    def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         found = sample(specs, inputs, Draws(self.seed, range(self.draws), torch.float32, device), FORWARD)
         logs = [np.logaddexp.reduce(s.forward[..., -1], axis=-1) - math.log(s.forward.shape[2]) for s in found]
         return [
@@ -216,7 +214,7 @@ def as_precise(
     few = [Few(draws) for draws in FEW]
     asked = (None, 2 * error, 1.5 * error, 1.2 * error, error, 0.8 * error)
     for score in (*few, *(Apjn(plan="forward", rel_error=least, max_draws=MOST_DRAWS) for least in asked)):
-        again = [replace(score, seed=seed).measure(specs, inputs, device) for seed in range(1, SEEDS + 1)]
+        again = [replace(score, seed=seed)(specs, inputs, device) for seed in range(1, SEEDS + 1)]
         values = np.array([[m.terms["mean_log"].value for m in row] for row in again], dtype=float)
         own = values.std(axis=0, ddof=1)
         if float(np.sqrt(np.nanmean(own**2))) <= error:
@@ -241,12 +239,14 @@ def one_structure(kind: str, width: int, count: int, depth: int = 32, **choices:
     if kind == "resnet":
         stages = tuple(Block(op="basic", stage=stage) for stage in (0, 0, 0, 1, 1, 1, 2, 2, 2))
         plain = {"norm": "batchnorm", **choices}
-        return [Spec(width, stages, kind, weight_gain=gain, shape=SHAPE, **plain) for gain in gains]  # type: ignore
+        return [Spec.of(width=width, blocks=stages, kind=kind, weight_gain=gain, shape=SHAPE, **plain) for gain in gains]  # type: ignore
     if kind == "transformer_lm":
         layer = (Block(op="attention"), Block())
         plain = {"placement": "pre", "activation": "gelu", "ffn_ratio": 4, "heads": 4, **choices}
-        return [Spec(width, layer * 6, kind, weight_gain=gain, context=CONTEXT, **plain) for gain in gains]  # type: ignore
-    return [Spec(width, (Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
+        return [
+            Spec.of(width=width, blocks=layer * 6, kind=kind, weight_gain=gain, context=CONTEXT, **plain) for gain in gains
+        ]  # type: ignore
+    return [Spec.of(width=width, blocks=(Block(),) * depth, weight_gain=gain, **choices) for gain in gains]  # type: ignore[arg-type]
 
 
 def plain_loop(spec: Spec, inputs: Tensor) -> float:
@@ -381,7 +381,7 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
     from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
     from nasjac.samplers.nsga2 import NSGAII
     from nasjac.search.objectives import Budget, directions
-    from nasjac.search.search import objective_values
+    from nasjac.search.search import OF_JACOBIANS, objective_values
     from nasjac.search.study import Study
 
     inputs = inputs_of(kind)
@@ -391,12 +391,11 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
         "resnet": partial(ResNetSpace, shape=SHAPE),
     }
     space = kinds[kind](widths=(width,))
-    score = Apjn()
-    names = score.objectives
+    names, score = OF_JACOBIANS, Apjn()
     study = Study(space, NSGAII, Budget(), directions(names), seed=0)
     for number in range(max(BATCHES) + 1):
         proposals = study.ask(number, 64)
-        measured = score.measure([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))
+        measured = score([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))
         for proposal, measurement in zip(proposals, measured, strict=True):
             study.tell(proposal, objective_values(names, measurement, proposal.facts)[0])
         yield [proposal.spec.canonical for proposal in proposals if proposal.spec.canonical.blocks]

@@ -63,7 +63,7 @@ def endless() -> list[Any]:
 
 def spec(**more: Any) -> Spec:
     """A small architecture."""
-    return Spec(**{"width": 4, "blocks": (Block(), Block(skip=0.0)), "placement": "pre", **more})
+    return Spec.of(**{"width": 4, "blocks": (Block(), Block(skip=0.0)), "placement": "pre", **more})
 
 
 #: odd values as Python writes them, one a line
@@ -206,9 +206,9 @@ SCORED = {"seed": 0, "draws": 16, "rel_error": None, "max_draws": 16, "patterns"
 
 TARGETS: dict[str, Target] = {
     "Block": Target(Block, lambda: {"keep": True, "skip": 1.0, "scale": 1.0, "op": "ffn", "stage": 0, "gate": False}),
-    "Spec": Target(lambda **given: used(Spec(**given)), lambda: {name: getattr(spec(), name) for name in SPEC_FIELDS}),
+    "Spec": Target(lambda **given: used(Spec.of(**given)), lambda: {name: getattr(spec(), name) for name in SPEC_FIELDS}),
     "Spec of images": Target(
-        lambda **given: used(Spec(**given)),
+        lambda **given: used(Spec.of(**given)),
         lambda: {"width": 4, "blocks": (Block(op="basic"),), "kind": "resnet", "norm": "batchnorm", "shape": (1, 4, 4)},
     ),
     "Spec.from_json": Target(Spec.from_json, lambda: {"text": spec().to_json()}),

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
 from nasjac.store.checkpoints import checkpoint
 
-SPEC = Spec(width=8, blocks=(Block(), Block(skip=0.0, scale=0.5)), placement="pre")
+SPEC = Spec.of(width=8, blocks=(Block(), Block(skip=0.0, scale=0.5)), placement="pre")
 #: of the digits
 INPUTS, OUTPUTS = 64, 10
 #: fields that verbs read later

@@ -16,13 +16,17 @@ from tests.at_data import bare
 
 IMAGES = {"kind": "resnet", "shape": (1, 5, 4)}
 SPECS = {
-    "mlp": Spec(12, (Block(), Block(scale=0.5), Block(skip=0.0)), placement="pre", activation="gelu"),
-    "one matrix": Spec(12, (Block(),) * 2, branch="one_matrix", activation="tanh"),
-    "norm on the branch": Spec(12, (Block(),) * 2, placement="sandwich", norm="rmsnorm"),
-    "norm on the sum": Spec(12, (Block(),) * 2, placement="post"),
-    "decoder": Spec(8, (Block(op="attention"), Block()), kind="transformer_lm", context=5, heads=2, placement="pre"),
-    "resnet, post": Spec(4, (Block(op="basic"), Block(op="basic", stage=1)), norm="batchnorm", **IMAGES),
-    "resnet, pre": Spec(4, (Block(op="bottleneck"), Block(op="basic", stage=1)), norm="groupnorm", order="pre", **IMAGES),
+    "mlp": Spec.of(width=12, blocks=(Block(), Block(scale=0.5), Block(skip=0.0)), placement="pre", activation="gelu"),
+    "one matrix": Spec.of(width=12, blocks=(Block(),) * 2, branch="one_matrix", activation="tanh"),
+    "norm on the branch": Spec.of(width=12, blocks=(Block(),) * 2, placement="sandwich", norm="rmsnorm"),
+    "norm on the sum": Spec.of(width=12, blocks=(Block(),) * 2, placement="post"),
+    "decoder": Spec.of(
+        width=8, blocks=(Block(op="attention"), Block()), kind="transformer_lm", context=5, heads=2, placement="pre"
+    ),
+    "resnet, post": Spec.of(width=4, blocks=(Block(op="basic"), Block(op="basic", stage=1)), norm="batchnorm", **IMAGES),
+    "resnet, pre": Spec.of(
+        width=4, blocks=(Block(op="bottleneck"), Block(op="basic", stage=1)), norm="groupnorm", order="pre", **IMAGES
+    ),
 }
 
 
@@ -85,7 +89,7 @@ def test_the_error_of_the_energy_is_what_it_says() -> None:
 
 def test_24_blocks_of_256_units_take_seconds() -> None:
     """To 1%, without a dense Jacobian, at one point; a fifth of the time that is allowed on two cores."""
-    spec = Spec(256, (Block(),) * 24, placement="pre")
+    spec = Spec.of(width=256, blocks=(Block(),) * 24, placement="pre")
     network = measurable(build(spec, 64, 10, torch.Generator().manual_seed(0)))
     inputs, began = torch.randn(4, 64, dtype=torch.float64), time.perf_counter()
     links = links_of(spec, network, inputs)

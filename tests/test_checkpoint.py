@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
 from nasjac.store.checkpoints import checkpoint
 
-SPEC = Spec(width=8, blocks=(Block(), Block(keep=False), Block(skip=0.0, scale=0.5)), placement="sandwich")
+SPEC = Spec.of(width=8, blocks=(Block(), Block(keep=False), Block(skip=0.0, scale=0.5)), placement="sandwich")
 INFO = {"inputs": 3, "outputs": 2, "dataset": "digits", "learning_rate": 0.003}
 
 

@@ -172,12 +172,12 @@ def test_options_of_one_s_own(run: Run, tmp_path: Path) -> None:
         "from dataclasses import dataclass\n"
         "from nasjac import Block, Spec\n"
         "def space(trial):\n"
-        "    return Spec(8, (Block(),) * trial.suggest_int('depth', 3, 5))\n"
+        "    return Spec.of(width=8, blocks=(Block(),) * trial.suggest_int('depth', 3, 5))\n"
         "@dataclass(frozen=True)\n"
         "class Space:\n"
         "    deepest: int = 4\n"
         "    def __call__(self, trial):\n"
-        "        return Spec(8, (Block(),) * trial.suggest_int('depth', 3, self.deepest))\n"
+        "        return Spec.of(width=8, blocks=(Block(),) * trial.suggest_int('depth', 3, self.deepest))\n"
     )
     nothing = ["quiet=true", "validation.top=0", "validation.random=0", "validation.matched=0", "budget.trials=8"]
     assert run("search", "space=mine:space", *nothing)[0] == 0

@@ -10,32 +10,40 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.kinds import common_probe
-from nasjac.kinds.autograd import drawn
 from nasjac.kinds.build import build
 from nasjac.kinds.common_probe import input_correlations
-from nasjac.kinds.convolutional.network import ImageNetwork, initialize
-from nasjac.kinds.modules.implicit import through
-from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.kinds.convolutional.network import ImageNetwork
+from nasjac.kinds.modules.initialize import initialize
+from nasjac.kinds.modules.sampler import drawn
+from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.sampling.draws import Draws
 
 CPU, DRAWS, COUNT = torch.device("cpu"), 2, 4
 DOUBLE = Draws(3, range(DRAWS), torch.float64, CPU)
 MIXED = (Block(), Block(skip=0), Block(scale=0.5), Block(keep=False))
 MLPS = {
-    "none": Spec(8, MIXED),
-    "pre": Spec(8, MIXED * 2, placement="pre", activation="gelu", weight_gain=1.3),
-    "post": Spec(8, MIXED, placement="post", activation="tanh", branch="one_matrix"),
-    "implicit": Spec(8, (Block(),) * 2, block="implicit", step=0.3, leak=0.5, activation="tanh"),
+    "none": Spec.of(width=8, blocks=MIXED),
+    "pre": Spec.of(width=8, blocks=MIXED * 2, placement="pre", activation="gelu", weight_gain=1.3),
+    "post": Spec.of(width=8, blocks=MIXED, placement="post", activation="tanh", branch="one_matrix"),
+    "implicit": Spec.of(width=8, blocks=(Block(),) * 2, block="implicit", step=0.3, leak=0.5, activation="tanh"),
 }
 STAGES = (Block(op="basic"), Block(op="basic", skip=0), Block(op="basic", stage=1), Block(op="bottleneck", stage=1))
 IMAGES = {
-    f"{norm}, {order}": Spec(4, STAGES, kind="resnet", shape=(1, 4, 4), norm=norm, order=order, activation="gelu")
+    f"{norm}, {order}": Spec.of(
+        width=4, blocks=STAGES, kind="resnet", shape=(1, 4, 4), norm=norm, order=order, activation="gelu"
+    )
     for norm, order in (("batchnorm", "post"), ("batchnorm", "pre"), ("groupnorm", "post"), ("groupnorm", "pre"))
 }
-DENSE = Spec(
-    4, (Block(op="dense"), Block(op="dense", stage=1)), kind="densenet", shape=(1, 4, 4), norm="batchnorm", growth=2
+DENSE = Spec.of(
+    width=4,
+    blocks=(Block(op="dense"), Block(op="dense", stage=1)),
+    kind="densenet",
+    shape=(1, 4, 4),
+    norm="batchnorm",
+    growth=2,
 )
 
 
@@ -46,7 +54,7 @@ def inputs(dtype: torch.dtype = torch.float64) -> Tensor:
 def module(spec: Spec, draw: int) -> nn.Module:
     """The ordinary module in training mode with the weights of a draw."""
     network = build(spec, 16, 3).double().train()
-    initialize(network, spec, partial(drawn, DOUBLE, draw))
+    initialize(network, spec.weight_gain, partial(drawn, DOUBLE, draw))
     return network
 
 
@@ -57,9 +65,9 @@ def test_of_mlps_they_are_cosines_of_the_gradients(name: str) -> None:
     assert found is not None and found.shape == (DRAWS, COUNT, COUNT)
     for draw, batch in enumerate(DOUBLE.samples(inputs(), COUNT)):
         network = module(spec, draw)
-        assert isinstance(network, ResidualMLP)
+        assert isinstance(network, ResidualMLPNetwork)
         first = network.start(batch).detach().requires_grad_()
-        *_, last = through(network.blocks, first)
+        *_, last = network.through(first)
         probe = DOUBLE.probes("cotangent", 1, 1, spec.width)[draw, 0, 0]
         (pulled,) = torch.autograd.grad((last * probe).sum(), first)
         unit = nn.functional.normalize(pulled, dim=1)
@@ -97,7 +105,7 @@ def test_they_do_not_depend_on_the_company() -> None:
 #: without skips weights that vanish leave no path
 VANISHING = 1e-200
 CUTS = {
-    "mlp": Spec(8, (Block(skip=0),) * 2, weight_gain=VANISHING),
+    "mlp": Spec.of(width=8, blocks=(Block(skip=0),) * 2, weight_gain=VANISHING),
     "resnet": replace(IMAGES["groupnorm, pre"], blocks=(Block(op="basic", skip=0),) * 2, weight_gain=VANISHING),
 }
 

@@ -21,7 +21,7 @@ from tests.test_growth import SPECS, made
 
 TRAINED = [name for name in SPECS if name != "empty"]
 LEAKY = {
-    "leaky": Spec(16, (Block(),) * 3, block="leaky", step=0.5, leak=0.6),
+    "leaky": Spec.of(width=16, blocks=(Block(),) * 3, block="leaky", step=0.5, leak=0.6),
     "leaky resnet": replace(SPECS["resnet groupnorm pre basic"], block="leaky", step=0.5, leak=0.6),
 }
 
@@ -73,7 +73,7 @@ def test_pruning_what_was_grown_gives_the_network_back(name: str) -> None:
 
 def test_a_block_that_changes_the_shape_keeps_its_shortcut_or_its_branch() -> None:
     blocks = (Block(op="basic"), Block(op="basic", stage=1, skip=0.0), Block(op="basic", stage=2))
-    spec = Spec(8, blocks, kind="resnet", shape=(1, 8, 8), norm="batchnorm")
+    spec = Spec.of(width=8, blocks=blocks, kind="resnet", shape=(1, 8, 8), norm="batchnorm")
     assert branches(spec) == [0, 2]
     with pytest.raises(ValueError, match=r"`gone` must hold numbers of branches that can be pruned, got 1"):
         prune(spec, build(spec, 64, 5).state_dict(), [1])
@@ -121,12 +121,12 @@ def test_a_bad_ratio_is_named(ratio: float) -> None:
 def test_what_cannot_be_pruned_is_named() -> None:
     with pytest.raises(ValueError, match=r"`criterion` must be one of random, .* got 'best'"):
         chosen([0], 0.5, "best", lambda: np.ones(1), 0)
-    dense = Spec(8, (Block(op="dense"),), kind="densenet", shape=(1, 6, 6), growth=4, norm="none")
+    dense = Spec.of(width=8, blocks=(Block(op="dense"),), kind="densenet", shape=(1, 6, 6), growth=4, norm="none")
     with pytest.raises(ValueError, match="densenet"):
         prune(dense, build(dense, 36, 5).state_dict(), [0])
 
 
 def test_implicit_blocks_are_not_pruned() -> None:
-    spec = Spec(16, (Block(),) * 3, block="implicit", step=0.5, leak=0.5)
+    spec = Spec.of(width=16, blocks=(Block(),) * 3, block="implicit", step=0.5, leak=0.5)
     with pytest.raises(ValueError, match="`checkpoint` must be of explicit or leaky blocks"):
         prune(spec, build(spec, 9, 5).state_dict(), [1])

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.tables.agreement import agreement, strata, warnings
 from nasjac.tables.file import read_table
 from nasjac.tables.nasbench201.space import NasBench201
@@ -139,7 +140,7 @@ def test_what_is_wrong_is_one_sentence(run: Run, words: list[str], parts: list[s
 
 def test_a_table_of_our_own_architectures(run: Run) -> None:  # noqa: F811
     """Compressed too; accuracy grows with depth, which then agrees perfectly."""
-    specs = [Spec(8, (Block(),) * depth) for depth in range(1, 11)]
+    specs = [Spec.of(width=8, blocks=(Block(),) * depth) for depth in range(1, 11)]
     quoted = ['"' + spec.to_json().replace('"', '""') + '"' for spec in specs]
     text = "key,spec,accuracy\n" + "".join(
         f"{s.key},{q},{n / 10}\n" for n, (s, q) in enumerate(zip(specs, quoted, strict=True))
@@ -161,11 +162,17 @@ NAMES = "kind,key,dataset,status,accuracy,loss,train_loss,accuracy_0,accuracy_1,
 
 def mlp(number: int) -> Spec:
     """Different ones: those of a number below 32 by their skips alone."""
-    return Spec(8 << number // 32, tuple(Block(skip=float(number >> place & 1)) for place in range(5)))
+    return Spec.of(width=8 << number // 32, blocks=tuple(Block(skip=float(number >> place & 1)) for place in range(5)))
 
 
 def decoder(number: int) -> Spec:
-    return Spec(8, (Block(op="attention"), Block())[: number % 2 + 1], "transformer_lm", context=16, heads=1 + number // 2)
+    return Spec.of(
+        width=8,
+        blocks=(Block(op="attention"), Block())[: number % 2 + 1],
+        kind="transformer_lm",
+        context=16,
+        heads=1 + number // 2,
+    )
 
 
 def line(architecture: Spec, **cells: object) -> str:

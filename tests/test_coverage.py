@@ -17,35 +17,54 @@ from tests.exact_jacobians import Population, population
 A, F, CUT = Block(op="attention"), Block(), Block(skip=0)
 #: kind and width -> Spec, inputs
 QUICK = {
-    "mlp 8, post": (Spec(8, (F, F, CUT, F), placement="post", activation="tanh", weight_gain=1.3), 10),
-    "mlp 12, plain": (Spec(12, (F, CUT, CUT, F, CUT), weight_gain=1.2), 10),
+    "mlp 8, post": (Spec.of(width=8, blocks=(F, F, CUT, F), placement="post", activation="tanh", weight_gain=1.3), 10),
+    "mlp 12, plain": (Spec.of(width=12, blocks=(F, CUT, CUT, F, CUT), weight_gain=1.2), 10),
     "decoder 8, pre": (
-        Spec(8, (A, F) * 2, kind="transformer_lm", placement="pre", norm="rmsnorm", positions="rotary", context=4),
+        Spec.of(
+            width=8,
+            blocks=(A, F) * 2,
+            kind="transformer_lm",
+            placement="pre",
+            norm="rmsnorm",
+            positions="rotary",
+            context=4,
+        ),
         12,
     ),
 }
 SLOW = {
-    "mlp 16, residual": (Spec(16, (F,) * 8, activation="gelu", weight_gain=0.9), 10),
-    "mlp 24, sandwich": (Spec(24, (F, CUT) * 3, placement="sandwich", activation="erf"), 10),
+    "mlp 16, residual": (Spec.of(width=16, blocks=(F,) * 8, activation="gelu", weight_gain=0.9), 10),
+    "mlp 24, sandwich": (Spec.of(width=24, blocks=(F, CUT) * 3, placement="sandwich", activation="erf"), 10),
     "decoder 12, none": (
-        Spec(12, (A, F, A, CUT), kind="transformer_lm", activation="gelu", heads=3, context=5, weight_gain=1.2),
+        Spec.of(
+            width=12, blocks=(A, F, A, CUT), kind="transformer_lm", activation="gelu", heads=3, context=5, weight_gain=1.2
+        ),
         12,
     ),
-    "decoder 16, res_post": (Spec(16, (A, F) * 2, kind="transformer_lm", placement="res_post", heads=4, context=6), 12),
+    "decoder 16, res_post": (
+        Spec.of(width=16, blocks=(A, F) * 2, kind="transformer_lm", placement="res_post", heads=4, context=6),
+        12,
+    ),
     "vit 8, post": (
-        Spec(8, (A, F) * 2, kind="vit", placement="post", heads=2, context=9, shape=(1, 6, 6), patch=2),
+        Spec.of(width=8, blocks=(A, F) * 2, kind="vit", placement="post", heads=2, context=9, shape=(1, 6, 6), patch=2),
         36,
     ),
     "resnet 8": (
-        Spec(8, (Block(op="basic"), Block(op="basic", stage=1)), kind="resnet", norm="groupnorm", shape=(1, 4, 4)),
+        Spec.of(
+            width=8,
+            blocks=(Block(op="basic"), Block(op="basic", stage=1)),
+            kind="resnet",
+            norm="groupnorm",
+            shape=(1, 4, 4),
+        ),
         16,
     ),
     "resnet 8, bottleneck": (
-        Spec(8, (Block(op="bottleneck"),) * 3, kind="resnet", norm="none", order="pre", shape=(1, 3, 3)),
+        Spec.of(width=8, blocks=(Block(op="bottleneck"),) * 3, kind="resnet", norm="none", order="pre", shape=(1, 3, 3)),
         9,
     ),
     "densenet 8": (
-        Spec(8, (Block(op="dense"),) * 3, kind="densenet", norm="groupnorm", growth=4, shape=(1, 3, 3)),
+        Spec.of(width=8, blocks=(Block(op="dense"),) * 3, kind="densenet", norm="groupnorm", growth=4, shape=(1, 3, 3)),
         9,
     ),
 }

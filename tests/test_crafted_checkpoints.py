@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.cli import main
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.build import build
@@ -90,11 +91,26 @@ def test_verbs_refuse_many_crafted_checkpoints(
 
 
 KINDS = (
-    Spec(width=8, blocks=(Block(), Block(gate=True)), placement="pre", norm="rmsnorm"),
-    Spec(8, (Block(op="attention"), Block()), kind="transformer_lm", heads=2, context=8, positions="rotary"),
-    Spec(8, (Block(op="attention"), Block()), kind="vit", heads=2, context=4, shape=(1, 4, 4), patch=2),
-    Spec(8, (Block(op="basic"), Block(op="bottleneck", stage=1)), kind="resnet", norm="batchnorm", shape=(1, 8, 8)),
-    Spec(8, (Block(op="dense"), Block(op="dense", stage=1)), kind="densenet", norm="groupnorm", growth=4, shape=(1, 8, 8)),
+    Spec.of(width=8, blocks=(Block(), Block(gate=True)), placement="pre", norm="rmsnorm"),
+    Spec.of(
+        width=8, blocks=(Block(op="attention"), Block()), kind="transformer_lm", heads=2, context=8, positions="rotary"
+    ),
+    Spec.of(width=8, blocks=(Block(op="attention"), Block()), kind="vit", heads=2, context=4, shape=(1, 4, 4), patch=2),
+    Spec.of(
+        width=8,
+        blocks=(Block(op="basic"), Block(op="bottleneck", stage=1)),
+        kind="resnet",
+        norm="batchnorm",
+        shape=(1, 8, 8),
+    ),
+    Spec.of(
+        width=8,
+        blocks=(Block(op="dense"), Block(op="dense", stage=1)),
+        kind="densenet",
+        norm="groupnorm",
+        growth=4,
+        shape=(1, 8, 8),
+    ),
 )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.cli import query, show
 from nasjac.foundation.errors import InputError
 from nasjac.store import Store
@@ -191,7 +192,7 @@ def test_databases_of_every_version_are_our_own_whatever_their_spaces_and_commen
 
 
 def test_a_spec_that_is_none_or_under_another_key_is_named(tmp_path: Path) -> None:
-    spec = Spec(width=8, blocks=(Block(scale=0.5), Block()), placement="pre")
+    spec = Spec.of(width=8, blocks=(Block(scale=0.5), Block()), placement="pre")
     row = architecture(1, key=spec.key, spec=spec.canonical.content)
     assert stored_spec(row) == spec.canonical
     with pytest.raises(InputError, match=f"each Spec under its own key, got one of key {spec.key} under '{key_of(1)}'"):

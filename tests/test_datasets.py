@@ -151,7 +151,7 @@ def test_data_of_other_types_or_of_no_class() -> None:
 
 def test_features_alone_are_trained_on_by_an_mlp(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`dataset` must hold features .*residual_mlp, got token ids \(.* of 24\)"):
-        AdamW(steps=1).train(Spec(8, ()), Text(write_text(tmp_path)).load())
+        AdamW(steps=1).train(Spec.of(width=8, blocks=()), Text(write_text(tmp_path)).load())
 
 
 def test_standardization_is_the_train_split_s_and_keeps_the_ratios_of_features() -> None:

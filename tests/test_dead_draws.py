@@ -21,7 +21,7 @@ from nasjac.scores.merit import Merit
 from nasjac.scores.sampled_terms import DEAD_DRAWS, measured_at
 
 CPU = torch.device("cpu")
-SPEC = Spec(24, (Block(), Block(skip=0), Block()), activation="gelu")
+SPEC = Spec.of(width=24, blocks=(Block(), Block(skip=0), Block()), activation="gelu")
 
 
 def inputs() -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_racing_pairs_the_same_draws_where_some_are_dead() -> None:
 
 def test_the_status_of_an_architecture_does_not_hang_on_the_number_of_draws() -> None:
     """Of a plain relu network of 6 units some 3% of draws are dead: at many draws too it is measured."""
-    spec = Spec(6, (Block(), Block(skip=0), Block()))
+    spec = Spec.of(width=6, blocks=(Block(), Block(skip=0), Block()))
     measured = [
         Apjn(draws=draws, rel_error=None, dtype="float64").measure([spec], inputs(), CPU)[0] for draws in (16, 256, 1024)
     ]
@@ -90,7 +90,7 @@ def test_the_status_of_an_architecture_does_not_hang_on_the_number_of_draws() ->
 
 def test_the_status_of_an_ensemble_does_not_hang_on_the_number_of_patterns() -> None:
     """Some 3% of its patterns' draws are dead, and many patterns have one such draw among them."""
-    spec = Spec(8, (Block(skip=0.5),) * 10, branch="one_matrix", weight_gain=1.4)
+    spec = Spec.of(width=8, blocks=(Block(skip=0.5),) * 10, branch="one_matrix", weight_gain=1.4)
     for patterns in (3, 8, 24):
         [found] = Apjn(draws=64, rel_error=None, patterns=patterns, dtype="float64").measure([spec], inputs(), CPU)
         assert found.status == "ok" and found.terms["mean_log"].value is not None, found.reason
@@ -109,8 +109,11 @@ def test_a_dead_draw_of_one_pattern_leaves_the_draws_of_the_others() -> None:
 
 def test_merit_is_of_the_living_inputs_and_draws() -> None:
     """A plain relu chain of 6 units has zero Jacobians now and then, and a merit all the same; a dead one has none."""
-    specs = [Spec(6, (Block(), Block(skip=0), Block(skip=0))), Spec(6, (Block(skip=0),) * 40)]
-    population = [Spec(width, (Block(),) * depth) for width in (6, 8) for depth in range(1, 9)] * 16
+    specs = [
+        Spec.of(width=6, blocks=(Block(), Block(skip=0), Block(skip=0))),
+        Spec.of(width=6, blocks=(Block(skip=0),) * 40),
+    ]
+    population = [Spec.of(width=width, blocks=(Block(),) * depth) for width in (6, 8) for depth in range(1, 9)] * 16
     with_none = 0
     for seed in range(6):
         score = Merit(seed=seed, rel_error=None, dtype="float64", decorrelation_draws=8)
@@ -126,11 +129,11 @@ def test_merit_is_of_the_living_inputs_and_draws() -> None:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (Spec(3, (Block(),) * 2), 2),
-        (Spec(8, (Block(),) * 2), 4),
-        (Spec(40, (Block(),) * 2), 16),
-        (Spec(4, (Block(op="attention"),), kind="vit", context=4, shape=(1, 4, 4), patch=2), 8),
-        (Spec(2, (Block(op="basic"),), kind="resnet", norm="none", shape=(1, 2, 2)), 4),
+        (Spec.of(width=3, blocks=(Block(),) * 2), 2),
+        (Spec.of(width=8, blocks=(Block(),) * 2), 4),
+        (Spec.of(width=40, blocks=(Block(),) * 2), 16),
+        (Spec.of(width=4, blocks=(Block(op="attention"),), kind="vit", context=4, shape=(1, 4, 4), patch=2), 8),
+        (Spec.of(width=2, blocks=(Block(op="basic"),), kind="resnet", norm="none", shape=(1, 2, 2)), 4),
     ],
 )
 def test_there_are_never_more_images_than_units(spec: Spec, expected: int) -> None:
@@ -143,7 +146,7 @@ def test_there_are_never_more_images_than_units(spec: Spec, expected: int) -> No
 
 def test_decorrelation_does_not_measure_the_width() -> None:
     """Of narrow networks it is like that of wide ones, far above the −6,250 of a zero eigenvalue; what was used is said."""
-    specs = [Spec(width, (Block(),) * 3, activation="gelu").canonical for width in (8, 12, 64)]
+    specs = [Spec.of(width=width, blocks=(Block(),) * 3, activation="gelu").canonical for width in (8, 12, 64)]
     found = Merit(decorrelation_draws=16).decorrelations(specs, inputs(), CPU)
     median = np.median(found, axis=1)
     assert (found > -1000).all() and (np.abs(np.log(median / median[-1])) < np.log(6)).all()

@@ -16,10 +16,11 @@ import torch
 from torch.nn import functional as F
 
 import nasjac
-from nasjac.architecture.images import IMAGE_NORMS, ORDERS
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
-from nasjac.kinds.densenet.network import DenseNet
+from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
+from nasjac.kinds.densenet.network import DenseNetNetwork
 from nasjac.kinds.densenet.space import DenseNetSpace
 from nasjac.kinds.facts import branch_energies, facts
 from nasjac.kinds.population import sample
@@ -35,7 +36,7 @@ BLOCKS = (DENSE, replace(DENSE, scale=0.5), replace(NEXT, keep=False), NEXT, rep
 
 def spec_of(**fields: Any) -> Spec:
     common = {"width": 4, "blocks": BLOCKS, "norm": "batchnorm", "shape": SHAPE, "weight_gain": 1.3, "growth": 3}
-    return Spec(**{"kind": "densenet", **common, **fields}).canonical
+    return Spec.of(**{"kind": "densenet", **common, **fields}).canonical
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -90,7 +91,7 @@ def random_spec(rng: random.Random) -> Spec:
         for stage in range(rng.randint(1, 3))
         for _ in range(rng.randint(1, 4))
     )
-    return Spec(
+    return Spec.of(
         kind="densenet",
         width=rng.choice([3, 8]),
         blocks=blocks,
@@ -150,8 +151,10 @@ def test_the_layers_grow_but_norms_per_unit_need_not(norm: str) -> None:
 @pytest.mark.parametrize("norm", IMAGE_NORMS)
 def test_the_module_exports_trains_and_comes_back(norm: str, order: str) -> None:
     blocks = (DENSE, DENSE, NEXT, NEXT)
-    spec = Spec(8, blocks, kind="densenet", growth=8, shape=(1, 8, 8), norm=norm, order=order, weight_gain=1.4)
-    assert isinstance(build(spec, 64, 10), DenseNet)
+    spec = Spec.of(
+        width=8, blocks=blocks, kind="densenet", growth=8, shape=(1, 8, 8), norm=norm, order=order, weight_gain=1.4
+    )
+    assert isinstance(build(spec, 64, 10), DenseNetNetwork)
     check_module(spec)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import optuna
 import pytest
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.space import Trial
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.samplers.options import check_sampler
@@ -43,7 +44,7 @@ MINE = """
 from nasjac import Block, Spec
 
 def space(trial):
-    return Spec(trial.suggest_categorical("width", [8, 16]), (Block(),) * trial.suggest_int("depth", 2, 4))
+    return Spec.of(trial.suggest_categorical("width", [8, 16]), (Block(),) * trial.suggest_int("depth", 2, 4))
 """
 
 
@@ -160,7 +161,7 @@ class Faulty(samplers.RandomSampler):
 
 
 def space(trial: Trial) -> Spec:
-    return Spec(trial.suggest_categorical("width", (8, 16)), (Block(),) * trial.suggest_int("depth", 1, 9))
+    return Spec.of(width=trial.suggest_categorical("width", (8, 16)), blocks=(Block(),) * trial.suggest_int("depth", 1, 9))
 
 
 def told(study: Study, batch: int) -> list[dict[str, Any]]:
@@ -199,7 +200,7 @@ def test_a_grid_may_have_choices_that_depend_on_others() -> None:
 
     def space(trial: optuna.Trial) -> Spec:
         deep = trial.suggest_categorical("kind", ["a", "b"]) == "b" and trial.suggest_categorical("deep", [2, 3]) == 3
-        return Spec(8, (Block(),) * (3 if deep else 1))
+        return Spec.of(width=8, blocks=(Block(),) * (3 if deep else 1))
 
     grid = {"kind": ["a", "b"], "deep": [2, 3]}
     made = Study(space, partial(optuna.samplers.GridSampler, grid), Budget(min_effective_depth=0.0), ("maximize",), 0)  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.population import sample
 from nasjac.mathematics.logarithms import debiased, debiased_ratio
 from nasjac.mathematics.probes import PROBES
@@ -21,9 +22,11 @@ from nasjac.sampling.samples import Samples
 WIDTH, DRAWS, REPETITIONS = 32, 16, 480
 T_QUANTILE = 2.131  # of Student's t with 15 degrees of freedom, 97.5%
 SPECS = {
-    "none relu": Spec(WIDTH, tuple(Block(skip=float(i % 4 > 0)) for i in range(6))),
-    "pre gelu": Spec(WIDTH, (Block(),) * 5, placement="pre", activation="gelu", weight_gain=1.2),
-    "post tanh": Spec(WIDTH, (Block(), Block(skip=0)) * 3, placement="post", activation="tanh", branch="one_matrix"),
+    "none relu": Spec.of(width=WIDTH, blocks=tuple(Block(skip=float(i % 4 > 0)) for i in range(6))),
+    "pre gelu": Spec.of(width=WIDTH, blocks=(Block(),) * 5, placement="pre", activation="gelu", weight_gain=1.2),
+    "post tanh": Spec.of(
+        width=WIDTH, blocks=(Block(), Block(skip=0)) * 3, placement="post", activation="tanh", branch="one_matrix"
+    ),
 }
 CPU = torch.device("cpu")
 
@@ -108,7 +111,7 @@ def test_many_draws_are_right(name: str) -> None:
 def test_relu_resnet_is_exact_at_any_width() -> None:
     """Golden row 3: χ = ½, L = 4, so E 𝒥 = 1.5⁴ = 5.0625."""
     for width in (4, 9):
-        spec = Spec(width, (Block(),) * 4)
+        spec = Spec.of(width=width, blocks=(Block(),) * 4)
         [found] = sample([spec], inputs(), Draws(3, range(4000), torch.float64, CPU))
         energies = np.exp(np.concatenate([found.forward[..., -1], found.backward[..., 0]], axis=-1)).mean(axis=(1, 2))
         assert abs(energies.mean() - 5.0625) < 4 * energies.std(ddof=1) / 4000**0.5
@@ -177,7 +180,7 @@ def test_profile_ends_agree_with_the_terms() -> None:
 
 def ensemble(bits: list[list[float]], draws: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     bank = Draws(5, range(draws), torch.float64, CPU)
-    specs = [Spec(WIDTH, tuple(Block(skip=bit) for bit in row), weight_gain=0.9) for row in bits]
+    specs = [Spec.of(width=WIDTH, blocks=tuple(Block(skip=bit) for bit in row), weight_gain=0.9) for row in bits]
     return terms(sample(specs, inputs(), bank))[:2]
 
 

@@ -27,16 +27,20 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import BATCH, IMAGE_NORMS, ORDERS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import BLOCK_TYPES, BRANCHES, KINDS, LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
+from nasjac.architecture.spec import KINDS, Spec
 from nasjac.datasets import Data
-from nasjac.kinds.autograd import drawn
 from nasjac.kinds.build import build
 from nasjac.kinds.convolutional.network import initialize
-from nasjac.kinds.facts import IMPLICIT_PASSES, facts
-from nasjac.kinds.modules.implicit import through
+from nasjac.kinds.convolutional.spec import BATCH, IMAGE_NORMS, ORDERS
+from nasjac.kinds.facts import facts
+from nasjac.kinds.modules.sampler import drawn
+from nasjac.kinds.options.stepped import BLOCK_TYPES, IMPLICIT_PASSES
+from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import sample
+from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, Plan
 from nasjac.scores.closed_forms import expected_norms
@@ -100,7 +104,7 @@ def specs(draw: st.DrawFn, kind: str) -> Spec:
         own = {"context": TOKENS} if kind == "transformer_lm" else {"context": 4, "shape": SHAPE, "patch": 2}
     elif images:
         own = {"shape": SHAPE}
-    return Spec(
+    return Spec.of(
         width=8 if transformer or images else draw(st.sampled_from([4, 6])),
         blocks=_blocks(draw, kind),
         kind=kind,
@@ -145,7 +149,7 @@ def built(spec: Spec, seed: int = 0) -> Any:
 def layers(module: Any, x: Tensor) -> list[Tensor]:
     """h_0 ... h_L from h_0."""
     if all(isinstance(getattr(block, "implicit", None), bool) for block in module.blocks):
-        return [x, *through(module.blocks, x)]
+        return [x, *module.through(x)]
     return functools.reduce(lambda seen, block: [*seen, block(seen[-1])], module.blocks, [x])
 
 
@@ -154,7 +158,7 @@ def with_weights_of(spec: Spec, bank: Draws, draw: int) -> Any:
     """The ordinary module with the weights of one of the sampler's draws, layer by layer, by the law of its docstring."""
     module = built(spec)
     if spec.stands_alone:
-        initialize(module, spec, partial(drawn, bank, draw))
+        initialize(module, spec.weight_gain, partial(drawn, bank, draw))
         return module
 
     def normal(role: str, shape: torch.Size) -> Tensor:
@@ -247,7 +251,10 @@ def check_training(spec: Spec) -> None:
     if spec.kind == "residual_mlp":  # those that train side by side: without learned factors, and not implicit
         ungated = tuple(replace(block, gate=False) for block in spec.blocks)
         company += [replace(spec, blocks=ungated, block=block) for block in ("explicit", "leaky")]
-        company += [Spec(spec.width, (Block(),) * 2, ffn_ratio=2), Spec(spec.width, (Block(),) * 3)]
+        company += [
+            Spec.of(width=spec.width, blocks=(Block(),) * 2, ffn_ratio=2),
+            Spec.of(width=spec.width, blocks=(Block(),) * 3),
+        ]
     for one, runs in zip(company, fit_population(company, data, options), strict=True):
         for run in runs:
             module = build(one, data.inputs, classes, torch.Generator().manual_seed(run.seed))
@@ -288,26 +295,26 @@ def test_closed_forms_say_what_is_sampled() -> None:
 
 
 #: no relu, whose small networks may be dead
-MLP = Spec(
-    6,
-    (Block(scale=0.7, skip=0.0), Block(skip=0.0), Block(scale=1.4)),
+MLP = Spec.of(
+    width=6,
+    blocks=(Block(scale=0.7, skip=0.0), Block(skip=0.0), Block(scale=1.4)),
     activation="gelu",
     ffn_ratio=4,
     weight_gain=1.4,
 )
 SMALL = (2, 3, 3)
-CONV = Spec(
-    4,
-    (Block(op="basic", scale=0.6), Block(op="bottleneck", skip=0.0), Block(op="basic", stage=1, scale=1.3)),
+CONV = Spec.of(
+    width=4,
+    blocks=(Block(op="basic", scale=0.6), Block(op="bottleneck", skip=0.0), Block(op="basic", stage=1, scale=1.3)),
     kind="resnet",
     norm="none",
     activation="tanh",
     shape=SMALL,
     weight_gain=1.2,
 )
-TOKEN = Spec(
-    4,
-    (Block(op="attention"), Block(scale=0.6), Block(op="attention", skip=0.0)),
+TOKEN = Spec.of(
+    width=4,
+    blocks=(Block(op="attention"), Block(scale=0.6), Block(op="attention", skip=0.0)),
     kind="transformer_lm",
     placement="pre",
     heads=2,
@@ -357,7 +364,9 @@ def test_the_sampled_law_is_that_of_built_networks(name: str) -> None:
 def test_a_residual_mlp_keeps_its_hidden_units_when_it_is_grown_pruned_and_kept(tmp_path: Path, branch: str) -> None:
     """New blocks begin as the identity, pruned ones leave the others as they are, and a checkpoint comes back whole."""
     ratio = 3 if branch == "two_matrix" else 1
-    spec = Spec(6, (Block(), Block(scale=0.5), Block(skip=0.0)), branch=branch, ffn_ratio=ratio, activation="tanh")
+    spec = Spec.of(
+        width=6, blocks=(Block(), Block(scale=0.5), Block(skip=0.0)), branch=branch, ffn_ratio=ratio, activation="tanh"
+    )
     module, x = build(spec, FEATURES, CLASSES, torch.Generator().manual_seed(0)), torch.randn(4, FEATURES)
     with torch.no_grad():
         expected = module(x)

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import branch_energies, columns, facts
-from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.mathematics.meanfield import expected_norms
 from nasjac.mathematics.meanfield.decoder import Decoder, sublayer_energies
 from tests.test_population import random_spec
@@ -26,7 +27,7 @@ from tests.test_population import random_spec
 def test_sizes_are_those_of_the_module(seed: int) -> None:
     spec = random_spec(random.Random(seed))
     module = build(spec, 20, 3)
-    assert isinstance(module, ResidualMLP)
+    assert isinstance(module, ResidualMLPNetwork)
     [known] = facts([spec])
     assert known.params == sum(parameter.numel() for parameter in module.blocks.parameters())
     with FlopCounterMode(display=False) as counter:
@@ -37,7 +38,7 @@ def test_sizes_are_those_of_the_module(seed: int) -> None:
 
 def test_a_relu_resnet() -> None:
     """chi = gain⁴ / 2 in each block, so each share is chi / (1 + chi); relu leaves .26653 of its variance unexplained."""
-    spec = Spec(16, (Block(), Block(), Block(keep=False), Block(skip=0)), weight_gain=1.1)
+    spec = Spec.of(width=16, blocks=(Block(), Block(), Block(keep=False), Block(skip=0)), weight_gain=1.1)
     [known] = facts([spec])
     chi = 1.1**4 / 2
     assert known.effective_depth == pytest.approx(2 * chi / (1 + chi) + 1, rel=1e-12)
@@ -47,19 +48,19 @@ def test_a_relu_resnet() -> None:
 
 
 def test_the_identity_has_no_depth() -> None:
-    for spec in (Spec(16, ()), Spec(16, (Block(keep=False),) * 3, placement="post")):
+    for spec in (Spec.of(width=16, blocks=()), Spec.of(width=16, blocks=(Block(keep=False),) * 3, placement="post")):
         [known] = facts([spec])
         assert (known.depth, known.params, known.flops, known.effective_depth, known.log2_paths) == (0, 0, 0, 0.0, 0.0)
         assert known.skip_density is None
         x = torch.randn(2, 16)
         module = build(spec, 16, 3)
-        assert isinstance(module, ResidualMLP)
+        assert isinstance(module, ResidualMLPNetwork)
         first, *rest = module.stream(x)
         assert not rest and torch.equal(first, module.embedding(x))
 
 
 def test_a_linear_network_has_no_nonlinear_depth() -> None:
-    [known] = facts([Spec(16, (Block(skip=0),) * 9, activation="linear")])
+    [known] = facts([Spec.of(width=16, blocks=(Block(skip=0),) * 9, activation="linear")])
     assert known.effective_depth == 9 and known.nonlinear_effective_depth == 0
 
 
@@ -78,7 +79,7 @@ IMAGES: dict[str, Any] = {"kind": "resnet", "shape": (1, 8, 8), "norm": "none", 
 
 def ensemble(*ops: str, **fields: Any) -> Spec:
     blocks = (Block(skip=s, scale=c, op=op) for s, c, op in zip(SKIPS, SCALES, ops * (4 // len(ops)), strict=True))
-    return Spec(16, tuple(blocks), **fields)
+    return Spec.of(width=16, blocks=tuple(blocks), **fields)
 
 
 def patterns(spec: Spec) -> list[tuple[float, Spec]]:
@@ -111,7 +112,9 @@ EXACT = [
 ]
 
 
-@pytest.mark.parametrize("spec", EXACT, ids=lambda spec: f"{spec.kind}-{spec.block}-{spec.key[:4]}")
+@pytest.mark.parametrize(
+    "spec", EXACT, ids=lambda spec: f"{spec.kind}-{spec.content.get('block', 'explicit')}-{spec.key[:4]}"
+)
 def test_an_ensembles_depth_is_the_average_over_its_patterns_by_their_energy(spec: Spec) -> None:
     """Exact where χ is the same in every pattern. A probability as an amplitude, s² for s, is told apart."""
     each = [(p * energy(one), facts([one])[0]) for p, one in patterns(spec)]

@@ -36,13 +36,24 @@ from nasjac.trainers import SGD
 from tests.store_rows import validation
 from tests.test_every_field import inputs_of, quick, specs
 
-MLP = Spec(8, (Block(scale=0.6), Block(skip=0.0), Block(keep=False), Block(scale=1.4)), activation="gelu", weight_gain=1.2)
-TOKENS = Spec(
-    4, (Block(op="attention"), Block()), kind="transformer_lm", placement="pre", context=3, heads=4, query_gain=1.7
+MLP = Spec.of(
+    width=8,
+    blocks=(Block(scale=0.6), Block(skip=0.0), Block(keep=False), Block(scale=1.4)),
+    activation="gelu",
+    weight_gain=1.2,
 )
-IMAGES = Spec(
-    4,
-    (Block(op="basic", scale=0.6), Block(op="basic", stage=1), Block(op="basic", stage=1, keep=False)),
+TOKENS = Spec.of(
+    width=4,
+    blocks=(Block(op="attention"), Block()),
+    kind="transformer_lm",
+    placement="pre",
+    context=3,
+    heads=4,
+    query_gain=1.7,
+)
+IMAGES = Spec.of(
+    width=4,
+    blocks=(Block(op="basic", scale=0.6), Block(op="basic", stage=1), Block(op="basic", stage=1, keep=False)),
     kind="resnet",
     norm="none",
     activation="linear",
@@ -163,7 +174,7 @@ def before_this_version() -> Iterator[None]:
 def few(trial: Any) -> Spec:
     """A space of twelve networks in sixteen forms."""
     step, scale = (trial.suggest_categorical(name, (1.0, 0.5)) for name in ("step", "scale"))
-    return Spec(6, (Block(scale=scale),) * trial.suggest_int("depth", 1, 4), step=step)
+    return Spec.of(width=6, blocks=(Block(scale=scale),) * trial.suggest_int("depth", 1, 4), step=step)
 
 
 @pytest.fixture
@@ -283,7 +294,7 @@ def test_trainings_under_a_former_key_are_found_by_todays(old: Path) -> None:
 
 
 def test_of_a_training_under_both_keys_there_is_one(tmp_path: Path) -> None:
-    two = Spec(6, (Block(),), step=0.5), Spec(6, (Block(scale=0.5),))
+    two = Spec.of(width=6, blocks=(Block(),), step=0.5), Spec.of(width=6, blocks=(Block(scale=0.5),))
     with before_this_version(), Store(tmp_path / "two.db") as store:
         store.record_scored(architecture_rows(two, facts(two)), [], "apjn", "s1")
         names = [spec.key for spec in two]
@@ -299,7 +310,7 @@ def test_of_a_training_under_both_keys_there_is_one(tmp_path: Path) -> None:
 
 def test_a_network_stored_under_two_keys_is_one_from_now_on(tmp_path: Path, asked: list[str]) -> None:
     """Today's key is its own then, and what is known under the other counts for it."""
-    two = Spec(6, (Block(),), step=0.5), Spec(6, (Block(scale=0.5),))
+    two = Spec.of(width=6, blocks=(Block(),), step=0.5), Spec.of(width=6, blocks=(Block(scale=0.5),))
     path, wanted = tmp_path / "two.db", job(1)
     with before_this_version(), Store(path) as store:
         assert two[0].key != two[1].key

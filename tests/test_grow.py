@@ -20,18 +20,20 @@ from tests.foreign_models import UNITS, NormBlock
 
 CONTEXT = 8
 SPECS = {
-    "mlp": Spec(16, (Block(),) * 4, placement="pre", activation="gelu"),
-    "resnet": Spec(
-        4, (Block(op="basic"), Block(op="basic", stage=1), Block(op="basic", stage=1)),
+    "mlp": Spec.of(width=16, blocks=(Block(),) * 4, placement="pre", activation="gelu"),
+    "resnet": Spec.of(
+        width=4, blocks=(Block(op="basic"), Block(op="basic", stage=1), Block(op="basic", stage=1)),
         kind="resnet", norm="batchnorm", shape=(1, 8, 8),
     ),
-    "decoder": Spec(
-        8, (Block(op="attention"), Block()) * 2, kind="transformer_lm", heads=2, context=CONTEXT, placement="pre"
+    "decoder": Spec.of(
+        width=8, blocks=(Block(op="attention"), Block()) * 2, kind="transformer_lm", heads=2, context=CONTEXT, placement="pre"
     ),
 }  # fmt: skip
 SPECS_THAT_DO_NOT = {
-    "narrow": Spec(4, (Block(op="basic"), Block(op="basic", stage=1)), kind="resnet", norm="none", shape=(1, 8, 8)),
-    "dense": Spec(4, (Block(op="dense"),), kind="densenet", norm="none", shape=(1, 8, 8)),
+    "narrow": Spec.of(
+        width=4, blocks=(Block(op="basic"), Block(op="basic", stage=1)), kind="resnet", norm="none", shape=(1, 8, 8)
+    ),
+    "dense": Spec.of(width=4, blocks=(Block(op="dense"),), kind="densenet", norm="none", shape=(1, 8, 8)),
 }
 Run = Callable[..., tuple[int, str, str]]
 

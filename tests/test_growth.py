@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import Block, Spec, build
-from nasjac.kinds.surgery import surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.mathematics.meanfield.growth import (
     deviation_bound,
     edge,
@@ -28,24 +28,34 @@ from nasjac.surgery.paths import branch_norms
 
 SHAPE = {"kind": "resnet", "shape": (1, 6, 6)}
 SPECS = {
-    "mlp": Spec(16, (Block(), Block(keep=False), Block(scale=0.5), Block(skip=0.0)), placement="pre", activation="gelu"),
-    "no norm": Spec(16, (Block(),) * 3, branch="one_matrix"),
-    "norm on the branch": Spec(16, (Block(),) * 3, placement="res_post", norm="rmsnorm"),
-    "decoder": Spec(
-        16,
-        (Block(op="attention"), Block()) * 2,
+    "mlp": Spec.of(
+        width=16, blocks=(Block(), Block(keep=False), Block(scale=0.5), Block(skip=0.0)), placement="pre", activation="gelu"
+    ),
+    "no norm": Spec.of(width=16, blocks=(Block(),) * 3, branch="one_matrix"),
+    "norm on the branch": Spec.of(width=16, blocks=(Block(),) * 3, placement="res_post", norm="rmsnorm"),
+    "decoder": Spec.of(
+        width=16,
+        blocks=(Block(op="attention"), Block()) * 2,
         kind="transformer_lm",
         context=6,
         heads=2,
         positions="rotary",
         placement="pre",
     ),
-    "encoder": Spec(16, (Block(op="attention"), Block()) * 2, "vit", placement="pre", context=9, shape=(1, 6, 6), patch=2),
-    "steps": Spec(16, (Block(),) * 3, step=0.5),
-    "empty": Spec(16, ()),
+    "encoder": Spec.of(
+        width=16,
+        blocks=(Block(op="attention"), Block()) * 2,
+        kind="vit",
+        placement="pre",
+        context=9,
+        shape=(1, 6, 6),
+        patch=2,
+    ),
+    "steps": Spec.of(width=16, blocks=(Block(),) * 3, step=0.5),
+    "empty": Spec.of(width=16, blocks=()),
     **{
-        f"resnet {norm} {order} {op}": Spec(
-            8, tuple(Block(op=op, stage=n // 2) for n in range(4)), norm=norm, order=order, **SHAPE
+        f"resnet {norm} {order} {op}": Spec.of(
+            width=8, blocks=tuple(Block(op=op, stage=n // 2) for n in range(4)), norm=norm, order=order, **SHAPE
         )
         for norm, order, op in itertools.product(
             ("batchnorm", "groupnorm", "none"), ("post", "pre"), ("basic", "bottleneck")
@@ -101,7 +111,7 @@ def test_a_new_block_learns(name: str, init: str) -> None:
 
 
 def test_places() -> None:
-    mlp = Spec(8, (Block(),) * 4)
+    mlp = Spec.of(width=8, blocks=(Block(),) * 4)
     assert spread(mlp, 4) == [1, 2, 3, 4] and spread(mlp, 1) == [3] and spread(mlp, 8) == [1, 1, 2, 2, 3, 3, 4, 4]
     decoder = SPECS["decoder"]
     assert spread(decoder, 4) == [2, 2, 4, 4]
@@ -124,7 +134,7 @@ def test_copies_are_of_the_nearest_block_that_keeps_the_shape() -> None:
     assert torch.equal(found.state["blocks.3.branch.convs.1.weight"], state["blocks.3.branch.convs.1.weight"])
     assert torch.equal(found.state["blocks.3.branch.norms.0.running_var"], state["blocks.3.branch.norms.0.running_var"])
     assert float(found.state["blocks.3.scale"]) == 0.25
-    lonely = Spec(8, (Block(op="basic"), Block(op="basic", stage=1)), norm="none", **SHAPE)
+    lonely = Spec.of(width=8, blocks=(Block(op="basic"), Block(op="basic", stage=1)), norm="none", **SHAPE)
     network, _, size = made(lonely)
     assert spread(lonely, 2, "copy") == [1, 1]
     with pytest.raises(ValueError, match=r"`after` must be a place where a block basic that keeps the shape .* got 2"):
@@ -150,14 +160,16 @@ def test_running_statistics_of_new_blocks_are_the_datas() -> None:
 
 
 def identity_fault(spec: Spec) -> str | None:
-    return surgery_of(spec).identity_fault(spec)
+    return kind_of(spec).surgery.identity_fault(spec)
 
 
 def test_kinds_without_an_identity_say_so() -> None:
-    assert "norm of the sum" in str(identity_fault(Spec(8, (Block(),), placement="post")))
-    assert "gelu" in str(identity_fault(Spec(8, (Block(op="basic"),), activation="gelu", norm="none", **SHAPE)))
+    assert "norm of the sum" in str(identity_fault(Spec.of(width=8, blocks=(Block(),), placement="post")))
+    assert "gelu" in str(
+        identity_fault(Spec.of(width=8, blocks=(Block(op="basic"),), activation="gelu", norm="none", **SHAPE))
+    )
     assert all(identity_fault(spec) is None for spec in SPECS.values())
-    dense = Spec(8, (Block(op="dense"),), kind="densenet", shape=(1, 6, 6), growth=4, norm="none")
+    dense = Spec.of(width=8, blocks=(Block(op="dense"),), kind="densenet", shape=(1, 6, 6), growth=4, norm="none")
     with pytest.raises(ValueError, match="densenet"):
         grow(dense, build(dense, 36, 5).state_dict(), [1], Beginning(), 36, 5)
 
@@ -171,7 +183,7 @@ def test_bad_values_are_named() -> None:
     with pytest.raises(ValueError, match=r"`gain` must be a finite number greater than 0, got 0"):
         Beginning("copy", 0)
     with pytest.raises(ValueError, match=r"`gate` must be false in a densenet"):
-        Spec(8, (Block(op="dense", gate=True),), kind="densenet", shape=(1, 6, 6), norm="none")
+        Spec.of(width=8, blocks=(Block(op="dense", gate=True),), kind="densenet", shape=(1, 6, 6), norm="none")
 
 
 # the rules
@@ -225,7 +237,7 @@ def test_bad_rules_are_named() -> None:
 
 def test_small_gain_deviates_as_stated() -> None:
     """(1 + ε²)^m − 1 on average over fresh relu blocks without norm, exact at any width; never more than ∏(1 + r) − 1."""
-    spec, count, gain = Spec(10, (Block(),)), 4, 0.6
+    spec, count, gain = Spec.of(width=10, blocks=(Block(),)), 4, 0.6
     network = build(spec, 6, 3, torch.Generator().manual_seed(0))
     inputs = torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).double()
     changes, chi = [], gain**2 / 2
@@ -253,6 +265,6 @@ def test_the_measured_sum_is_the_log_of_the_bound() -> None:
 
 @pytest.mark.parametrize("block", ["leaky", "implicit"])
 def test_what_is_no_sum_of_identity_and_branch_does_not_grow(block: str) -> None:
-    spec = Spec(16, (Block(),) * 3, block=block, step=0.5, leak=0.5)
+    spec = Spec.of(width=16, blocks=(Block(),) * 3, block=block, step=0.5, leak=0.5)
     with pytest.raises(ValueError, match=f"`checkpoint` must be of explicit blocks.*got {block} ones"):
         grow(spec, build(spec, 9, 5).state_dict(), [1], Beginning(), 9, 5)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import OF_THE_MACHINE, Measurement, Status
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.cli import commands, main
 from nasjac.kinds import common_probe
 from nasjac.scores.apjn import Apjn
@@ -300,13 +301,15 @@ def test_the_patterns_of_an_ensemble_are_measured_anew_where_they_are_proposed(r
 
 CPU = torch.device("cpu")
 POPULATION = [
-    Spec(8, (Block(),) * depth, activation="relu", weight_gain=gain) for depth in (1, 2) for gain in (0.5, 0.7, 0.9, 1, 2)
+    Spec.of(width=8, blocks=(Block(),) * depth, activation="relu", weight_gain=gain)
+    for depth in (1, 2)
+    for gain in (0.5, 0.7, 0.9, 1, 2)
 ]
 
 
 def test_merit_without_memory_for_its_decorrelation_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was `ok` without a merit, which later studies took for what the architecture is worth."""
-    spec, inputs = Spec(8, (Block(),) * 3), torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    spec, inputs = Spec.of(width=8, blocks=(Block(),) * 3), torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
     score = Merit(rel_error=None).bind(POPULATION)
     [whole] = score.measure([spec], inputs, CPU)
     assert whole.status == "ok" and whole.terms["merit"].value is not None

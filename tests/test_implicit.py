@@ -15,29 +15,31 @@ from torch.autograd import forward_ad
 from torch.func import jacrev, vmap
 
 from nasjac import diagnose
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.kinds.autograd import drawn, module_samples
 from nasjac.kinds.build import build
 from nasjac.kinds.convolutional.network import initialize
-from nasjac.kinds.facts import IMPLICIT_PASSES
 from nasjac.kinds.modules.implicit import TOLERANCES, bdf2
 from nasjac.kinds.modules.krylov import minimal_residual
+from nasjac.kinds.modules.sampler import drawn
+from nasjac.kinds.options.stepped import IMPLICIT_PASSES
 from nasjac.kinds.population import sample
-from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.linearized import Linearized
 from nasjac.sampling.samples import INDEPENDENT, Plan
 from nasjac.scores.apjn import Apjn
 from nasjac.trainers import AdamW
 from nasjac.trainers.population import fit_population
+from tests.alone import module_samples
 
 DOUBLE = torch.float64
-IMPLICIT = Spec(6, (Block(),) * 3, block="implicit", step=0.7, leak=0.4, activation="tanh")
+IMPLICIT = Spec.of(width=6, blocks=(Block(),) * 3, block="implicit", step=0.7, leak=0.4, activation="tanh")
 #: images of 4 x 4 pixels in two stages; the first block of the second changes their shape and has no equation
-IMAGES = Spec(
-    4,
-    (Block(op="basic"), Block(op="basic"), Block(op="basic", stage=1), Block(op="basic", stage=1)),
+IMAGES = Spec.of(
+    width=4,
+    blocks=(Block(op="basic"), Block(op="basic"), Block(op="basic", stage=1), Block(op="basic", stage=1)),
     kind="resnet",
     shape=(1, 4, 4),
     norm="groupnorm",
@@ -51,7 +53,7 @@ IMAGES = Spec(
 
 def drawn_network(spec: Spec, draws: Draws, draw: int, features: int) -> nn.Module:
     network = build(spec, features, 2).to(DOUBLE).requires_grad_(False)
-    initialize(network, spec, partial(drawn, draws, draw))
+    initialize(network, spec.weight_gain, partial(drawn, draws, draw))
     return network
 
 
@@ -61,9 +63,9 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 def slope(weight: Tensor) -> nn.Module:
     """F(x) = W x as a block's branch."""
-    spec = Spec(len(weight), (Block(),), activation="linear", branch="one_matrix", block="implicit")
+    spec = Spec.of(width=len(weight), blocks=(Block(),), activation="linear", branch="one_matrix", block="implicit")
     network = build(spec, len(weight), 2).to(weight.dtype)
-    assert isinstance(network, ResidualMLP)
+    assert isinstance(network, ResidualMLPNetwork)
     block = network.blocks[0]
     with torch.no_grad():
         block.outer.weight.copy_(weight)
@@ -179,7 +181,9 @@ def chain(blocks: nn.ModuleList, x: Tensor, before: Tensor | None) -> list[Tenso
 
 def test_an_explicit_chain_is_the_engines() -> None:
     """The same random numbers: module and tile give the same samples up to rounding."""
-    spec = Spec(12, (Block(), Block(skip=0), Block(scale=0.5)), placement="post", activation="gelu", step=0.5)
+    spec = Spec.of(
+        width=12, blocks=(Block(), Block(skip=0), Block(scale=0.5)), placement="post", activation="gelu", step=0.5
+    )
     draws, inputs = Draws(1, range(3), DOUBLE, torch.device("cpu")), numbers(9, 5)
     [tiled], alone = sample([spec], inputs, draws), module_samples(spec, inputs, draws, INDEPENDENT)
     for name, values in vars(alone).items():
@@ -208,7 +212,7 @@ def test_a_stiff_step_contracts_where_the_explicit_one_explodes() -> None:
 
 def test_a_leak_that_the_leaky_block_may_not_have_contracts_in_the_implicit_one() -> None:
     """hD = 40: backward Euler's and BDF-2's factors are below 1, the explicit one would be −39."""
-    spec = Spec(16, (Block(),) * 6, block="implicit", step=4.0, leak=10.0)
+    spec = Spec.of(width=16, blocks=(Block(),) * 6, block="implicit", step=4.0, leak=10.0)
     with pytest.raises(ValueError, match=r"`leak` must be below 1 / `step` in leaky blocks, 1 / 4, got 10.0"):
         replace(spec, block="leaky")
     [found] = Apjn(rel_error=None)([spec], numbers(40, 8), torch.device("cpu"))
@@ -220,7 +224,7 @@ def test_what_has_no_solution_is_said() -> None:
     y, residual = bdf2(lambda y: 3 * y.abs(), torch.tensor([[1.0], [-1.0]]), None, 1.0, 0.0)
     assert y[0].isnan() and residual > 0.1
     assert y[1].item() == pytest.approx(0.5, rel=1e-4) or y[1].item() == pytest.approx(-0.25, rel=1e-4)
-    spec = Spec(8, (Block(),) * 2, block="implicit", step=8.0, activation="gelu")
+    spec = Spec.of(width=8, blocks=(Block(),) * 2, block="implicit", step=8.0, activation="gelu")
     [found] = Apjn(rel_error=None)([spec], numbers(40, 8), torch.device("cpu"))
     assert found.status == "diverged" and "Newton's method finds no solution" in str(found.reason)
     [[run]] = fit_population([spec], digits_like(), AdamW(steps=1, batch=8, seeds=(0,), learning_rates=(1e-3,)))
@@ -237,7 +241,7 @@ def digits_like() -> Data:
 @pytest.mark.parametrize("placement", ["none", "post"])
 def test_types_train_side_by_side(placement: str) -> None:
     """One population of all three: each trains as alone, and learns."""
-    base = Spec(8, (Block(),) * 2, placement=placement, step=0.5, leak=0.4)
+    base = Spec.of(width=8, blocks=(Block(),) * 2, placement=placement, step=0.5, leak=0.4)
     specs = [replace(base, block=block) for block in ("implicit", "explicit", "leaky")]
     options = AdamW(steps=20, batch=32, seeds=(0,), learning_rates=(3e-2, 1e-3))
     together = fit_population(specs, digits_like(), options)
@@ -266,7 +270,7 @@ def test_the_passes_that_flops_count_are_those_of_half_a_step(monkeypatch: pytes
 
     monkeypatch.setattr(Linearized, "__init__", linearize)
     monkeypatch.setattr(Linearized, "push", counted)
-    spec = Spec(32, (Block(),) * 8, block="implicit", step=0.5, activation=activation)
+    spec = Spec.of(width=32, blocks=(Block(),) * 8, block="implicit", step=0.5, activation=activation)
     with torch.no_grad():
         build(spec, 64, 10, torch.Generator().manual_seed(0))(numbers(64, 64).float())
     assert count / 8 + 1 == pytest.approx(IMPLICIT_PASSES, rel=0.2)

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 import nasjac
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import facts
 from nasjac.mathematics.log_percentile import LogPercentile
 from nasjac.mathematics.trainability import merit
@@ -39,7 +40,7 @@ __all__ = ["run"]
 def test_e_log_of_the_closed_form_is_that_of_the_log_normal_law() -> None:
     """E log 𝒥 = log E 𝒥 − ½ ln(1 + cv²), E 𝒥 = 1, and 1 + cv² of plain relu of gain 2 from the golden table."""
     [(second,)] = [row["value"] for row in ROWS if row["name"] == "relu_plain_fourth_moment"]
-    plain = Spec(8, (Block(skip=0),) * 6, branch="one_matrix", weight_gain=math.sqrt(2))
+    plain = Spec.of(width=8, blocks=(Block(skip=0),) * 6, branch="one_matrix", weight_gain=math.sqrt(2))
     [found] = nasjac.measure([plain], torch.randn(50, 5, generator=torch.Generator().manual_seed(0)), Meanfield())
     value = {name: found.terms[name].value for name in ("log_mean", "mean_log", "sd_log")}
     assert value["log_mean"] == pytest.approx(0, abs=1e-9)
@@ -155,7 +156,7 @@ def test_the_table_of_a_diagnosis_has_forward_norms_under_forward() -> None:
 
 
 def test_a_prescription_is_confirmed_at_its_target() -> None:
-    found = prescribe(Spec(32, (Block(),) * 4), target=3.0, tolerance=0.4, seed=1).to_json()
+    found = prescribe(Spec.of(width=32, blocks=(Block(),) * 4), target=3.0, tolerance=0.4, seed=1).to_json()
     made = [change for change in found["prescriptions"] if change["after"] is not None]
     assert made and found["target"] == 3.0
     for change in made:

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from nasjac import build
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import TERMS, Estimate, Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.kinds.facts import Facts, facts
 from nasjac.scores import Score
@@ -38,7 +39,7 @@ from tests.store_rows import architecture, filled, key_of, measurement, trial, v
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 #: chi is gain⁴ scale² / 2 in each block, 1, 1/4 and 1
-CHAIN = Spec(16, (Block(), Block(scale=0.5), Block(skip=0)), weight_gain=2**0.25)
+CHAIN = Spec.of(width=16, blocks=(Block(), Block(scale=0.5), Block(skip=0)), weight_gain=2**0.25)
 #: share of its variance that no linear map explains of relu: 1 − (1/4) / (1/2 − 1/2π)
 BENT = 0.2665289
 
@@ -77,7 +78,7 @@ def test_facts_are_in_the_columns_of_their_names(store: Store) -> None:
 
 
 def test_an_ensemble_has_a_density_and_no_count_of_skips(store: Store) -> None:
-    ensemble = Spec(16, (Block(skip=0.5),) * 4)
+    ensemble = Spec.of(width=16, blocks=(Block(skip=0.5),) * 4)
     store.record_scored(architecture_rows([ensemble], facts([ensemble])), [], "apjn", "s1")
     [row] = store.architectures().values()
     assert (row.skip_density, row.skip_count) == (0.5, None)
@@ -181,8 +182,8 @@ def test_the_recommended_architecture_is_the_knee_in_logarithms_of_ratios(store:
 
 def test_the_rival_is_the_cheapest_of_those_as_good_in_everything_else(store: Store) -> None:
     """Two are as small as the proposal, one is cheaper still but larger."""
-    specs = [Spec(8, (Block(),) * depth) for depth in (2, 2, 4, 3)]
-    specs[1] = Spec(8, (Block(),) * 2, placement="pre")
+    specs = [Spec.of(width=8, blocks=(Block(),) * depth) for depth in (2, 2, 4, 3)]
+    specs[1] = Spec.of(width=8, blocks=(Block(),) * 2, placement="pre")
     *seen, proposed = specs
     known = facts(specs)
     store.record_scored(architecture_rows(seen, known[:3]), [], "apjn", "s1")
@@ -228,7 +229,7 @@ def searched(store: Store, made: Search) -> list[TrialRow]:
 
 
 def one_of_four(trial: optuna.Trial) -> Spec:
-    return Spec(trial.suggest_categorical("width", [4, 5, 6, 7]), (Block(),) * 2)  # type: ignore[arg-type]
+    return Spec.of(width=trial.suggest_categorical("width", [4, 5, 6, 7]), blocks=(Block(),) * 2)  # type: ignore[arg-type]
 
 
 def test_what_failed_before_a_resume_is_known_after_it(store: Store) -> None:
@@ -253,7 +254,7 @@ class Counting(optuna.samplers.RandomSampler):
 
 def test_a_resumed_sampler_has_its_notes(store: Store) -> None:
     def wide(trial: optuna.Trial) -> Spec:
-        return Spec(trial.suggest_int("width", 2, 200), (Block(),))
+        return Spec.of(width=trial.suggest_int("width", 2, 200), blocks=(Block(),))
 
     for trials in (8, 16):
         rows = searched(store, job(trials, wide, Counting))
@@ -262,7 +263,7 @@ def test_a_resumed_sampler_has_its_notes(store: Store) -> None:
 
 def test_a_duplicate_of_an_ensemble_keeps_the_same_pattern(store: Store) -> None:
     def ensemble(trial: optuna.Trial) -> Spec:
-        return Spec(trial.suggest_categorical("width", [8, 12]), (Block(skip=0.5),) * 4, placement="pre")  # type: ignore[arg-type]
+        return Spec.of(width=trial.suggest_categorical("width", [8, 12]), blocks=(Block(skip=0.5),) * 4, placement="pre")  # type: ignore[arg-type]
 
     rows = searched(store, job(12, ensemble, score=Meanfield(patterns=3)))
     kept = {row.architecture_key: row.kept_key for row in rows if row.state == "complete"}
@@ -273,7 +274,7 @@ def test_a_duplicate_of_an_ensemble_keeps_the_same_pattern(store: Store) -> None
 
 def test_what_is_drawn_to_match_has_as_many_parameters(store: Store) -> None:
     def deep(trial: optuna.Trial) -> Spec:
-        return Spec(8, (Block(),) * trial.suggest_int("depth", 1, 40), placement="pre")
+        return Spec.of(width=8, blocks=(Block(),) * trial.suggest_int("depth", 1, 40), placement="pre")
 
     made = job(4, deep)
     each = 2 * 8**2 + 2 * 8 + 2 * 8  # with its norm

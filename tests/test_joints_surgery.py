@@ -56,7 +56,7 @@ def halved(folder: Path, criterion: str, out: Path) -> dict[str, Any]:
 
 def constant_and_small(folder: Path) -> tuple[Path, nn.Module]:
     """Block 0 adds a large constant, whose Jacobian is 0; block 1 adds half of what it is given."""
-    spec = Spec(WIDTH, (Block(),) * 2, activation="linear")
+    spec = Spec.of(width=WIDTH, blocks=(Block(),) * 2, activation="linear")
     network = build(spec, 4, 2, torch.Generator().manual_seed(0)).eval()
     state = network.state_dict()
     state["blocks.0.outer.weight"].zero_()
@@ -99,7 +99,7 @@ def test_damage_is_measured_and_predicted_by_different_means(tmp_path: Path) -> 
     """Two blocks x + x: J = 4, and 2 with one of them pruned, so that ‖J − J_K‖² / N is 4; paths that were orthogonal would
     make it (1 + 1)² − (1 + 1) = 2.
     """
-    spec = Spec(WIDTH, (Block(),) * 2, activation="linear")
+    spec = Spec.of(width=WIDTH, blocks=(Block(),) * 2, activation="linear")
     network = build(spec, 4, 2, torch.Generator().manual_seed(0)).eval()
     for block in blocks_of(network):
         for name in ("inner.weight", "outer.weight"):
@@ -162,7 +162,7 @@ def test_each_criterion_prunes_a_model_by_its_own_value(run: Run, criterion: str
 
 def different(depth: int = 4) -> tuple[Spec, nn.Module]:
     """Blocks of different scales and weights."""
-    spec = Spec(WIDTH, tuple(Block(scale=1 - n / 8) for n in range(depth)), activation="gelu")
+    spec = Spec.of(width=WIDTH, blocks=tuple(Block(scale=1 - n / 8) for n in range(depth)), activation="gelu")
     return spec, build(spec, 4, 2, torch.Generator().manual_seed(0))
 
 
@@ -211,7 +211,7 @@ def test_new_blocks_of_a_model_are_spread_evenly() -> None:
 
 def test_options_of_prune_are_what_they_are_called(run: Run, tmp_path: Path) -> None:
     """16 points of digits make another profile than 3 would; 7 steps are 7 steps."""
-    spec = Spec(WIDTH, (Block(),) * 2)
+    spec = Spec.of(width=WIDTH, blocks=(Block(),) * 2)
     network = build(spec, 64, 10, torch.Generator().manual_seed(0))
     checkpoint.save(tmp_path / "kept", spec, network.state_dict(), {"inputs": 64, "outputs": 10, "dataset": "digits"})
     words = ["prune", "checkpoint=kept", "ratio=0.5", "criterion=last", "quiet=true", "format=json"]
@@ -223,7 +223,7 @@ def test_options_of_prune_are_what_they_are_called(run: Run, tmp_path: Path) -> 
 
 
 def test_options_of_grow_are_what_they_are_called(run: Run, tmp_path: Path) -> None:
-    spec = Spec(WIDTH, (Block(),) * 2)
+    spec = Spec.of(width=WIDTH, blocks=(Block(),) * 2)
     network = build(spec, 64, 10, torch.Generator().manual_seed(0))
     checkpoint.save(tmp_path / "kept", spec, network.state_dict(), {"inputs": 64, "outputs": 10, "dataset": "digits"})
     words = ["grow", "checkpoint=kept", "blocks=1", "points=2", "quiet=true", "format=json", "init=copy", "gain=0.125"]

@@ -65,7 +65,7 @@ from tests.kills import kill_everywhere, litter, tree
 from tests.test_report import STUDY, make, search
 
 os.fsync = os.fstat
-place, spec = Path(sys.argv[1]), Spec(width=8, blocks=(Block(),))
+place, spec = Path(sys.argv[1]), Spec.of(width=8, blocks=(Block(),))
 version = 0
 figure = lambda *words, **names: {"profile.png": b"figure %d" % version}
 for module in (closed_forms, prescribed, profiles):

@@ -12,12 +12,14 @@ import torch
 from torch.func import jacrev
 
 from nasjac import expected_norms
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.kinds.autograd import drawn, module_samples
 from nasjac.kinds.build import build
 from nasjac.kinds.convolutional.network import initialize
-from nasjac.kinds.facts import IMPLICIT_PASSES, facts
+from nasjac.kinds.facts import facts
+from nasjac.kinds.modules.sampler import drawn
+from nasjac.kinds.options.stepped import IMPLICIT_PASSES
 from nasjac.kinds.population import sample
 from nasjac.kinds.training.modules import Modules
 from nasjac.sampling.draws import Draws
@@ -25,8 +27,9 @@ from nasjac.sampling.samples import INDEPENDENT, Plan
 from nasjac.scores.meanfield import Meanfield
 from nasjac.trainers import AdamW
 from nasjac.trainers.population import fit, fit_population
+from tests.alone import module_samples
 
-LEAKY = Spec(12, (Block(), Block(skip=0), Block(scale=0.5), Block()), block="leaky", step=0.5, leak=0.75)
+LEAKY = Spec.of(width=12, blocks=(Block(), Block(skip=0), Block(scale=0.5), Block()), block="leaky", step=0.5, leak=0.75)
 
 
 def numbers(*shape: int) -> torch.Tensor:
@@ -41,7 +44,7 @@ def test_the_engine_samples_the_exact_jacobian(placement: str, block: str) -> No
     draws, inputs, plan = Draws(3, range(2), torch.float64, torch.device("cpu")), numbers(9, 5), Plan(2, 2, 2, True)
     [found] = sample([spec], inputs, draws, plan)
     network = build(spec, 5, 2).double()
-    initialize(network, spec, partial(drawn, draws, 1))
+    initialize(network, spec.weight_gain, partial(drawn, draws, 1))
     start = network.start(draws.samples(inputs, 2)[1, 1])  # type: ignore[operator]
     jacobian = jacrev(lambda x: torch.nn.Sequential(*network.blocks)(x))(start)  # type: ignore[misc]
     tangents, cotangents = (draws.probes(name, 2, 2, 12)[1, 1] for name in ("tangent", "cotangent"))
@@ -71,7 +74,7 @@ def test_the_closed_form_is_what_is_sampled(activation: str, placement: str) -> 
 
 def test_a_step_is_a_scale() -> None:
     """h on all branches is h times their scale: the same samples bit for bit, in tiles and in modules."""
-    stepped = Spec(12, (Block(), Block(scale=0.5)), step=0.5, activation="tanh")
+    stepped = Spec.of(width=12, blocks=(Block(), Block(scale=0.5)), step=0.5, activation="tanh")
     scaled = replace(stepped, step=1.0, blocks=(Block(scale=0.5), Block(scale=0.25)))
     draws, inputs = Draws(1, range(3), torch.float32, torch.device("cpu")), numbers(9, 5)
     for one, other in (
@@ -96,7 +99,7 @@ def test_a_leaky_resnet_leaks(order: str) -> None:
     """Its shortcuts carry 1 − hD: without branches' weights every layer is a power of it."""
     blocks = tuple(Block(op="basic") for _ in range(3))
     images = {"kind": "resnet", "shape": (1, 4, 4), "norm": "none", "order": order}
-    spec = Spec(4, blocks, **images, block="leaky", step=0.5, leak=0.5)  # type: ignore[arg-type]
+    spec = Spec.of(width=4, blocks=blocks, **images, block="leaky", step=0.5, leak=0.5)  # type: ignore[arg-type]
     network = build(spec, 16, 2, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for name, weight in network.named_parameters():

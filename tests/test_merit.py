@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.ensemble import members
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.kinds.common_probe import input_correlations
 from nasjac.kinds.facts import facts
@@ -34,10 +35,10 @@ MERIT = Merit(rel_error=None, patterns=3, decorrelation_draws=3, images=6)
 SPACE = ResidualMlpSpace(depth_max=6, widths=(8, 16), skip_density_min=0.5)
 POPULATION = random_specs(SPACE, 24)
 SPECS = [
-    Spec(16, (Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)
+    Spec.of(width=16, blocks=(Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)
     for placement, activation in (("none", "relu"), ("pre", "gelu"), ("post", "tanh"), ("sandwich", "relu"))
 ]
-ENSEMBLE = Spec(16, (Block(skip=0.5),) * 4, placement="pre")
+ENSEMBLE = Spec.of(width=16, blocks=(Block(skip=0.5),) * 4, placement="pre")
 
 
 def inputs() -> Tensor:
@@ -96,7 +97,7 @@ def test_merit_is_the_weaker_of_expressivity_and_trainability() -> None:
 
 
 def test_the_identity_has_no_penalty_but_for_the_inputs_correlation() -> None:
-    [found] = MERIT.bind(POPULATION).measure([Spec(16, (Block(keep=False),) * 3)], inputs(), CPU)
+    [found] = MERIT.bind(POPULATION).measure([Spec.of(width=16, blocks=(Block(keep=False),) * 3)], inputs(), CPU)
     penalty, decorrelation = (found.terms[name].value for name in ("trainability_penalty", "log_decorrelation"))
     assert penalty is not None and decorrelation is not None
     assert penalty == pytest.approx(decorrelation**2, abs=0.02)
@@ -157,8 +158,8 @@ def test_where_all_have_equal_flops_the_others_terms_decide() -> None:
 
 
 def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:
-    overflow = Spec(16, (Block(),) * 60, activation="gelu", weight_gain=9.0)
-    dead = Spec(2, (Block(skip=0),) * 6)
+    overflow = Spec.of(width=16, blocks=(Block(),) * 60, activation="gelu", weight_gain=9.0)
+    dead = Spec.of(width=2, blocks=(Block(skip=0),) * 6)
     score = MERIT.bind(POPULATION)
     calm = [without_time(m) for m in score.measure(SPECS, inputs(), CPU)]
     *mixed, one, other = score.measure([*SPECS, overflow, dead], inputs(), CPU)
@@ -168,7 +169,10 @@ def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:
 
 
 def test_racing_leaves_the_merit_of_what_is_not_raced() -> None:
-    cheap, costly = (Spec(16, (Block(scale=0.3),) * 8), Spec(16, (Block(skip=0), Block()) * 4, weight_gain=1.8))
+    cheap, costly = (
+        Spec.of(width=16, blocks=(Block(scale=0.3),) * 8),
+        Spec.of(width=16, blocks=(Block(skip=0), Block()) * 4, weight_gain=1.8),
+    )
     score = replace(MERIT, rel_error=0.02, max_draws=128).bind(POPULATION)
     [alone] = score.measure([costly], inputs(), CPU)
     raced, free = score.race([costly, costly], inputs(), CPU, [cheap, None])
@@ -177,9 +181,9 @@ def test_racing_leaves_the_merit_of_what_is_not_raced() -> None:
 
 
 def test_implicit_blocks_and_images_have_a_merit() -> None:
-    implicit = Spec(6, (Block(),) * 2, block="implicit", step=0.3, leak=0.5)
+    implicit = Spec.of(width=6, blocks=(Block(),) * 2, block="implicit", step=0.3, leak=0.5)
     ops = (Block(op="basic"), Block(op="basic", stage=1))
-    resnet = Spec(4, ops, kind="resnet", shape=(1, 4, 4), norm="batchnorm")
+    resnet = Spec.of(width=4, blocks=ops, kind="resnet", shape=(1, 4, 4), norm="batchnorm")
     pictures = torch.randn(60, 16, generator=torch.Generator().manual_seed(1))
     for spec, data in ((implicit, inputs()), (resnet, pictures)):
         gains = [replace(spec, weight_gain=0.8 + 0.1 * number) for number in range(8)]

@@ -10,15 +10,18 @@ import pytest
 import torch
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
+from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import MAX_ROWS, sample
-from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
+from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.kinds.tiles.routes import Routes
 from nasjac.mathematics.probes import exact
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
-from nasjac.sampling.tiles.routes import Routes
 
 WIDTH = 12
 FEATURES = 20
@@ -34,7 +37,7 @@ def draws(device: torch.device, dtype: torch.dtype, count: int = 4) -> Draws:
 
 def random_spec(rng: random.Random, max_depth: int = 9) -> Spec:
     blocks = tuple(Block(skip=float(rng.random() < 0.6), scale=rng.choice([0.5, 1.0])) for _ in range(max_depth))
-    return Spec(
+    return Spec.of(
         width=WIDTH,
         blocks=blocks[: rng.randint(0, max_depth)],
         placement=rng.choice(list(PLACEMENTS)),
@@ -49,10 +52,10 @@ def samples_of(specs: list[Spec], bank: Draws, data: torch.Tensor) -> list[Sampl
     return sample(specs, data, bank)
 
 
-def module_of(spec: Spec, bank: Draws, draw: int) -> ResidualMLP:
+def module_of(spec: Spec, bank: Draws, draw: int) -> ResidualMLPNetwork:
     """The ordinary module with the weights of one draw."""
     module = build(spec, FEATURES, 3).to(bank.device, bank.dtype)
-    assert isinstance(module, ResidualMLP)
+    assert isinstance(module, ResidualMLPNetwork)
     with torch.no_grad():
         module.embedding.weight.copy_(bank.normal("embedding", WIDTH, FEATURES)[draw] / FEATURES**0.5)
         for number, block in enumerate(module.blocks):
@@ -69,7 +72,9 @@ def test_tangents_and_cotangents_are_those_of_the_module(
     placement: str, activation: str, norm: str, branch: str, device: torch.device
 ) -> None:
     blocks = (Block(), Block(skip=0), Block(scale=0.5), Block())
-    spec = Spec(WIDTH, blocks, placement=placement, norm=norm, activation=activation, branch=branch).canonical
+    spec = Spec.of(
+        width=WIDTH, blocks=blocks, placement=placement, norm=norm, activation=activation, branch=branch
+    ).canonical
     bank = draws(device, torch.float64, 1)
     [found] = samples_of([spec], bank, inputs())
     module = module_of(spec, bank, 0)
@@ -103,7 +108,9 @@ def test_tangents_and_cotangents_are_those_of_the_module(
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_estimates_agree_with_the_whole_jacobian(placement: str, activation: str, device: torch.device) -> None:
     """Sampled over sampled truth, draw by draw: the mean ratio is 1 within 4 standard errors."""
-    spec = Spec(WIDTH, (Block(), Block(skip=0), Block()), placement=placement, activation=activation).canonical
+    spec = Spec.of(
+        width=WIDTH, blocks=(Block(), Block(skip=0), Block()), placement=placement, activation=activation
+    ).canonical
     bank = draws(device, torch.float64, 40)
     [found] = samples_of([spec], bank, inputs())
     ratios = []
@@ -117,7 +124,7 @@ def test_estimates_agree_with_the_whole_jacobian(placement: str, activation: str
     assert abs(np.mean(ratios) - 1) < 4 * error
 
 
-def _through(module: ResidualMLP, h: torch.Tensor) -> torch.Tensor:
+def _through(module: ResidualMLPNetwork, h: torch.Tensor) -> torch.Tensor:
     for block in module.blocks:
         h = block(h)
     return h
@@ -139,7 +146,7 @@ def test_values_do_not_depend_on_company_or_order(device: torch.device) -> None:
 def test_neighbours_of_an_overflow_are_unchanged(device: torch.device) -> None:
     rng = random.Random(5)
     specs = [random_spec(rng) for _ in range(6)]
-    overflow = Spec(WIDTH, (Block(),) * 60, activation="gelu", weight_gain=9.0)
+    overflow = Spec.of(width=WIDTH, blocks=(Block(),) * 60, activation="gelu", weight_gain=9.0)
     calm = samples_of(specs, draws(device, torch.float32), inputs())
     mixed = samples_of([*specs[:3], overflow, *specs[3:]], draws(device, torch.float32), inputs())
     assert not np.isfinite(mixed.pop(3).forward).all()
@@ -151,8 +158,8 @@ def test_neighbours_of_an_overflow_are_unchanged(device: torch.device) -> None:
 def test_deep_relu_networks_neither_overflow_nor_underflow(device: torch.device) -> None:
     """A gain that would leave float32's range many times over: the logarithm is that of the layer's gain, in sum."""
     for gain in (6.0, 0.05):
-        spec = Spec(WIDTH, (Block(skip=0),) * 64, weight_gain=gain)
-        base = Spec(WIDTH, (Block(skip=0),) * 64, weight_gain=1.0)
+        spec = Spec.of(width=WIDTH, blocks=(Block(skip=0),) * 64, weight_gain=gain)
+        base = Spec.of(width=WIDTH, blocks=(Block(skip=0),) * 64, weight_gain=1.0)
         ends = [item.forward[..., -1] for item in samples_of([spec, base], draws(device, torch.float32), inputs())]
         alive = np.isfinite(ends[1])
         np.testing.assert_allclose((ends[0] - ends[1])[alive], 64 * 4 * np.log(gain), rtol=1e-4)
@@ -173,7 +180,7 @@ def test_the_inputs_of_a_draw_are_distinct(device: torch.device) -> None:
 
 def test_many_inputs_share_one_cotangent(device: torch.device) -> None:
     """The batched plan: cosines between the inputs' Jᵀ v for a common v, and the outputs' mean correlation."""
-    spec = Spec(WIDTH, (Block(), Block(skip=0), Block()), placement="pre", activation="gelu").canonical
+    spec = Spec.of(width=WIDTH, blocks=(Block(), Block(skip=0), Block()), placement="pre", activation="gelu").canonical
     bank = draws(device, torch.float64, 2)
     [found] = sample([spec], inputs(), bank, BATCHED)
     assert found.cotangent_gram.shape == (2, 32, 32) and found.forward.shape == (2, 32, 0, 4)
@@ -204,7 +211,7 @@ def test_forward_is_the_independent_plan_without_its_way_back(device: torch.devi
 
 def test_finished_rows_leave_and_one_matrix_branches_have_one_product() -> None:
     """Rows active in a block: those that have it, rounded up; rows with an inner product: those with two matrices."""
-    specs = [Spec(WIDTH, (Block(),) * depth, branch=BRANCHES[depth % 2]) for depth in range(12, 0, -1)]
+    specs = [Spec.of(width=WIDTH, blocks=(Block(),) * depth, branch=BRANCHES[depth % 2]) for depth in range(12, 0, -1)]
     routes = Routes(specs, torch.float32, torch.device("cpu"))
     assert [routes.active(block) for block in range(12)] == [12] * 4 + [8] * 4 + [4] * 4
     inner = routes.at(0).hidden[0].inner
@@ -213,4 +220,4 @@ def test_finished_rows_leave_and_one_matrix_branches_have_one_product() -> None:
 
 def test_the_inputs_are_enough_for_the_plan(device: torch.device) -> None:
     with pytest.raises(ValueError, match="n at least 32"):
-        sample([Spec(WIDTH, (Block(),))], inputs()[:20], draws(device, torch.float64), BATCHED)
+        sample([Spec.of(width=WIDTH, blocks=(Block(),))], inputs()[:20], draws(device, torch.float64), BATCHED)

@@ -12,26 +12,40 @@ import pytest
 import torch
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
+from nasjac.kinds.options.units import NORMS
+from nasjac.kinds.residual_mlp.spec import BRANCHES
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.population import fit, fit_population
 
 OPTIONS = AdamW(steps=3, batch=16, learning_rates=(0.003, 0.01), seeds=(0, 3))
-EXPLODES = Spec(width=8, blocks=(Block(),) * 4, weight_gain=1e12)
+EXPLODES = Spec.of(width=8, blocks=(Block(),) * 4, weight_gain=1e12)
 
 
 def mixed(width: int, deepest: int) -> list[Spec]:
     """Every placement, norm, activation and branch, of random depths, skips, scales and gains, and one without blocks."""
     draw = random.Random(width)
-    specs = [Spec(width=width, blocks=())]
+    specs = [Spec.of(width=width, blocks=())]
     for placement, norm, activation, branch in itertools.product(PLACEMENTS, NORMS, ACTIVATIONS, BRANCHES):
         gates = [(float(draw.random() < 0.6), draw.choice([1.0, 0.5, 0.2])) for _ in range(draw.randint(1, deepest))]
         blocks = tuple(Block(skip=skip, scale=scale) for skip, scale in gates)
         gain = draw.uniform(0.7, 1.5)
-        specs.append(Spec(width, blocks, "residual_mlp", placement, norm, activation, branch, weight_gain=gain))
+        specs.append(
+            Spec.of(
+                width=width,
+                blocks=blocks,
+                kind="residual_mlp",
+                placement=placement,
+                norm=norm,
+                activation=activation,
+                branch=branch,
+                weight_gain=gain,
+            )
+        )
     draw.shuffle(specs)
     return specs
 
@@ -119,7 +133,7 @@ def test_a_network_that_diverges_changes_no_bit_of_its_neighbours(device: torch.
 
 
 def test_a_learning_rate_that_diverges_changes_no_bit_of_the_others(device: torch.device) -> None:
-    data, specs = clusters(), [Spec(width=8, blocks=(Block(),) * depth) for depth in (3, 1, 2)]
+    data, specs = clusters(), [Spec.of(width=8, blocks=(Block(),) * depth) for depth in (3, 1, 2)]
     options = replace(OPTIONS, steps=8)
     sane = fit_population(specs, data, options, str(device))
     wild = fit_population(specs, data, replace(options, learning_rates=(0.003, 1e38)), str(device))
@@ -141,7 +155,7 @@ def test_on_a_cpu_neither_order_nor_company_changes_a_bit(width: int) -> None:
 
 
 def test_the_state_is_the_trained_module_s(device: torch.device) -> None:
-    data, specs = clusters(), [Spec(width=8, blocks=(Block(), Block(keep=False))), *mixed(width=8, deepest=4)[:9]]
+    data, specs = clusters(), [Spec.of(width=8, blocks=(Block(), Block(keep=False))), *mixed(width=8, deepest=4)[:9]]
     for spec, runs in zip(specs, fit_population(specs, data, OPTIONS, str(device)), strict=True):
         for run in runs:
             module = build(spec, 3, 2)
@@ -151,7 +165,7 @@ def test_the_state_is_the_trained_module_s(device: torch.device) -> None:
 
 def test_progress_ends_at_the_total() -> None:
     calls: list[tuple[int, int, str]] = []
-    specs = [Spec(width=8, blocks=(Block(),) * depth) for depth in (1, 2)]
+    specs = [Spec.of(width=8, blocks=(Block(),) * depth) for depth in (1, 2)]
     fit_population(specs, clusters(), replace(OPTIONS, steps=15), progress=lambda *call: calls.append(call))
     assert [(done, total) for done, total, _ in calls] == [(10, 15), (15, 15)]
 
@@ -161,7 +175,7 @@ def test_nobody_trained_is_no_runs() -> None:
 
 
 def test_what_cannot_be_one_population() -> None:
-    spec = Spec(width=8, blocks=(Block(),))
+    spec = Spec.of(width=8, blocks=(Block(),))
     other = replace(spec)
     object.__setattr__(other, "kind", "convolutional")
     for specs, rule in (

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
+from nasjac.kinds.tiles import tile
 from nasjac.mathematics.rank_correlation import kendall_tau
 from nasjac.sampling.samples import Samples
-from nasjac.sampling.tiles import tile
 from nasjac.scores.apjn import Apjn
 from tests.test_population import random_spec
 
@@ -22,11 +23,11 @@ T_QUANTILES = {16: 2.131, 24: 2.069, 32: 2.040, 48: 2.012, 64: 1.998, 80: 1.990,
 REPETITIONS = 240
 CPU = torch.device("cpu")
 SPECS = {
-    "none relu": Spec(16, (Block(),) * 4),
-    "pre gelu": Spec(16, (Block(),) * 3, placement="pre", activation="gelu"),
+    "none relu": Spec.of(width=16, blocks=(Block(),) * 4),
+    "pre gelu": Spec.of(width=16, blocks=(Block(),) * 3, placement="pre", activation="gelu"),
 }
-COSTLY = Spec(16, (Block(skip=0), Block()) * 4, weight_gain=1.8)
-CHEAP = Spec(16, (Block(scale=0.3),) * 8, weight_gain=1.0)
+COSTLY = Spec.of(width=16, blocks=(Block(skip=0), Block()) * 4, weight_gain=1.8)
+CHEAP = Spec.of(width=16, blocks=(Block(scale=0.3),) * 8, weight_gain=1.0)
 
 
 def inputs() -> torch.Tensor:

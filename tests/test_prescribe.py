@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import columns
 from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms
 from nasjac.mathematics.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
@@ -81,7 +82,7 @@ def test_derivatives_are_the_limit_of_differences(activation: str, placement: st
 
 def test_an_e_fold_of_scale_is_worth_twice_the_effective_depth() -> None:
     """Where the stream's size does not matter; one of gain four times with two matrices."""
-    chain = columns([Spec(8, tuple(Block(scale=s) for s in (0.3, 1.0, 2.0)))])
+    chain = columns([Spec.of(width=8, blocks=tuple(Block(scale=s) for s in (0.3, 1.0, 2.0)))])
     depth = block_energies(chain).share.sum()
     assert log_norm_slopes(chain, Direction(log_scale=1.0))[0] == pytest.approx(2 * depth, rel=1e-12)
     assert log_norm_slopes(chain, Direction(log_gain=1.0))[0] == pytest.approx(4 * depth, rel=1e-12)
@@ -92,7 +93,8 @@ def test_an_e_fold_of_scale_is_worth_twice_the_effective_depth() -> None:
 def test_the_derivative_at_a_certain_skip_is_that_from_inside(placement: str, end: float) -> None:
     """log 𝒥 is linear in one gate's probability."""
     specs = [
-        Spec(8, (Block(), Block(skip=s), Block(scale=0.5)), placement=placement, activation="gelu") for s in (0.0, 1.0)
+        Spec.of(width=8, blocks=(Block(), Block(skip=s), Block(scale=0.5)), placement=placement, activation="gelu")
+        for s in (0.0, 1.0)
     ]
     cut, kept = log_norms(specs, 1.0)
     chain = columns([specs[int(end)]])
@@ -108,7 +110,7 @@ def test_newton_bisects_where_a_step_leaves_the_bracket() -> None:
 @pytest.mark.parametrize(("gain", "depth", "tolerance"), [(1.0, 32, 1.0), (1.4, 10, 0.25), (1.1, 3, 0.01)])
 def test_a_relu_chain_is_prescribed_what_the_formula_says(gain: float, depth: int, tolerance: float) -> None:
     """(1 + α² χ)^L = e^tolerance, χ = σ_w⁴ / 2."""
-    found = by_knob(Spec(16, (Block(),) * depth, weight_gain=gain), tolerance=tolerance)
+    found = by_knob(Spec.of(width=16, blocks=(Block(),) * depth, weight_gain=gain), tolerance=tolerance)
     chi, wanted = gain**4 / 2, math.expm1(tolerance / depth)
     assert found["branch_scale"].after == pytest.approx(math.sqrt(wanted / chi), rel=1e-11)
     assert found["weight_gain"].after == pytest.approx((2 * wanted) ** 0.25, rel=1e-11)
@@ -120,7 +122,7 @@ def test_a_relu_chain_is_prescribed_what_the_formula_says(gain: float, depth: in
 def test_the_skip_density_of_an_ensemble_is_that_of_typical_patterns(skip: float) -> None:
     """L [s ln(1 + χ) + (1 − s) ln χ] = ±1, and with no tolerance the quenched critical density."""
     depth, chi = 40, 0.5
-    spec, edge = Spec(16, (Block(skip=skip),) * depth), math.copysign(1.0, skip - 0.63)
+    spec, edge = Spec.of(width=16, blocks=(Block(skip=skip),) * depth), math.copysign(1.0, skip - 0.63)
     at_zero = math.log(1 / chi) / math.log((1 + chi) / chi)
     density = at_zero + edge / depth / math.log((1 + chi) / chi)
     found = by_knob(spec)["skip_density"]
@@ -131,7 +133,9 @@ def test_the_skip_density_of_an_ensemble_is_that_of_typical_patterns(skip: float
 
 
 def test_mixed_probabilities_keep_their_order_and_reach_the_density() -> None:
-    spec = Spec(16, tuple(Block(skip=s) for s in (0.2, 0.5, 1.0, 0.9) * 6), activation="tanh", weight_gain=1.2)
+    spec = Spec.of(
+        width=16, blocks=tuple(Block(skip=s) for s in (0.2, 0.5, 1.0, 0.9) * 6), activation="tanh", weight_gain=1.2
+    )
     for target in (3.0, 6.2):  # below and above its 5.4
         found = by_knob(spec, target=target, tolerance=0.1)["skip_density"]
         assert found.spec is not None and found.log_norm_after == pytest.approx(target + math.copysign(0.1, 5 - target))
@@ -140,13 +144,19 @@ def test_mixed_probabilities_keep_their_order_and_reach_the_density() -> None:
 
 
 HARD = [
-    Spec(32, (Block(),) * 24, activation=a, placement=p, weight_gain=1.6, branch=b)
+    Spec.of(width=32, blocks=(Block(),) * 24, activation=a, placement=p, weight_gain=1.6, branch=b)
     for a in ("relu", "gelu", "tanh")
     for p in PLACEMENTS
     for b in ("two_matrix", "one_matrix")
 ]
-HARD += [Spec(32, (Block(skip=0.8, scale=0.9),) * 12, activation="gelu", placement=p, weight_gain=1.5) for p in PLACEMENTS]
-HARD += [Spec(32, (Block(skip=0.0, scale=0.4), Block(scale=1.3)) * 8, activation=a, weight_gain=1.3) for a in ACTIVATIONS]
+HARD += [
+    Spec.of(width=32, blocks=(Block(skip=0.8, scale=0.9),) * 12, activation="gelu", placement=p, weight_gain=1.5)
+    for p in PLACEMENTS
+]
+HARD += [
+    Spec.of(width=32, blocks=(Block(skip=0.0, scale=0.4), Block(scale=1.3)) * 8, activation=a, weight_gain=1.3)
+    for a in ACTIVATIONS
+]
 
 
 @pytest.mark.parametrize("spec", HARD, ids=lambda spec: f"{spec.activation}-{spec.placement}-{spec.branch}-{spec.key[:4]}")
@@ -186,13 +196,13 @@ def moved(spec: Spec, knob: str, x: float) -> Spec | None:
 def test_a_fixed_pattern_takes_the_fewest_switches_spread_over_depth() -> None:
     """k skips of L equal relu blocks: k ln(1 + χ) + (L − k) ln χ; the largest k with at most 1 nat."""
     depth, chi = 32, 0.5
-    found = by_knob(Spec(16, (Block(),) * depth))["skip_density"]
+    found = by_knob(Spec.of(width=16, blocks=(Block(),) * depth))["skip_density"]
     most = max(k for k in range(depth) if k * math.log(1 + chi) + (depth - k) * math.log(chi) <= 1)
     assert found.after == most / depth and found.change == (depth - most) / depth and found.spec is not None
     assert found.slope == pytest.approx(depth * math.log((1 + chi) / chi))
     off = [number for number, block in enumerate(found.spec.blocks) if block.skip == 0]
     assert max(np.diff([-1, *off, depth])) <= 2 * depth / len(off)
-    up = by_knob(Spec(16, (Block(skip=0),) * depth))["skip_density"]
+    up = by_knob(Spec.of(width=16, blocks=(Block(skip=0),) * depth))["skip_density"]
     fewest = min(k for k in range(depth) if k * math.log(1 + chi) + (depth - k) * math.log(chi) >= -1)
     assert up.before == 0 and up.after == fewest / depth
 
@@ -202,7 +212,9 @@ def test_a_single_switch_is_found_wherever_there_is_one() -> None:
     rng, band, met = np.random.default_rng(3), Band(0.0, 0.3), 0
     for _ in range(120):
         blocks = tuple(Block(skip=float(rng.random() < 0.6), scale=float(rng.uniform(0.3, 1.5))) for _ in range(6))
-        spec = Spec(16, blocks, activation="tanh", placement=str(rng.choice(list(PLACEMENTS))), weight_gain=1.5)
+        spec = Spec.of(
+            width=16, blocks=blocks, activation="tanh", placement=str(rng.choice(list(PLACEMENTS))), weight_gain=1.5
+        )
         singles = [
             replace(spec, blocks=(*blocks[:i], replace(b, skip=1 - b.skip), *blocks[i + 1 :])) for i, b in enumerate(blocks)
         ]
@@ -217,23 +229,25 @@ def test_a_single_switch_is_found_wherever_there_is_one() -> None:
 
 
 def test_what_no_knob_can_do_has_its_reason() -> None:
-    found = by_knob(Spec(16, (Block(),) * 8), target=-5.0)
+    found = by_knob(Spec.of(width=16, blocks=(Block(),) * 8), target=-5.0)
     for knob in ("branch_scale", "weight_gain"):
         assert found[knob].after is None and "a block's factor is 1 + χ > 1" in str(found[knob].reason)
     assert "post" in str(found["placement"].reason) and "[-6, -4]" in str(found["placement"].reason)
-    stiff = by_knob(Spec(16, (Block(),) * 64, placement="sandwich"))
+    stiff = by_knob(Spec.of(width=16, blocks=(Block(),) * 64, placement="sandwich"))
     assert stiff["branch_scale"].after is not None
-    few = by_knob(Spec(16, (Block(skip=0),), weight_gain=0.5), tolerance=0.05, target=0.9)["skip_density"]
+    few = by_knob(Spec.of(width=16, blocks=(Block(skip=0),), weight_gain=0.5), tolerance=0.05, target=0.9)["skip_density"]
     assert "no nearer than" in str(few.reason)
-    pruned = prescriptions(Spec(16, (Block(keep=False),)), target=3.0)
+    pruned = prescriptions(Spec.of(width=16, blocks=(Block(keep=False),)), target=3.0)
     assert {p.knob for p in pruned} == {"branch_scale", "weight_gain", "skip_density", "placement"}
     assert all("every branch is pruned" in str(p.reason) for p in pruned)
-    deep = by_knob(Spec(16, (Block(),) * 600))
+    deep = by_knob(Spec.of(width=16, blocks=(Block(),) * 600))
     assert "more than 512 blocks" in str(deep["skip_density"].reason) and deep["branch_scale"].after is not None
 
 
 def test_placements_come_after_what_can_be_small() -> None:
-    found = prescriptions(Spec(64, (Block(scale=0.5, skip=0.5),) * 24, activation="tanh", placement="sandwich"))
+    found = prescriptions(
+        Spec.of(width=64, blocks=(Block(scale=0.5, skip=0.5),) * 24, activation="tanh", placement="sandwich")
+    )
     feasible = [p for p in found if p.after is not None]
     assert found[: len(feasible)] == feasible and [p.knob for p in feasible[-2:]] == ["placement"] * 2
     changes = [p.change for p in feasible if p.knob != "placement"]
@@ -241,7 +255,7 @@ def test_placements_come_after_what_can_be_small() -> None:
 
 
 def test_a_critical_architecture_is_left_alone() -> None:
-    critical = Spec(16, (Block(scale=0.1),) * 8)
+    critical = Spec.of(width=16, blocks=(Block(scale=0.1),) * 8)
     assert prescriptions(critical) == []
     found = prescribe(critical)
     assert found.to_json()["critical"] is True and found.to_json()["recommended"] is None and not found.files
@@ -251,7 +265,7 @@ def test_a_critical_architecture_is_left_alone() -> None:
 @pytest.mark.parametrize("activation", ["relu", "linear"])
 def test_sampling_finds_what_the_closed_form_prescribes(activation: str) -> None:
     """Exact chains: E log 𝒥 before and after within 4 standard errors and the log-normal law's error."""
-    spec = Spec(32, (Block(), Block(scale=1.2)) * 6, activation=activation)
+    spec = Spec.of(width=32, blocks=(Block(), Block(scale=1.2)) * 6, activation=activation)
     summary = prescribe(spec, stream_variance=4.0, seed=1).to_json()
     dials = [p for p in summary["prescriptions"] if p["knob"] in ("branch_scale", "weight_gain")]
     assert summary["agrees_before"] is True and len(dials) == 2
@@ -265,9 +279,9 @@ def test_sampling_finds_what_the_closed_form_prescribes(activation: str) -> None
 @pytest.mark.parametrize(
     "spec",
     [
-        Spec(64, (Block(skip=0.345),) * 8, activation="gelu", placement="pre", weight_gain=1.5),
-        Spec(16, (Block(),) * 24, placement="post", activation="tanh"),
-        Spec(16, (Block(),) * 12, branch="one_matrix"),
+        Spec.of(width=64, blocks=(Block(skip=0.345),) * 8, activation="gelu", placement="pre", weight_gain=1.5),
+        Spec.of(width=16, blocks=(Block(),) * 24, placement="post", activation="tanh"),
+        Spec.of(width=16, blocks=(Block(),) * 12, branch="one_matrix"),
     ],
     ids=["pre", "post", "one_matrix"],
 )
@@ -284,7 +298,7 @@ def test_what_a_finite_width_usually_adds_decides_nothing(spec: Spec) -> None:
 
 def test_an_ensemble_whose_mean_is_exact_is_held_against_sampling() -> None:
     """relu without norms: the mean over weights is exact pattern by pattern, so that 1.5 L/N has no part in the verdict."""
-    summary = prescribe(Spec(32, (Block(skip=0.9),) * 12)).to_json()
+    summary = prescribe(Spec.of(width=32, blocks=(Block(skip=0.9),) * 12)).to_json()
     gap = summary["log_norm_before"] - summary["expected_mean_log_before"]
     assert summary["agrees_before"] is True and summary["stated_error_before"] == pytest.approx(0.1 * gap)
     assert gap < 0.5
@@ -292,30 +306,30 @@ def test_an_ensemble_whose_mean_is_exact_is_held_against_sampling() -> None:
 
 def test_what_sampling_does_not_confirm_is_not_recommended_before_what_it_does() -> None:
     """Where depth exceeds width many times and skips are cut, log E 𝒥 may be critical and E log 𝒥 far below."""
-    found = prescribe(Spec(8, (Block(),) * 48, activation="tanh"))
+    found = prescribe(Spec.of(width=8, blocks=(Block(),) * 48, activation="tanh"))
     first, second = found.to_json()["prescriptions"][:2]
     assert first["knob"] == "skip_density" and first["confirmed"] is False and abs(first["log_norm_after"]) <= 1
     assert second["confirmed"] is True and found.to_json()["recommended"]["key"] == second["key"]
     assert "Smallest change that sampling confirms: weight_gain" in found.as_text()
-    narrow = prescribe(Spec(16, (Block(skip=0),) * 60, activation="tanh", weight_gain=1.4))
+    narrow = prescribe(Spec.of(width=16, blocks=(Block(skip=0),) * 60, activation="tanh", weight_gain=1.4))
     assert narrow.to_json()["recommended"]["confirmed"] is False
     assert narrow.to_json()["recommended"]["key"] == narrow.to_json()["prescriptions"][0]["key"]
     assert "which sampling does not confirm" in narrow.as_text()
 
 
 def test_bad_numbers_and_specs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = Spec(8, (Block(),))
+    spec = Spec.of(width=8, blocks=(Block(),))
     with pytest.raises(ValueError, match=r"`tolerance` must be a finite number of at least 0, got -1"):
         prescriptions(spec, tolerance=-1)
     with pytest.raises(ValueError, match=r"`target` must be a finite number, got nan"):
         prescriptions(spec, target=math.nan)
     with pytest.raises(ValueError, match=r"`spec` must have a finite log 𝒥 in closed form, got -inf"):
-        prescriptions(Spec(8, (Block(skip=0, scale=1e-200),)))
+        prescriptions(Spec.of(width=8, blocks=(Block(skip=0, scale=1e-200),)))
     with pytest.raises(ValueError, match=r"`stream_variance` must hold finite numbers greater than 0, got 0"):
         prescriptions(spec, stream_variance=0.0)
     monkeypatch.setitem(ACTIVATIONS, "swish", ACTIVATIONS["gelu"])
     with pytest.raises(ValueError, match=r"`activation` must be one of .*gelu.* for a closed form, got 'swish'"):
-        prescriptions(Spec(8, (Block(),), activation="swish"))
+        prescriptions(Spec.of(width=8, blocks=(Block(),), activation="swish"))
 
 
 def test_prescribe_prints_a_table_and_draws(run: Run) -> None:  # noqa: F811

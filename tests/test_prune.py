@@ -59,7 +59,9 @@ def test_the_damage_of_leaky_blocks_is_that_of_their_identities(leak: float) -> 
 
     An identity's energy is (1 − hD)², and what is left of a pruned block is the whole identity: their product is 1 − hD.
     """
-    spec = Spec(128, (Block(),) * 3, activation="linear", block="leaky", step=0.5, leak=leak, weight_gain=1.3).canonical
+    spec = Spec.of(
+        width=128, blocks=(Block(),) * 3, activation="linear", block="leaky", step=0.5, leak=leak, weight_gain=1.3
+    ).canonical
     points = torch.randn(3, 128, generator=torch.Generator().manual_seed(0))
     module = build(spec, 128, 2, torch.Generator().manual_seed(1)).eval()
     old, pruned = at(spec, module, points, outputs=2), prune(spec, module.state_dict(), [1])
@@ -89,7 +91,7 @@ def test_every_criterion(run: Run, tmp_path: Path, criterion: str) -> None:
 
 def test_damage_is_what_the_paths_predict_behind_the_last_branches(run: Run, tmp_path: Path) -> None:
     """Of fresh relu blocks without norms; the last ones have no masks behind them that could differ."""
-    spec = Spec(64, (Block(),) * 6)
+    spec = Spec.of(width=64, blocks=(Block(),) * 6)
     (tmp_path / "spec.json").write_text(spec.to_json())
     ratios = []
     for seed in range(4):
@@ -104,7 +106,7 @@ def test_damage_is_what_the_paths_predict_behind_the_last_branches(run: Run, tmp
 
 def test_a_branch_without_a_skip_gives_way_to_the_identity(run: Run, tmp_path: Path) -> None:
     """F and the identity have nothing in common, so that both of their energies are lost, not the difference."""
-    spec = Spec(64, (Block(), Block(skip=0.0), Block()))
+    spec = Spec.of(width=64, blocks=(Block(), Block(skip=0.0), Block()))
     (tmp_path / "spec.json").write_text(spec.to_json())
     found = []
     for seed in range(4):
@@ -120,7 +122,7 @@ def test_a_branch_without_a_skip_gives_way_to_the_identity(run: Run, tmp_path: P
 
 def test_a_leaky_block_gives_way_to_a_whole_identity(run: Run, tmp_path: Path) -> None:
     """Of x ← (1 − hD) x + h F(x) the pruned block has the skip 1: paths through it are 1 − hD times those of x each."""
-    spec = Spec(64, (Block(),) * 6, block="leaky", step=0.5, leak=0.6)
+    spec = Spec.of(width=64, blocks=(Block(),) * 6, block="leaky", step=0.5, leak=0.6)
     (tmp_path / "spec.json").write_text(spec.to_json())
     held, chi = 0.7, 0.5**2 / 2
     found = []

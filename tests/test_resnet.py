@@ -17,15 +17,18 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import nasjac
-from nasjac.architecture.images import BATCH, IMAGE_NORMS, ORDERS, Conv
-from nasjac.architecture.spec import KINDS, Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import KINDS, Spec
 from nasjac.cli import main
 from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import PLAIN, Branch, ImageNetwork, initialize
+from nasjac.kinds.convolutional.network import Branch, ImageNetwork
+from nasjac.kinds.convolutional.spec import BATCH, IMAGE_NORMS, ORDERS
 from nasjac.kinds.facts import branch_energies, facts
+from nasjac.kinds.images import Conv
+from nasjac.kinds.modules.initialize import PLAIN, initialize
 from nasjac.kinds.population import Tally, sample, sampled
-from nasjac.kinds.resnet.network import ResNet
+from nasjac.kinds.resnet.network import ResNetNetwork
 from nasjac.kinds.resnet.space import ResNetSpace
 from nasjac.kinds.spaces import SPACES
 from nasjac.mathematics.meanfield.graphs import zero_padded_conv
@@ -47,7 +50,7 @@ def blocks_of(op: str) -> tuple[Block, ...]:
 
 def spec_of(**fields: Any) -> Spec:
     common = {"width": 4, "blocks": blocks_of("basic"), "norm": "batchnorm", "shape": SHAPE, "weight_gain": 1.3}
-    return Spec(**{"kind": "resnet", **common, **fields}).canonical
+    return Spec.of(**{"kind": "resnet", **common, **fields}).canonical
 
 
 def images(count: int = 40, features: int = FEATURES) -> torch.Tensor:
@@ -169,7 +172,7 @@ def test_zero_padding_loses_energy_as_golden_row_20_says() -> None:
     branch, generator = Branch(spec, [Conv(2, 2, 3)] * 3).double().requires_grad_(False), torch.Generator().manual_seed(3)
     found = []
     for _ in range(1500):
-        initialize(branch, spec, lambda _, shape: torch.randn(shape, dtype=torch.float64, generator=generator))
+        initialize(branch, spec.weight_gain, lambda _, shape: torch.randn(shape, dtype=torch.float64, generator=generator))
         x = torch.randn(2, 5, 5, dtype=torch.float64, generator=generator)
         u = torch.randn(2, 5, 5, dtype=torch.float64, generator=generator)
         pulled = torch.func.vjp(lambda x: branch(x[None])[0], x)[1](u)[0]
@@ -198,7 +201,7 @@ def random_spec(rng: random.Random) -> Spec:
         )
         for stage in stages
     )
-    return Spec(
+    return Spec.of(
         kind="resnet",
         width=rng.choice([4, 8, 12]),
         blocks=blocks,
@@ -231,7 +234,7 @@ def check_sizes(spec: Spec) -> None:
 def test_facts_count_what_torch_counts(seed: int) -> None:
     spec = random_spec(random.Random(seed))
     check_sizes(spec)
-    known, [same] = facts([spec, Spec(8, (Block(),)), spec]), facts([spec.canonical])
+    known, [same] = facts([spec, Spec.of(width=8, blocks=(Block(),)), spec]), facts([spec.canonical])
     assert known[0] == known[2] == same
 
 
@@ -298,14 +301,19 @@ def test_the_activation_behind_the_sum_is_averaged_over_both_outcomes_of_a_gate(
 def test_a_pruned_block_has_its_shortcut_whatever_its_skip_says() -> None:
     """Gates of a branch that is not there enter no energy: they are those of the canonical network."""
     blocks = (Block(op="basic"), Block(op="basic", stage=1, keep=False, skip=0.2), Block(op="basic", stage=1))
-    spec = Spec(4, blocks, "resnet", norm="groupnorm", order="pre", shape=SHAPE)
+    spec = Spec.of(width=4, blocks=blocks, kind="resnet", norm="groupnorm", order="pre", shape=SHAPE)
     np.testing.assert_array_equal(branch_energies(spec), branch_energies(spec.canonical))
 
 
 @pytest.mark.parametrize("norm", IMAGE_NORMS)
 def test_values_do_not_depend_on_company(norm: str, device: torch.device) -> None:
     """Kinds that take features share a call; each architecture's samples are bit for bit what they are alone."""
-    specs = [spec_of(norm=norm), Spec(8, (Block(),) * 3), spec_of(norm=norm, order="pre"), Spec(8, (Block(),))]
+    specs = [
+        spec_of(norm=norm),
+        Spec.of(width=8, blocks=(Block(),) * 3),
+        spec_of(norm=norm, order="pre"),
+        Spec.of(width=8, blocks=(Block(),)),
+    ]
     bank = Draws(3, range(2), torch.float32, device)
     together = sample(specs, images().float(), bank)
     for spec, one in zip(specs, together, strict=True):
@@ -350,7 +358,7 @@ def test_a_tile_keeps_to_its_memory() -> None:
 def test_the_module_exports_trains_and_comes_back(norm: str, order: str) -> None:
     """torch.export, a state_dict round trip, and accuracy after training that beats chance."""
     blocks = (Block(op="basic"), Block(op="bottleneck", stage=1), Block(op="basic", stage=1, skip=0.0))
-    check_module(Spec(8, blocks, kind="resnet", shape=(1, 8, 8), norm=norm, order=order, weight_gain=1.4))
+    check_module(Spec.of(width=8, blocks=blocks, kind="resnet", shape=(1, 8, 8), norm=norm, order=order, weight_gain=1.4))
 
 
 def check_module(spec: Spec) -> None:
@@ -374,7 +382,7 @@ def test_building_uses_the_generator_alone() -> None:
     one, same = (build(spec, FEATURES, 3, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
-    assert isinstance(one, ResNet) and float(one.readout.weight.detach().std()) == pytest.approx(0.25, rel=0.4)
+    assert isinstance(one, ResNetNetwork) and float(one.readout.weight.detach().std()) == pytest.approx(0.25, rel=0.4)
 
 
 def test_an_ensemble_of_skips_is_measured_by_patterns() -> None:
@@ -433,11 +441,11 @@ def test_a_space_takes_the_shape_of_images() -> None:
         (lambda: spec_of(shape=(2, 3, 5)), ["`shape`", "at least 4 x 4 pixels", "2 stages", "(2, 3, 5)"]),
         (lambda: spec_of(shape=(4, 4)), ["`shape`", "(channels, rows, columns)", "(4, 4)"]),
         (lambda: spec_of(shape=()), ["`shape`", "of its images in a resnet", "()"]),
-        (lambda: Spec(8, (), shape=(1, 8, 8)), ["`shape`", "left out", "residual_mlp"]),
-        (lambda: Spec(8, (Block(stage=1),)), ["`stage`", "left out", "residual_mlp"]),
+        (lambda: Spec.of(width=8, blocks=(), shape=(1, 8, 8)), ["`shape`", "left out", "residual_mlp"]),
+        (lambda: Spec.of(width=8, blocks=(Block(stage=1),)), ["`stage`", "left out", "residual_mlp"]),
         (lambda: Block(stage=-1), ["`stage`", "at least 0", "-1"]),
         (lambda: spec_of(norm="layernorm"), ["`norm`", "batchnorm, groupnorm, none", "'layernorm'"]),
-        (lambda: Spec(8, (), norm="batchnorm"), ["`norm`", "layernorm, rmsnorm", "'batchnorm'"]),
+        (lambda: Spec.of(width=8, blocks=(), norm="batchnorm"), ["`norm`", "layernorm, rmsnorm", "'batchnorm'"]),
         (lambda: spec_of(order="middle"), ["`order`", "post, pre", "'middle'"]),
         (lambda: spec_of(blocks=(Block(),)), ["`op`", "basic, bottleneck", "'ffn'"]),
         (lambda: spec_of(blocks=(Block(op="basic", stage=2),)), ["`stage`", "the next", "2 after 0"]),

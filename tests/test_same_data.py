@@ -276,7 +276,7 @@ def test_a_changed_checkpoint_says_which_data_its_figures_are_on(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "")
     (tmp_path / "turned_data.py").write_text(MINE)
-    data, spec = Digits().load(), Spec(8, (Block(),) * 2)
+    data, spec = Digits().load(), Spec.of(width=8, blocks=(Block(),) * 2)
     network = build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(0))
     trained = {"dataset": "digits", "dataset_digest": data.digest, "trainer": "adamw", "trainer_id": "t1"}
     old = {name: value for name, value in trained.items() if name != "dataset_digest"}

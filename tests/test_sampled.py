@@ -16,11 +16,14 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.skip_patterns import skip_pattern
-from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import columns
+from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import sample
+from nasjac.kinds.residual_mlp.spec import BRANCHES
 from nasjac.mathematics.meanfield import block_energies, expected_norms
 from nasjac.mathematics.meanfield.expected import model_error
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array
@@ -126,7 +129,9 @@ def spec_of(case: tuple[str, str, str], drawn: tuple[float, float, tuple[float, 
     pattern = skip_pattern(density, DEPTH, seed)
     skips = [density] * DEPTH if gates == "random skips" else [float(skip) for skip in pattern]
     blocks = tuple(Block(skip=skip, scale=scale) for skip, scale in zip(skips, scales, strict=True))
-    return Spec(WIDTH, blocks, placement=placement, norm=norm, activation=activation, branch=branch, weight_gain=gain)
+    return Spec.of(
+        width=WIDTH, blocks=blocks, placement=placement, norm=norm, activation=activation, branch=branch, weight_gain=gain
+    )
 
 
 @lru_cache(maxsize=1)
@@ -173,7 +178,7 @@ def test_the_bias_of_infinite_width_halves_when_the_width_doubles() -> None:
     bias = {}
     for width in (64, 128):
         specs = [
-            Spec(width, (Block(),) * 4, placement=placement, activation=activation, weight_gain=1.2)
+            Spec.of(width=width, blocks=(Block(),) * 4, placement=placement, activation=activation, weight_gain=1.2)
             for placement in ("pre", "post", "res_post", "sandwich")
             for activation in ("relu", "gelu", "tanh")
         ]

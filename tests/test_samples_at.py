@@ -94,7 +94,7 @@ def test_a_profile_goes_from_one_end_to_the_other() -> None:
 
 
 def test_a_dead_network_has_a_reason_and_no_terms() -> None:
-    network, points = made(Spec(8, SPECS["mlp"].blocks, placement="pre", activation="gelu"))
+    network, points = made(Spec.of(width=8, blocks=SPECS["mlp"].blocks, placement="pre", activation="gelu"))
     for block in blocks_of(network):
         for tensor in block.state_dict().values():
             tensor.zero_()

@@ -8,16 +8,17 @@ import pytest
 import torch
 
 import nasjac
+from nasjac.architecture.block import Block
 from nasjac.architecture.ensemble import members
 from nasjac.architecture.measurement import TERMS, Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.samplers.random_specs import random_specs
 from nasjac.scores import SCORES, Score
 from nasjac.scores.apjn import Apjn
 
 SPECS = [
-    Spec(16, (Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)
+    Spec.of(width=16, blocks=(Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)
     for placement, activation in (("none", "relu"), ("pre", "gelu"), ("post", "tanh"), ("sandwich", "relu"))
 ]
 
@@ -58,21 +59,21 @@ def test_the_profile_has_every_layer_in_both_directions(device: torch.device) ->
 
 
 def test_the_identity_costs_nothing_but_the_inputs_correlation(device: torch.device) -> None:
-    [measurement] = nasjac.measure([Spec(16, (Block(keep=False),) * 3)], inputs(), "apjn", device=device)
+    [measurement] = nasjac.measure([Spec.of(width=16, blocks=(Block(keep=False),) * 3)], inputs(), "apjn", device=device)
     values = {name: measurement.terms[name].value for name in ("log_mean", "mean_log", "sd_log", "log_rank")}
     assert values == pytest.approx(dict.fromkeys(values, 0.0), abs=0.02)
 
 
 def test_dead_networks_say_so(device: torch.device) -> None:
     """Two units, no skips: relu dies in some draws, and then E log is −∞, not a number."""
-    [measurement] = nasjac.measure([Spec(2, (Block(skip=0),) * 6)], inputs(), "apjn", device=device)
+    [measurement] = nasjac.measure([Spec.of(width=2, blocks=(Block(skip=0),) * 6)], inputs(), "apjn", device=device)
     assert measurement.status == "diverged" and "zero Jacobian" in str(measurement.reason)
     assert 0 < (measurement.terms["dead_fraction"].value or 0) <= 1
     assert measurement.terms["trainability_cost"].value is None
 
 
 def test_overflow_is_said_with_its_layer_and_touches_no_one_else(device: torch.device) -> None:
-    overflow = Spec(16, (Block(),) * 60, activation="gelu", weight_gain=9.0)
+    overflow = Spec.of(width=16, blocks=(Block(),) * 60, activation="gelu", weight_gain=9.0)
     calm = [without_time(m) for m in nasjac.measure(SPECS, inputs(), "apjn", device=device)]
     *mixed, bad = nasjac.measure([*SPECS, overflow], inputs(), "apjn", device=device)
     assert [without_time(m) for m in mixed] == calm
@@ -81,7 +82,7 @@ def test_overflow_is_said_with_its_layer_and_touches_no_one_else(device: torch.d
 
 
 def test_an_ensemble_is_measured_with_its_patterns(device: torch.device) -> None:
-    ensemble = Spec(16, (Block(skip=0.5),) * 6)
+    ensemble = Spec.of(width=16, blocks=(Block(skip=0.5),) * 6)
     score = Apjn(patterns=4, rel_error=None)
     [measurement] = nasjac.measure([ensemble], inputs(), score, device=device)
     patterns = members(ensemble, score.patterns, score.seed)

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
+from nasjac.architecture.spec import Spec
+from nasjac.kinds.options.units import NORMS
+from nasjac.kinds.residual_mlp.spec import BRANCHES
 
 blocks = st.builds(Block, keep=st.booleans(), skip=st.sampled_from([0.0, 0.25, 1.0]), scale=st.sampled_from([0.5, 1.0]))
 specs = st.builds(
-    Spec,
+    Spec.of,
     width=st.integers(2, 300),
     blocks=st.lists(blocks, max_size=5).map(tuple),
     placement=st.sampled_from(sorted(PLACEMENTS)),
@@ -54,14 +57,14 @@ def test_the_norm_matters_where_the_placement_uses_one(spec: Spec) -> None:
 
 def test_the_key_is_that_of_the_non_default_fields() -> None:
     """A pinned key: a field added later, or an order changed, must not change it."""
-    spec = Spec(width=8, blocks=(Block(), Block(skip=0)), weight_gain=2)
+    spec = Spec.of(width=8, blocks=(Block(), Block(skip=0)), weight_gain=2)
     assert json.loads(spec.to_json()) == {"blocks": [{}, {"skip": 0.0}], "weight_gain": 2.0, "width": 8}
     assert spec.key == "77a1fc2782b6"
 
 
 def test_a_leak_that_nothing_has_is_no_choice() -> None:
     """Without a leak, or a skip that it takes from, leaky is explicit; implicit is so without equation and leak."""
-    plain = Spec(width=8, blocks=(Block(), Block(skip=0)))
+    plain = Spec.of(width=8, blocks=(Block(), Block(skip=0)))
     cut = replace(plain, blocks=plain.blocks[1:])
     assert replace(plain, block="leaky").key == replace(plain, leak=0.5).key == plain.key
     assert replace(cut, block="leaky", leak=0.5).key == replace(cut, block="implicit").key == cut.key
@@ -69,33 +72,36 @@ def test_a_leak_that_nothing_has_is_no_choice() -> None:
     apart += [replace(apart[-1], leak=0.5), replace(cut, block="implicit", leak=0.5)]
     assert len({spec.key for spec in (plain, cut, *apart)}) == len(apart) + 2
     assert all(Spec.from_json(spec.to_json()) == spec for spec in apart)
-    assert replace(apart[0], blocks=()).canonical == Spec(width=8, blocks=())
+    assert replace(apart[0], blocks=()).canonical == Spec.of(width=8, blocks=())
 
 
 def test_a_network_of_pruned_blocks_is_the_identity() -> None:
-    spec = Spec(width=8, blocks=(Block(keep=False),) * 3, placement="post", activation="tanh")
-    assert spec.canonical == Spec(width=8, blocks=())
+    spec = Spec.of(width=8, blocks=(Block(keep=False),) * 3, placement="post", activation="tanh")
+    assert spec.canonical == Spec.of(width=8, blocks=())
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Spec(width=0, blocks=()), ["width", "at least 2", "0"]),
-        (lambda: Spec(width="64", blocks=()), ["width", "whole number", "'64'"]),
-        (lambda: Spec(width=8, blocks=(), placement="before"), ["placement", "none, pre, post", "'before'"]),
-        (lambda: Spec(width=8, blocks=(), activation="swish"), ["activation", "relu, gelu, tanh", "'swish'"]),
-        (lambda: Spec(width=8, blocks=(), weight_gain=0.0), ["weight_gain", "greater than 0", "0.0"]),
-        (lambda: Spec(width=8, blocks=(), weight_gain=float("nan")), ["weight_gain", "finite", "nan"]),
-        (lambda: Spec(width=8, blocks=(), block="stiff"), ["block", "explicit, leaky, implicit", "'stiff'"]),
-        (lambda: Spec(width=8, blocks=(), step=0.0), ["step", "greater than 0", "0.0"]),
-        (lambda: Spec(width=8, blocks=(), leak=-1.0), ["leak", "at least 0", "-1.0"]),
-        (lambda: Spec(8, (), block="leaky", step=0.5, leak=2.0), ["leak", "below 1 / `step`", "1 / 0.5", "2.0"]),
+        (lambda: Spec.of(width=0, blocks=()), ["width", "at least 2", "0"]),
+        (lambda: Spec.of(width="64", blocks=()), ["width", "whole number", "'64'"]),
+        (lambda: Spec.of(width=8, blocks=(), placement="before"), ["placement", "none, pre, post", "'before'"]),
+        (lambda: Spec.of(width=8, blocks=(), activation="swish"), ["activation", "relu, gelu, tanh", "'swish'"]),
+        (lambda: Spec.of(width=8, blocks=(), weight_gain=0.0), ["weight_gain", "greater than 0", "0.0"]),
+        (lambda: Spec.of(width=8, blocks=(), weight_gain=float("nan")), ["weight_gain", "finite", "nan"]),
+        (lambda: Spec.of(width=8, blocks=(), block="stiff"), ["block", "explicit, leaky, implicit", "'stiff'"]),
+        (lambda: Spec.of(width=8, blocks=(), step=0.0), ["step", "greater than 0", "0.0"]),
+        (lambda: Spec.of(width=8, blocks=(), leak=-1.0), ["leak", "at least 0", "-1.0"]),
         (
-            lambda: Spec(8, (), kind="transformer_lm", context=4, block="implicit"),
+            lambda: Spec.of(width=8, blocks=(), block="leaky", step=0.5, leak=2.0),
+            ["leak", "below 1 / `step`", "1 / 0.5", "2.0"],
+        ),
+        (
+            lambda: Spec.of(width=8, blocks=(), kind="transformer_lm", context=4, block="implicit"),
             ["block", "explicit in a transformer_lm", "'implicit'"],
         ),
         (
-            lambda: Spec(8, (), kind="densenet", shape=(1, 8, 8), norm="none", step=0.5),
+            lambda: Spec.of(width=8, blocks=(), kind="densenet", shape=(1, 8, 8), norm="none", step=0.5),
             ["step", "1.0 in a densenet", "0.5"],
         ),
         (lambda: Block(skip=1.5), ["skip", "[0, 1]", "1.5"]),

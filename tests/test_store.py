@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import TERMS, Estimate, Layer
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.store import Store, database
 from nasjac.store.rows import RunRow
@@ -104,7 +105,7 @@ def reads_json(column: Any) -> bool:
 
 
 def test_the_text_of_a_spec_is_its_own_json(tmp_path: Path) -> None:
-    spec = Spec(width=8, blocks=(Block(scale=0.5), Block(skip=0.0)), placement="pre", weight_gain=1.5).canonical
+    spec = Spec.of(width=8, blocks=(Block(scale=0.5), Block(skip=0.0)), placement="pre", weight_gain=1.5).canonical
     with filled(tmp_path / "x.db") as store:
         store.record_scored([architecture(9, key=spec.key, spec=json.loads(spec.to_json()))], [], "apjn", "s1")
         text = store.select("SELECT spec FROM architecture WHERE key = :key", {"key": spec.key}).rows[0][0]

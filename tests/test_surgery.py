@@ -59,7 +59,7 @@ def test_a_criterion_without_values_is_refused_with_the_choices(tmp_path: Path, 
 
 def test_the_rules_of_any_module() -> None:
     rules, block, x = Surgery(), NormBlock().eval(), torch.randn(3, UNITS)
-    spec = Spec(UNITS, (Block(),))
+    spec = Spec.of(width=UNITS, blocks=(Block(),))
     torch.testing.assert_close(rules.bypassed(block, x) + rules.added(block, x), block(x))
     assert torch.equal(rules.bypassed(block, x), x) and rules.held(spec) == 1
     assert rules.growth_refusal(spec) is rules.pruning_refusal(spec) is rules.identity_fault(spec) is None

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.tables import correlate_size
 from nasjac.tables import file as table_file
@@ -221,12 +222,15 @@ def test_a_fault_in_spec_is_no_bad_row(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_what_memory_has_no_room_for_is_not_tried() -> None:
     inputs, device = torch.zeros(4, 64), torch.device("cpu")
-    assert has_room(Spec(8, (Block(),)), inputs, device)
-    for spec in (Spec(2**20, (Block(),) * 3), Spec(2**16, (Block(),), ffn_ratio=2**20)):
+    assert has_room(Spec.of(width=8, blocks=(Block(),)), inputs, device)
+    for spec in (Spec.of(width=2**20, blocks=(Block(),) * 3), Spec.of(width=2**16, blocks=(Block(),), ffn_ratio=2**20)):
         assert not has_room(spec, inputs, device)
-    ids, decoder = torch.zeros(4, 16, dtype=torch.int64), Spec(2**20, (Block(),), "transformer_lm", context=16)
+    ids, decoder = (
+        torch.zeros(4, 16, dtype=torch.int64),
+        Spec.of(width=2**20, blocks=(Block(),), kind="transformer_lm", context=16),
+    )
     assert not has_room(decoder, ids, device)
-    assert not has_room(Spec(2**20, ()), torch.zeros(1, 1).expand(4, 2**20), device), "its embedding"
+    assert not has_room(Spec.of(width=2**20, blocks=()), torch.zeros(1, 1).expand(4, 2**20), device), "its embedding"
 
 
 def test_pairs_and_resamples_are_bounded() -> None:

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.mathematics.log_percentile import LogPercentile
 from nasjac.mathematics.trainability import HARMS, PARTS
 from nasjac.sampling.draws import Draws
@@ -320,7 +321,7 @@ def features() -> Tensor:
 
 
 def chain(*blocks: Block, width: int = 8, **fields: Any) -> Spec:
-    return Spec(width, blocks, **fields)
+    return Spec.of(width=width, blocks=blocks, **fields)
 
 
 PLAIN, SKIP = Block(skip=0.0), Block(skip=1.0)

@@ -15,8 +15,9 @@ import torch
 
 import nasjac
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.cli.show_text import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.mathematics.rank_correlation import kendall_tau
@@ -36,7 +37,7 @@ def inputs() -> torch.Tensor:
 
 
 def test_the_profile_of_a_relu_residual_network_is_exact() -> None:
-    found = nasjac.expected_norms(Spec(8, (Block(),) * 4))
+    found = nasjac.expected_norms(Spec.of(width=8, blocks=(Block(),) * 4))
     assert found.exact and all(layer.standard_error == 0 for layer in found.layers)
     forward = [layer for layer in found.layers if layer.direction == "forward"]
     assert [layer.name for layer in forward] == ["h_0", "h_1", "h_2", "h_3", "h_4"]
@@ -46,16 +47,23 @@ def test_the_profile_of_a_relu_residual_network_is_exact() -> None:
 
 
 def test_e_log_is_given_only_where_second_moments_are_exact() -> None:
-    for spec in (Spec(8, (Block(),), placement="pre"), Spec(8, (Block(skip=0.5),)), Spec(8, (Block(),), activation="tanh")):
+    for spec in (
+        Spec.of(width=8, blocks=(Block(),), placement="pre"),
+        Spec.of(width=8, blocks=(Block(skip=0.5),)),
+        Spec.of(width=8, blocks=(Block(),), activation="tanh"),
+    ):
         assert {layer.mean_log for layer in expected_norms(spec).layers} == {None}
-    assert not expected_norms(Spec(8, (Block(),), activation="tanh")).exact
-    nothing = expected_norms(Spec(8, (Block(keep=False),)))
+    assert not expected_norms(Spec.of(width=8, blocks=(Block(),), activation="tanh")).exact
+    nothing = expected_norms(Spec.of(width=8, blocks=(Block(keep=False),)))
     assert nothing.exact and nothing.log_means("forward") == [0.0, 0.0]
 
 
 def test_closed_terms_are_those_that_sampling_finds() -> None:
     """Exact chains: mean, mean of the log, spread and rank within 4 standard errors and the log-normal law's error."""
-    specs = [Spec(32, (Block(), Block(scale=0.6), Block(skip=0), Block()), activation=a) for a in ("relu", "linear")]
+    specs = [
+        Spec.of(width=32, blocks=(Block(), Block(scale=0.6), Block(skip=0), Block()), activation=a)
+        for a in ("relu", "linear")
+    ]
     for closed, sampled in zip(
         nasjac.measure(specs, inputs(), Meanfield()), nasjac.measure(specs, inputs(), Apjn(draws=256)), strict=True
     ):
@@ -74,7 +82,10 @@ def random_specs(count: int) -> list[Spec]:
 
 def test_streams_of_any_size_are_measured() -> None:
     """Deep chains without skips shrink the stream below the square root of the least double."""
-    specs = [Spec(32, (Block(skip=0.0, scale=1 / 8),) * 64, weight_gain=0.7), Spec(32, (Block(),) * 300, weight_gain=1.8)]
+    specs = [
+        Spec.of(width=32, blocks=(Block(skip=0.0, scale=1 / 8),) * 64, weight_gain=0.7),
+        Spec.of(width=32, blocks=(Block(),) * 300, weight_gain=1.8),
+    ]
     for closed in nasjac.measure(specs, inputs(), Meanfield()):
         value = closed.terms["log_decorrelation"].value
         assert closed.status == "ok" and value is not None and -20 < value < -2
@@ -82,7 +93,7 @@ def test_streams_of_any_size_are_measured() -> None:
 
 def test_terms_of_an_ensemble_are_those_that_sampling_finds() -> None:
     ensembles = [
-        Spec(64, (Block(skip=0.6, scale=0.9),) * 6, activation=a, placement=p)
+        Spec.of(width=64, blocks=(Block(skip=0.6, scale=0.9),) * 6, activation=a, placement=p)
         for a, p in (("relu", "none"), ("gelu", "pre"))
     ]
     closed, sampled = (nasjac.measure(ensembles, inputs(), score) for score in (Meanfield(), Apjn(draws=32, patterns=48)))
@@ -110,7 +121,7 @@ def test_closed_and_sampled_costs_rank_architectures_alike() -> None:
 
 def test_what_a_closed_form_does_not_cover_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ACTIVATIONS, "swish", ACTIVATIONS["gelu"])
-    swish, plain = Spec(8, (Block(),), activation="swish"), Spec(8, (Block(),))
+    swish, plain = Spec.of(width=8, blocks=(Block(),), activation="swish"), Spec.of(width=8, blocks=(Block(),))
     with pytest.raises(ValueError, match=r"`activation` must be one of .* for a closed form, got 'swish'"):
         expected_norms(swish)
     unsupported, fine = Meanfield()([swish, plain], inputs(), CPU)
@@ -119,7 +130,7 @@ def test_what_a_closed_form_does_not_cover_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_ensemble_is_measured_over_all_patterns_and_keeps_the_cheapest_drawn() -> None:
-    ensemble = Spec(16, (Block(skip=0.5),) * 6)
+    ensemble = Spec.of(width=16, blocks=(Block(skip=0.5),) * 6)
     [found] = Meanfield(patterns=4)([ensemble], inputs(), CPU)
     assert found.terms["log_mean"].value == pytest.approx(6 * math.log(0.5 + 0.5))
     spread = math.sqrt(6 * 0.25) * math.log(3)
@@ -132,7 +143,7 @@ def test_bad_options_and_inputs_are_named() -> None:
     with pytest.raises(ValueError, match=r"`score\.patterns` must be a whole number of at least 3, got 2"):
         Meanfield(patterns=2)
     with pytest.raises(ValueError, match="`inputs` must hold at least 2 rows that are not zero"):
-        nasjac.measure([Spec(8, (Block(),))], torch.zeros(5, 3), Meanfield())
+        nasjac.measure([Spec.of(width=8, blocks=(Block(),))], torch.zeros(5, 3), Meanfield())
 
 
 def test_a_search_by_the_closed_form(run: Run) -> None:  # noqa: F811
@@ -165,7 +176,7 @@ def test_the_usual_size_of_a_finite_width_is_not_printed_as_a_bound(run: Run, ch
     exact = run("theory", "depth=8", "width=64", "out=null")[1]
     assert ["model_error", "0"] in [line.split() for line in exact.splitlines()] and "no bound" not in exact
     fields = dict([choice.split("=")])
-    spec = Spec(64, (Block(),) * 8, **fields)
+    spec = Spec.of(width=64, blocks=(Block(),) * 8, **fields)
     [measured] = nasjac.measure([spec], inputs(), Meanfield())
     row: dict[str, Any] = {"model_error": measured.model_error, "draws": 0, "reason": None, "raced": 0, "seconds": 1.0}
     row |= {
@@ -224,7 +235,7 @@ def test_theory_as_json(run: Run) -> None:  # noqa: F811
 def test_the_critical_weight_variance_is_that_of_the_architectures_own_branches(activation: str, branch: str) -> None:
     """A chain without skips, of unlike scales and steps of h = 1/2, has no growth there: of a small stream, or of any."""
     blocks = (Block(), Block(scale=0.3), Block(keep=False), Block(scale=1.7, skip=0.5))
-    spec = Spec(16, blocks, activation=activation, branch=branch, step=0.5)
+    spec = Spec.of(width=16, blocks=blocks, activation=activation, branch=branch, step=0.5)
     found = theory(spec).to_json()
     small = found["critical_stream_variance"] is not None
     assert small == (activation not in ("relu", "linear")) and found["critical_weight_variance_reason"] is None
@@ -274,10 +285,12 @@ def test_a_space_of_ones_own_needs_no_typical_choices() -> None:
         norm = "pre" if trial.suggest_categorical("normed", [False, True]) else "none"
         gain = trial.suggest_categorical("gain", [1.0, 1.1])
         width, depth = trial.suggest_categorical("width", [16, 32]), trial.suggest_int("depth", 2, 5)
-        return Spec(width, (block,) * depth, placement=norm, weight_gain=gain)
+        return Spec.of(width=width, blocks=(block,) * depth, placement=norm, weight_gain=gain)
 
-    assert spec_of(space, {"depth": 3}) == Spec(16, (Block(scale=0.5),) * 3)
-    assert spec_of(space, {"normed": True, "width": 20}) == Spec(20, (Block(scale=0.5),) * 2, placement="pre")
+    assert spec_of(space, {"depth": 3}) == Spec.of(width=16, blocks=(Block(scale=0.5),) * 3)
+    assert spec_of(space, {"normed": True, "width": 20}) == Spec.of(
+        width=20, blocks=(Block(scale=0.5),) * 2, placement="pre"
+    )
     assert np.exp(theory(spec_of(space, {})).to_json()["log_norm"]) == pytest.approx((1 + 0.125) ** 2)
     with pytest.raises(ValueError, match=r"`gain` must be one of 1\.0, 1\.1, got 0\.7"):
         spec_of(space, {"gain": 0.7})

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
 from nasjac.trainers import SGD, TRAINERS, AdamW, Run, Trainer, best, trainer_id
 from nasjac.trainers.brief import schedule
 from nasjac.trainers.population import fit
 
-SPEC = Spec(width=8, blocks=(Block(), Block(skip=0.0), Block(scale=0.5)), placement="pre")
+SPEC = Spec.of(width=8, blocks=(Block(), Block(skip=0.0), Block(scale=0.5)), placement="pre")
 Factory = Callable[[torch.Generator], nn.Module]
 
 
@@ -143,7 +144,7 @@ def test_global_randomness_is_left_alone() -> None:
 
 
 def test_overflow_at_initialization_is_a_result() -> None:
-    runs = AdamW(steps=3).train(Spec(width=8, blocks=(Block(),) * 4, weight_gain=1e12), clusters())
+    runs = AdamW(steps=3).train(Spec.of(width=8, blocks=(Block(),) * 4, weight_gain=1e12), clusters())
     assert len(runs) == 6 and best(runs) is None
     for run in runs:
         assert (run.status, run.reason, run.steps) == ("diverged", "the loss is not finite at initialization", 0)
@@ -191,14 +192,14 @@ def test_the_state_is_the_trained_module_s(device: torch.device) -> None:
 @pytest.mark.parametrize("placement", ["none", "pre", "post", "res_post", "sandwich"])
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
 def test_every_placement_trains(placement: str, norm: str) -> None:
-    spec = Spec(width=16, blocks=(Block(),) * 3, placement=placement, norm=norm, branch="one_matrix", activation="gelu")
+    spec = Spec.of(width=16, blocks=(Block(),) * 3, placement=placement, norm=norm, branch="one_matrix", activation="gelu")
     winner = best(AdamW(steps=40, batch=16, learning_rates=(0.01,), seeds=(0,)).train(spec, clusters()))
     assert winner is not None and winner.train_loss is not None and winner.train_loss < 0.1
 
 
 @pytest.mark.parametrize("name", TRAINERS)
 def test_the_defaults_learn_digits(name: str) -> None:
-    spec = Spec(width=32, blocks=(Block(),) * 4, placement="pre")
+    spec = Spec.of(width=32, blocks=(Block(),) * 4, placement="pre")
     runs = TRAINERS[name]().train(spec, Digits().load())
     winner = best(runs)
     assert winner is not None and winner.accuracy is not None and winner.accuracy > 0.9

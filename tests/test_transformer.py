@@ -14,17 +14,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import nasjac
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import branch_energies, facts
+from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import sample
 from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
 from nasjac.kinds.transformer.encoder_space import VitSpace
 from nasjac.kinds.transformer.network import Transformer
+from nasjac.kinds.transformer.patches import patches
+from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.patches import patches
 from nasjac.sampling.samples import INDEPENDENT, Samples
 from nasjac.scores.apjn import Apjn
 from nasjac.trainers import AdamW
@@ -52,7 +55,9 @@ def ids() -> torch.Tensor:
 
 def spec_of(kind: str = "transformer_lm", **fields: Any) -> Spec:
     images = IMAGE if kind == "vit" else {}
-    return Spec(WIDTH, fields.pop("blocks", DECODER), kind=kind, context=TOKENS, **images, **fields).canonical
+    return Spec.of(
+        width=WIDTH, blocks=fields.pop("blocks", DECODER), kind=kind, context=TOKENS, **images, **fields
+    ).canonical
 
 
 def built(spec: Spec, generator: torch.Generator | None = None) -> Transformer:
@@ -187,7 +192,7 @@ def test_uniform_attention_grows_as_golden_row_17_says(kind: str, expected: floa
     """E ‖J‖²/(nT) of three attention blocks that weigh all tokens they see alike, T = 4 and σ_v² σ_o² = 0.8, any width."""
     images = {"shape": (1, 2, 2), "patch": 1} if kind == "vit" else {}
     common = {"context": 4, "query_gain": 1e-6, "weight_gain": 0.8**0.25, **images}
-    spec = Spec(4, (Block(op="attention"),) * 3, kind, **common)  # type: ignore[arg-type]
+    spec = Spec.of(width=4, blocks=(Block(op="attention"),) * 3, kind=kind, **common)  # type: ignore[arg-type]
     inputs = torch.randn(50, 4) if kind == "vit" else torch.randint(9, (50, 4))
     [found] = sample([spec], inputs, Draws(1, range(3000), torch.float64, torch.device("cpu")))
     by_draw = np.exp(found.forward[..., -1]).mean((1, 2))
@@ -197,9 +202,9 @@ def test_uniform_attention_grows_as_golden_row_17_says(kind: str, expected: floa
 @pytest.mark.parametrize(("weight_gain", "query_gain"), [(0.8, 1.0), (1.0, 0.5)])
 def test_branch_energies_are_those_of_sampling_to_leading_order(weight_gain: float, query_gain: float) -> None:
     """Pre-LN, all skips: log 𝒥 is about Σ log(1 + χ), a quarter of a nat off over three layers of 16 tokens."""
-    spec = Spec(
-        64,
-        (Block(op="attention"), Block()) * 3,
+    spec = Spec.of(
+        width=64,
+        blocks=(Block(op="attention"), Block()) * 3,
         kind="transformer_lm",
         context=16,
         heads=2,
@@ -254,7 +259,16 @@ def test_the_decoder_trains() -> None:
 
 def test_the_encoder_learns_digits() -> None:
     """Digits, well beyond the tenth of guessing; the state is that of the module, for images flat or not."""
-    spec = Spec(16, (Block(op="attention"), Block()), "vit", placement="pre", heads=2, context=16, shape=(1, 8, 8), patch=2)
+    spec = Spec.of(
+        width=16,
+        blocks=(Block(op="attention"), Block()),
+        kind="vit",
+        placement="pre",
+        heads=2,
+        context=16,
+        shape=(1, 8, 8),
+        patch=2,
+    )
     data = Digits().load()
     [run] = AdamW(steps=150, batch=64, learning_rates=(1e-2,), seeds=(0,)).train(spec, data)
     assert run.accuracy is not None and run.accuracy > 0.75
@@ -288,16 +302,25 @@ def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> Non
     [
         (lambda: spec_of(heads=3), ["`width`", "multiple of `heads`", "8 for 3"]),
         (lambda: spec_of(heads=8, positions="rotary"), ["`width`", "even", "8 for 8"]),
-        (lambda: Spec(WIDTH, DECODER, kind="transformer_lm"), ["`context`", "at least 2", "1"]),
-        (lambda: Spec(WIDTH, DECODER), ["`op`", "ffn", "'attention'"]),
+        (lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm"), ["`context`", "at least 2", "1"]),
+        (lambda: Spec.of(width=WIDTH, blocks=DECODER), ["`op`", "ffn", "'attention'"]),
         (lambda: spec_of(branch="one_matrix"), ["`branch`", "two_matrix"]),
         (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS), "apjn"), ["`inputs`", "token ids", "transformer_lm"]),
         (lambda: nasjac.measure([spec_of()], ids()[:, 1:], "apjn"), ["`context`", "4 tokens", "5"]),
-        (lambda: nasjac.measure([Spec(WIDTH, ())], ids(), "apjn"), ["`inputs`", "real features", "residual_mlp"]),
+        (
+            lambda: nasjac.measure([Spec.of(width=WIDTH, blocks=())], ids(), "apjn"),
+            ["`inputs`", "real features", "residual_mlp"],
+        ),
         (lambda: TransformerLmSpace(widths=(36,), heads=(8,)), ["`space.widths`", "36", "8"]),
-        (lambda: Spec(WIDTH, (), kind="vit", context=4), ["`shape`", "channels, rows, columns", "vit"]),
-        (lambda: Spec(WIDTH, (), kind="vit", context=4, shape=(1, 8, 8), patch=3), ["`patch`", "divide", "(8, 8)", "3"]),
-        (lambda: Spec(WIDTH, (), kind="vit", context=4, shape=(1, 8, 8), patch=2), ["`context`", "patches, 16", "4"]),
+        (lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4), ["`shape`", "channels, rows, columns", "vit"]),
+        (
+            lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4, shape=(1, 8, 8), patch=3),
+            ["`patch`", "divide", "(8, 8)", "3"],
+        ),
+        (
+            lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4, shape=(1, 8, 8), patch=2),
+            ["`context`", "patches, 16", "4"],
+        ),
         (lambda: nasjac.measure([spec_of("vit")], torch.randn(9, 59), "apjn"), ["`inputs`", "(3, 2, 10), 60", "59"]),
         (lambda: build(spec_of("vit"), 59, 3), ["`inputs`", "60", "59"]),
         (lambda: VitSpace(patches=()), ["`space.patches`", "at least 1", "[]"]),

@@ -19,7 +19,8 @@ import optuna
 import pytest
 import torch
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.cli import commands, main
 from nasjac.cli.checkout import commit_of
 from nasjac.cli.trust import PICKLED, is_known_sampler
@@ -196,7 +197,7 @@ import optuna
 class Space:
     deepest: int = 2
     def __call__(self, trial):
-        return Spec(8, (Block(),) * trial.suggest_int("depth", 1, self.deepest))
+        return Spec.of(width=8, blocks=(Block(),) * trial.suggest_int("depth", 1, self.deepest))
 
 @dataclass(frozen=True)
 class Score(Apjn): ...
@@ -306,7 +307,7 @@ def test_these_are_the_attributes_that_optuna_unpickles() -> None:
 @pytest.fixture
 def kept(here: Path) -> Path:
     """A checkpoint of a small network for the digits."""
-    spec = Spec(width=8, blocks=(Block(), Block()))
+    spec = Spec.of(width=8, blocks=(Block(), Block()))
     info = {"inputs": 64, "outputs": 10, "dataset": "digits"}
     checkpoint.save(here / "kept", spec, build(spec, 64, 10).state_dict(), info)
     return here / "kept"

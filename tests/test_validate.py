@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.search.train import Task, train
 from nasjac.search.validate import ValidationOptions, validate
@@ -21,10 +22,10 @@ from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import ArchitectureRow, TrialRow, ValidationRow
 from nasjac.trainers import AdamW, Progress, Run
 
-EXPLODES = Spec(width=4, blocks=(Block(),) * 8, weight_gain=1e8)
-FRONT = [Spec(width=4, blocks=(Block(),) * depth) for depth in (1, 2, 3, 4)]
+EXPLODES = Spec.of(width=4, blocks=(Block(),) * 8, weight_gain=1e8)
+FRONT = [Spec.of(width=4, blocks=(Block(),) * depth) for depth in (1, 2, 3, 4)]
 TRAINER = AdamW(steps=3, batch=10, learning_rates=(0.01, 0.1))
-RANDOM = [Spec(width=4, blocks=(Block(),) * depth, placement="pre") for depth in (1, 2, 3)]
+RANDOM = [Spec.of(width=4, blocks=(Block(),) * depth, placement="pre") for depth in (1, 2, 3)]
 
 
 Trained = list[tuple[str, tuple[int, ...]]]

@@ -197,7 +197,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(run: Run, tmp_path: Pa
     words, parts = BAD[case]
     for name in ("mlp", "dense"):
         kept(name, tmp_path)
-    implicit = Spec(8, (Block(),) * 2, block="implicit", step=0.5)
+    implicit = Spec.of(width=8, blocks=(Block(),) * 2, block="implicit", step=0.5)
     checkpoint.save("implicit", implicit, build(implicit, 64, 10).state_dict(), {"inputs": 64, "outputs": 10})
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     code, out, err = run("search", *words, "budget.trials=4", "quiet=true")

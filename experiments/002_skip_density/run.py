@@ -79,7 +79,7 @@ class Measured:
 
 def chain(options: Options, chi: float, skip: float) -> Spec:
     """Two-matrix relu branches without norm have chi = g⁴/2."""
-    return Spec(options.width, (Block(skip=skip),) * options.depth, weight_gain=(2 * chi) ** 0.25)
+    return Spec.of(width=options.width, blocks=(Block(skip=skip),) * options.depth, weight_gain=(2 * chi) ** 0.25)
 
 
 def measure(options: Options) -> Measured:

@@ -78,7 +78,7 @@ def branch_energies(options: Options) -> Array:
 def chain(options: Options, chi: Array, keep: Keep) -> Spec:
     """Two-matrix relu branches of weight gain 1 have chi = scale²/2."""
     blocks = (Block(keep=bool(k), scale=math.sqrt(2 * energy)) for energy, k in zip(chi, keep, strict=True))
-    return Spec(options.width, tuple(blocks))
+    return Spec.of(width=options.width, blocks=tuple(blocks))
 
 
 def keep_sets(options: Options, chi: Array) -> dict[tuple[str, float], Keep]:

@@ -85,9 +85,11 @@ def chain(name: str, activation: str, depth: int, width: int) -> Spec:
     LN(α x + F) = LN(x + F/α), so DeepNorm is a post-norm with branches scaled by 1/α and weights of gain β.
     """
     if name != "deepnorm":
-        return Spec(width, (Block(),) * depth, placement=name, activation=activation)
+        return Spec.of(width=width, blocks=(Block(),) * depth, placement=name, activation=activation)
     alpha, beta = deepnorm_constants(encoder_layers=depth // 2)["encoder"]
-    return Spec(width, (Block(scale=1 / alpha),) * depth, placement="post", activation=activation, weight_gain=beta)
+    return Spec.of(
+        width=width, blocks=(Block(scale=1 / alpha),) * depth, placement="post", activation=activation, weight_gain=beta
+    )
 
 
 NAMES = (*PLACEMENTS, "deepnorm")

@@ -131,7 +131,7 @@ class Spectrum(NamedTuple):
 
 def block_spectrum(options: Options) -> Spectrum:
     """Of a random tanh block of one matrix."""
-    spec = Spec(options.width, (Block(),), activation="tanh", branch="one_matrix")
+    spec = Spec.of(width=options.width, blocks=(Block(),), activation="tanh", branch="one_matrix")
     generator = torch.Generator().manual_seed(options.seed)
     block = build(spec, options.width, options.width, generator).double().requires_grad_(False).blocks[0]  # type: ignore[index]
     x = torch.randn(options.width, generator=generator, dtype=torch.float64)

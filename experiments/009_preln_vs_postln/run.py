@@ -61,9 +61,9 @@ class Options:
 def decoder(options: Options, placement: str, layers: int, scale: float = 1.0, query_gain: float | None = None) -> Spec:
     """A gelu decoder whose branches all have the same scale."""
     layer = (Block(op="attention", scale=scale), Block(scale=scale))
-    return Spec(
-        options.width,
-        layer * layers,
+    return Spec.of(
+        width=options.width,
+        blocks=layer * layers,
         kind="transformer_lm",
         context=options.tokens,
         placement=placement,

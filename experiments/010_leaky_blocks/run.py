@@ -76,7 +76,9 @@ def chain(kind: str, step: float, width: int, depth: int, leak: float) -> Spec |
     if (kind == "leaky" and step * leak >= 1) or (kind == "implicit, no leak" and step > SOLVABLE):
         return None
     has_leak = KINDS[kind][0]
-    return Spec(width, (Block(),) * depth, block=kind.split(",")[0], step=step, leak=leak if has_leak else 0.0)
+    return Spec.of(
+        width=width, blocks=(Block(),) * depth, block=kind.split(",")[0], step=step, leak=leak if has_leak else 0.0
+    )
 
 
 def spectra(options: Options) -> dict[str, Array]:
@@ -85,7 +87,7 @@ def spectra(options: Options) -> dict[str, Array]:
     x = torch.randn(1, width, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = {}
     for kind in KINDS:
-        spec = Spec(width, (Block(),), block=kind.split(",")[0], activation="tanh", step=step)
+        spec = Spec.of(width=width, blocks=(Block(),), block=kind.split(",")[0], activation="tanh", step=step)
         spec = replace(spec, leak=leak if KINDS[kind][0] else 0.0)
         block = build(spec, width, 2, torch.Generator().manual_seed(0)).double().get_submodule("blocks.0")
         found[kind] = eigenvalues(block, x)

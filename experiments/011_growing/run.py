@@ -101,7 +101,7 @@ def worth(outputs: Tensor, data: Data) -> tuple[float, float]:
 
 
 def fresh(options: Options, depth: int, seed: int) -> Network:
-    spec = Spec(options.width, (Block(),) * depth)
+    spec = Spec.of(width=options.width, blocks=(Block(),) * depth)
     return Network(spec, build(spec, 64, 10, torch.Generator().manual_seed(seed)))
 
 

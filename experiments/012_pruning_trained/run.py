@@ -63,7 +63,13 @@ class Options:
 
 def trained(data: Data, options: Options, seed: int) -> tuple[Spec, nn.Module]:
     blocks = (Block(scale=1 / math.sqrt(options.depth)),) * options.depth
-    spec = Spec(options.width, blocks, placement=options.placement, activation=options.activation, weight_gain=math.sqrt(2))
+    spec = Spec.of(
+        width=options.width,
+        blocks=blocks,
+        placement=options.placement,
+        activation=options.activation,
+        weight_gain=math.sqrt(2),
+    )
     trainer = AdamW(steps=options.steps, learning_rates=(options.learning_rate,), seeds=(seed,))
     run = best(trainer.train(spec, data))
     if run is None:

@@ -45,10 +45,17 @@ def network(options: Options, name: str, norm: str, layers: int) -> Spec:
     """One of `NETWORKS`, before each convolution the norm and the activation."""
     common: dict[str, Any] = {"norm": norm, "order": "pre", "weight_gain": math.sqrt(2), "shape": (1, 8, 8)}
     if name == "densenet":
-        return Spec(options.width, (Block(op="dense"),) * layers, "densenet", growth=options.growth, **common)
+        return Spec.of(
+            width=options.width, blocks=(Block(op="dense"),) * layers, kind="densenet", growth=options.growth, **common
+        )
     count = layers // 2
     scale = 1 / math.sqrt(count) if name == "scaled resnet" else 1.0
-    return Spec(options.width, (Block(op="basic", skip=float(name != "plain"), scale=scale),) * count, "resnet", **common)
+    return Spec.of(
+        width=options.width,
+        blocks=(Block(op="basic", skip=float(name != "plain"), scale=scale),) * count,
+        kind="resnet",
+        **common,
+    )
 
 
 def profiles(options: Options, inputs: torch.Tensor) -> Iterator[dict[str, Any]]:

@@ -66,7 +66,9 @@ class Options:
 
 
 def chain(options: Options, placement: str, depth: int, density: float) -> Spec:
-    return Spec(options.width, (Block(skip=density),) * depth, placement=placement, weight_gain=options.gain)
+    return Spec.of(
+        width=options.width, blocks=(Block(skip=density),) * depth, placement=placement, weight_gain=options.gain
+    )
 
 
 @dataclass(frozen=True)

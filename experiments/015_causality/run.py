@@ -76,7 +76,7 @@ def networks(options: Options) -> list[tuple[Row, Spec]]:
     """Levers and network; the wiring of a density is the same under all gains and placements, and nested over densities."""
     found = []
     for placement, s, gain in itertools.product(options.placements, options.densities, options.gains):
-        spec = Spec(options.width, (Block(skip=s),) * options.depth, placement=placement, weight_gain=gain)
+        spec = Spec.of(width=options.width, blocks=(Block(skip=s),) * options.depth, placement=placement, weight_gain=gain)
         found.append(({"placement": placement, "s": s, "gain": gain}, members(spec, 1, seed=0)[0]))
     return found
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 Map = Callable[[Tensor], Tensor]
 
+NORM_EPS = 1e-5  # torch's default for LayerNorm
+
 
 class Placement(NamedTuple):
     """Which norms a block has, and whether the network needs one before its readout."""

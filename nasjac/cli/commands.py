@@ -17,7 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.cli.given_model import batch_of, made, plain
 from nasjac.cli.grow_and_prune import run_grow, run_prune
 from nasjac.cli.options import Choices, device_of, existing, names_of, option, search_of, validation_of

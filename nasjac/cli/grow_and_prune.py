@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.cli.given_model import batch_of, made, plain
 from nasjac.cli.options import Choices, device_of, existing, option
 from nasjac.foundation.console import Console

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.cli.config import GROUPS
 from nasjac.foundation.errors import InputError
 from nasjac.samplers.nsga2 import NSGAII

@@ -141,13 +141,14 @@ def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, sh
 
 def check_kind(data: Data, spec: Spec) -> None:
     """InputError unless the data are what the network takes: features, images of its shape, windows of its context."""
-    if data.is_tokens != spec.takes_tokens:
-        rule = "tokens (text)" if spec.takes_tokens else "features or images"
+    wanted = spec.inputs
+    if data.is_tokens != wanted.takes_ids:
+        rule = "tokens (text)" if wanted.takes_ids else "features or images"
         got = f"token ids (a vocabulary of {data.outputs})" if data.is_tokens else f"{data.inputs} features"
         raise InputError(f"`dataset` must hold {rule} for a {spec.kind}, got {got}")
-    if spec.takes_images and data.shape != spec.shape:
+    if wanted.shape is not None and data.shape != wanted.shape:
         got = f"{data.inputs} features without a shape" if data.shape is None else f"images of shape {data.shape}"
-        raise InputError(f"`dataset` must hold images of shape {spec.shape}, the network's, got {got}")
-    if data.is_tokens and data.train_inputs.shape[1] != spec.context:
-        length = data.train_inputs.shape[1]
-        raise InputError(f"`dataset` must hold windows of {spec.context} tokens, the network's context, got {length}")
+        raise InputError(f"`dataset` must hold images of shape {wanted.shape}, the network's, got {got}")
+    length = data.train_inputs.shape[1]
+    if wanted.tokens is not None and length != wanted.tokens:
+        raise InputError(f"`dataset` must hold windows of {wanted.tokens} tokens, the network's context, got {length}")

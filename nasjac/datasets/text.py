@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.architecture.spec import MOST_CONTEXT, check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.datasets.data import Data
 from nasjac.datasets.files import read_bytes
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.transformer.spec import MOST_CONTEXT
 
 LEVELS = ("character", "byte")
 #: windows of a block; every tenth block is for validation

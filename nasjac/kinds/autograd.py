@@ -1,7 +1,6 @@
-"""Jacobian samples of one architecture by autograd on its module: of densenets and implicit blocks, one after the other.
+"""Jacobian samples of one architecture by autograd on its module.
 
-They mean what those of `nasjac.sampling.tiles.tile` and `nasjac.kinds.resnet.tile` mean, with BatchNorm too; a layer's
-weights are drawn by its name in the module, those of an MLP by the same names as in a tile.
+They mean what those of `nasjac.kinds.tiles.tile` and `nasjac.kinds.resnet.tile` mean, with BatchNorm too.
 
 An implicit block that is a step of BDF-2 sees h_{l-1} beside h_l. So vectors go through the chain with those of the layer
 before: forward they are ∂h_l/∂h_0 u on all paths, backward (∂h_L/∂h_l)ᵀ v with h_{l-1} held, which at h_0 is all there is.
@@ -13,60 +12,41 @@ input, V vectors, n units of an input, L blocks.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import replace_all_batch_norm_modules_
 
-from nasjac.architecture.images import Extent
 from nasjac.architecture.spec import Spec
-from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import ImageNetwork, initialize
-from nasjac.kinds.residual_mlp.network import ResidualMLP
+from nasjac.kinds.modules.network import ResidualNetwork
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.linearized import Linearized
 from nasjac.sampling.samples import Array, Plan, Samples
 
 
-def module_samples(spec: Spec, inputs: Tensor, draws: Draws, plan: Plan) -> Samples:
-    """The samples of a canonical, concrete spec for `inputs` [n, features], n at least the plan's inputs × `spec.batch`."""
-    network = _scored(spec, inputs.shape[1], draws)
-    rows = draws.samples(inputs, plan.inputs * spec.batch)
-    chosen = rows.view(len(rows), plan.inputs, spec.batch, -1)
-    first = Extent(spec.width, *spec.shape[1:]).units * spec.batch if spec.takes_images else spec.width
-    tangents = draws.probes("tangent", plan.inputs, plan.tangents, first)
+def module_samples(spec: Spec, networks: Iterable[ResidualNetwork], samples: Tensor, draws: Draws, plan: Plan) -> Samples:
+    """The samples of a canonical, concrete Spec.
+
+    Args:
+        spec: What the networks are of.
+        networks: The module at each draw of its weights.
+        samples: Inputs of the draws [D, I × `spec.batch`, features], or ids.
+        draws: Of the probes.
+        plan: What each draw carries.
+    """
+    chosen = samples.view(len(samples), plan.inputs, spec.batch, -1)
+    tangents = draws.probes("tangent", plan.inputs, plan.tangents, spec.start_units * spec.batch)
     cotangents = draws.probes("cotangent", 1 if plan.common else plan.inputs, plan.cotangents, spec.units)
     cotangents = cotangents.expand(-1, plan.inputs, -1, -1)
     together = 1 if spec.batch > 1 else plan.inputs
     found = []
-    for draw in range(len(draws.draws)):
-        initialize(network, spec, partial(drawn, draws, draw))
+    for draw, network in enumerate(networks):
         parts = [torch.split(x[draw], together) for x in (chosen, tangents, cotangents)]
         passes = [_sampled(network, plan, *vectors) for vectors in zip(*parts, strict=True)]
         found.append([torch.cat(pieces).cpu().numpy() for pieces in zip(*passes, strict=True)])
     return _samples(*(np.stack(pieces) for pieces in zip(*found, strict=True)))
-
-
-def drawn(draws: Draws, draw: int, name: str, shape: torch.Size) -> Tensor:
-    """Standard normal numbers for the weights of a layer, by its name in the module."""
-    role = re.sub(r"blocks\.(\d+)\.(inner|outer)$", r"\2 \1", name)  # of an MLP, as tiles call it
-    return draws.normal(role, *shape)[draw]
-
-
-def _scored(spec: Spec, features: int, draws: Draws) -> ImageNetwork | ResidualMLP:
-    """The module without gradients of weights and without running statistics, learned factors of branches at 1."""
-    network = build(spec, features, 1).to(draws.device, draws.dtype).requires_grad_(False)
-    assert isinstance(network, (ImageNetwork, ResidualMLP))
-    replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
-    for block, module in zip(spec.blocks, network.blocks, strict=True):
-        if block.gate:
-            torch.nn.init.ones_(module.get_parameter("gate"))
-    return network
 
 
 class _Pass(NamedTuple):
@@ -80,9 +60,7 @@ class _Pass(NamedTuple):
     pulled: Tensor  # [G, n] Jᵀ v of a common v, else [G, 0]
 
 
-def _sampled(
-    network: ImageNetwork | ResidualMLP, plan: Plan, inputs: Tensor, tangents: Tensor, cotangents: Tensor
-) -> _Pass:
+def _sampled(network: ResidualNetwork, plan: Plan, inputs: Tensor, tangents: Tensor, cotangents: Tensor) -> _Pass:
     """Of inputs [G, batch, F], tangents [G, P, n] of h_0 and cotangents [G, Q, n] of h_L."""
     layers, links = _linked(network, network.start(inputs.flatten(0, 1)))
     flat = [layer.reshape(len(inputs), -1) for layer in layers]
@@ -127,15 +105,15 @@ class _Link:
         return torch.cat(found, dim=-1) if self._double else found[0]
 
 
-def _linked(network: ImageNetwork | ResidualMLP, start: Tensor) -> tuple[list[Tensor], list[_Link]]:
-    """h_0 ... h_L and the blocks between them, as `nasjac.kinds.modules.implicit.through` calls them."""
+def _linked(network: ResidualNetwork, start: Tensor) -> tuple[list[Tensor], list[_Link]]:
+    """h_0 ... h_L and the blocks between them, as `ResidualNetwork.through` calls them."""
     layers, found = [start], []
     double = False
-    for block in network.blocks:
-        before = [layers[-2]] if double and block.implicit else []
+    for number, block in enumerate(network.blocks):
+        before = [layers[-2]] if double and network.takes_before(number) else []
         found.append(Linearized(block, layers[-1], *before))
         layers.append(found[-1].output)
-        double = bool(block.implicit)
+        double = network.takes_before(number)
     kept = (len(after.inputs) == 2 for after in found[1:])
     return layers, [_Link(*pair) for pair in zip(found, [*kept, False], strict=False)]
 

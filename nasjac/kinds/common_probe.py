@@ -8,18 +8,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.func import replace_all_batch_norm_modules_
 
-from nasjac.architecture.images import Extent
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.memory import is_out_of_memory
 from nasjac.foundation.workers import workers
-from nasjac.kinds.autograd import drawn
-from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import ImageNetwork, initialize
-from nasjac.kinds.modules.implicit import through
 from nasjac.kinds.population import sampled
-from nasjac.mathematics.decorrelation import jacobian_correlations
+from nasjac.kinds.table import kind_of
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED
 
@@ -30,67 +24,42 @@ def independent_inputs(spec: Spec, count: int) -> int:
     Among B independent vectors of N units the least eigenvalue of their correlations is about (1 − √(B/N))² (Marchenko &
     Pastur 1967): near B = N it is almost zero, and beyond it zero, because there are no more than N directions.
     """
-    units = Extent(spec.width, *spec.shape[1:]).units if spec.convolves else spec.width * spec.context
-    return min(count, max(2, units // 2))
+    return min(count, max(2, spec.start_units // 2))
 
 
 def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, count: int) -> list[Tensor | None]:
-    """[D, B, B] of each spec: correlations over h_0 of Jᵀv of B of the inputs, one random v for all of them.
+    """[D, B, B] of each Spec: correlations over h_0 of Jᵀv of B of the inputs, one random v for all of them.
 
     B is what `independent_inputs` makes of `count`: with about as many inputs as units some eigenvalues are zero, or nearly
     so, whatever the network is, and what they say is how wide it is.
 
-    v is a vector of h_L, and the correlations are cosines. In convolutional networks v is a vector of what the readout
-    sees, the means over pixels, the correlations are about the mean over h_0, and BatchNorm takes the statistics of the B
-    images. Specs must be concrete and canonical. None where there is no memory for one; not finite where a Jacobian is zero
-    or not finite.
+    v is a vector of h_L, and the correlations are cosines. A kind whose sampler `probes_readout` takes a vector of what its
+    readout sees instead, and correlations about the mean over h_0; BatchNorm takes the statistics of the B images there.
+    Specs must be concrete and canonical. None where there is no memory for one; not finite where a Jacobian is zero or not
+    finite.
     """
     found: list[Tensor | None] = [None] * len(specs)
-    images, others = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+    groups = defaultdict[tuple[bool, int], list[int]](list)
     for position, spec in enumerate(specs):
-        (images if spec.convolves else others)[independent_inputs(spec, count)].append(position)
-    for most, positions in others.items():
-        plan = BATCHED._replace(inputs=most)
-        for place, samples in sampled([specs[position] for position in positions], inputs, draws, plan):
-            found[positions[place]] = None if samples is None else torch.from_numpy(samples.cotangent_gram)
-    for most, positions in images.items():
-        batches = draws.samples(inputs, most)
-        with workers(draws.device) as pool:
-            one = partial(_of_images, batches=batches, draws=draws)
-            parts = pool.map(one, [specs[position] for position in positions])
+        groups[kind_of(spec).sampling.probes_readout, independent_inputs(spec, count)].append(position)
+    for (probes_readout, most), positions in sorted(groups.items()):
+        group = [specs[position] for position in positions]
+        if probes_readout:
+            batches = draws.samples(inputs, most)
+            with workers(draws.device) as pool:
+                parts = list(pool.map(partial(_of_readout, batches=batches, draws=draws), group))
             for position, part in zip(positions, parts, strict=True):
                 found[position] = part
+        else:
+            for place, samples in sampled(group, inputs, draws, BATCHED._replace(inputs=most)):
+                found[positions[place]] = None if samples is None else torch.from_numpy(samples.cotangent_gram)
     return found
 
 
-def _of_images(spec: Spec, batches: Tensor, draws: Draws) -> Tensor | None:
+def _of_readout(spec: Spec, batches: Tensor, draws: Draws) -> Tensor | None:
     try:
-        return _by_draw(spec, batches, draws)
+        return kind_of(spec).sampling.readout_correlations(spec, batches, draws)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         return None
-
-
-def _by_draw(spec: Spec, batches: Tensor, draws: Draws) -> Tensor:
-    """[D, B, B] of a convolutional network."""
-    network = build(spec, batches.shape[-1], 1).to(draws.device, draws.dtype).requires_grad_(False)
-    assert isinstance(network, ImageNetwork)
-    replace_all_batch_norm_modules_(network)  # theirs are those of the batch then, in any mode
-    found = []
-    for draw, batch in enumerate(batches):
-        initialize(network, spec, partial(drawn, draws, draw))
-        found.append(_correlations(network, batch, draws, draw))
-    return torch.stack(found)
-
-
-def _correlations(network: ImageNetwork, batch: Tensor, draws: Draws, draw: int) -> Tensor:
-    """[B, B] of one initialization."""
-    with torch.no_grad():
-        start = network.start(batch)
-    first = start.requires_grad_()
-    *_, last = [first, *through(network.blocks, first)]
-    seen = network.features(last)
-    probe = draws.normal("common cotangent", seen.shape[1])[draw]
-    (pulled,) = torch.autograd.grad((seen * probe).sum(), first)
-    return jacobian_correlations(pulled.flatten(1)[None].cpu())[0]

@@ -6,25 +6,15 @@ A block makes `bypassed(x)` + `added(x)` of its input x; without its branch it m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
-from nasjac.architecture.images import begins_stage
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.modules.layers import factor
-
-#: kind -> the module of its rules, and their name there
-PLACES = {
-    "residual_mlp": ("nasjac.kinds.residual_mlp.surgery", "SURGERY"),
-    "transformer_lm": ("nasjac.kinds.transformer.surgery", "DECODER_SURGERY"),
-    "vit": ("nasjac.kinds.transformer.surgery", "ENCODER_SURGERY"),
-    "resnet": ("nasjac.kinds.resnet.surgery", "SURGERY"),
-    "densenet": ("nasjac.kinds.densenet.surgery", "SURGERY"),
-}
 
 
 class Surgery:
@@ -105,11 +95,11 @@ class PlacedSurgery(Surgery):
     #: the name of a branch's last layer in its block
     last = "outer"
 
-    def identity_fault(self, spec: Spec) -> str | None:
+    def identity_fault(self, spec: Any) -> str | None:
         on_sum = PLACEMENTS[spec.placement].on_sum
         return f"`placement` {spec.placement} ends a block with a norm of the sum" if on_sum else None
 
-    def zero_last(self, spec: Spec, block: nn.Module) -> None:
+    def zero_last(self, spec: Any, block: nn.Module) -> None:
         # behind a norm on the branch a zero vector would have a slope of 1/√ε
         zero(block.get_submodule("norm_branch" if PLACEMENTS[spec.placement].on_branch else self.last))
 
@@ -124,29 +114,19 @@ class PlacedSurgery(Surgery):
 class SteppedSurgery(Surgery):
     """Rules for blocks that may be steps in time: leaky and implicit ones are no sums of identity and branch."""
 
-    def growth_refusal(self, spec: Spec) -> str | None:
+    def growth_refusal(self, spec: Any) -> str | None:
         block = spec.canonical.block
         return (
             None if block == "explicit" else f"`checkpoint` must be of explicit blocks x + F(x) to grow, got {block} ones"
         )
 
-    def pruning_refusal(self, spec: Spec) -> str | None:
+    def pruning_refusal(self, spec: Any) -> str | None:
         solved = spec.canonical.block == "implicit"
         return "`checkpoint` must be of explicit or leaky blocks to prune, got implicit ones" if solved else None
 
-    def held(self, spec: Spec) -> float:
-        return spec.gates[0]
-
-
-def surgery_of(spec: Spec) -> Surgery:
-    """Return the rules of a Spec's kind."""
-    module, name = PLACES[spec.kind]
-    return cast(Surgery, getattr(import_module(module), name))
-
-
-def changes_shape(spec: Spec, number: int) -> bool:
-    """Return whether block `number` changes the shape of its layer."""
-    return spec.convolves and begins_stage(spec.blocks, number)
+    def held(self, spec: Any) -> float:
+        held: float = spec.gates[0]
+        return held
 
 
 def zero(layer: nn.Module) -> None:

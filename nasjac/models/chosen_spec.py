@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Protocol, runtime_checkable
 
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.space import Space
-from nasjac.architecture.spec import MOST_BLOCKS, MOST_SIZE, Spec, check_choice
+from nasjac.architecture.spec import MOST_BLOCKS, MOST_SIZE, Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.scores.closed_forms import COVERED

@@ -84,7 +84,7 @@ class Paths:
     """
 
     effective_depth: float
-    nonlinear_effective_depth: float
+    nonlinear_effective_depth: float | None
     path_length_variance: float
     path_entropy: float
     paths: float | None

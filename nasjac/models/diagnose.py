@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nasjac.foundation.arguments import flag, number, shown, whole
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.logarithms import Array
 from nasjac.models.diagnosis import Diagnosis, Point
 from nasjac.models.fresh import initialized
 from nasjac.models.sampling import Network, Precision, Sampled, Series, network_of, sample, stacked
@@ -21,7 +22,6 @@ from nasjac.models.setup import arguments, depends_on_batch, fitted, prepared
 from nasjac.models.statistics import log_mean, mean_log, ranks, sd_log
 from nasjac.models.undisturbed import BATCHNORM, batch_norms, undisturbed
 from nasjac.models.verdict import DiagnosedLayer
-from nasjac.mathematics.logarithms import Array
 
 #: probes of a direction before precision is looked at; all there are of each initialization, where there are several
 FIRST = 4

@@ -43,7 +43,7 @@ def theory(spec: Spec, stream_variance: float = 1.0, out: str | Path | None = No
     Source: Doshi, He & Gromov 2023 (arXiv:2111.12143); Veit, Wilber & Belongie 2016 (paths).
 
     >>> from nasjac import Block
-    >>> round(theory(Spec(64, (Block(),) * 2)).norms.log_norm, 4)
+    >>> round(theory(Spec.of(width=64, blocks=(Block(),) * 2)).norms.log_norm, 4)
     0.8109
     """
     if reason := uncovered(spec):
@@ -119,6 +119,6 @@ def _critical_weights(spec: Spec, chain: Columns) -> tuple[float | None, float |
         return None, None, reason
     # their product counts alone: relu and linear are homogeneous, and so are the others at K* = 0
     scale = math.exp(float(np.log(chain.scale[0]).mean()))
-    gain = critical_gain(spec.activation, two_matrix=spec.branch == "two_matrix", scale=scale)
+    gain = critical_gain(chain.activation[0], two_matrix=bool(np.asarray(chain.two_matrix).item()), scale=scale)
     assert gain is not None  # without bias every activation has one
     return gain.weight_variance, gain.fixed_point, None

@@ -27,7 +27,7 @@ class Score(ABC):
     ...     objectives = ("merit",)
     ...     def measure(self, specs, inputs, device):
     ...         return [Measurement(s.key, "ok", terms={"merit": Estimate(len(s.blocks), 0.0)}) for s in specs]
-    >>> [found] = Depth().measure([Spec(8, ())], torch.ones(2, 3), torch.device("cpu"))
+    >>> [found] = Depth().measure([Spec.of(width=8, blocks=())], torch.ones(2, 3), torch.device("cpu"))
     >>> found.terms["merit"].value
     0
     """

@@ -9,27 +9,25 @@ from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import instance, number
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import columns
+from nasjac.kinds.table import TABLE, kind_of
 from nasjac.mathematics.logarithms import mean_of_log
 from nasjac.mathematics.meanfield import expected_norms as expected
 from nasjac.mathematics.meanfield import fluctuations
-from nasjac.mathematics.meanfield.moments import MOMENTS, Array
+from nasjac.mathematics.meanfield.moments import Array
 
-#: what the closed forms cover, by field of a Spec
-COVERED: dict[str, tuple[Any, ...]] = {
-    "kind": ("residual_mlp",),
-    "activation": tuple(MOMENTS),
-    "ffn_ratio": (1,),
-    "block": ("explicit", "leaky"),  # the Jacobian of an implicit block is an inverse
+#: the kinds that have closed forms, and what these cover, by field of their Specs
+COVERED: dict[str, tuple[Any, ...]] = {"kind": tuple(name for name, kind in TABLE.items() if kind.closed_form is not None)}
+COVERED |= {
+    name: values for kind in TABLE.values() if kind.closed_form for name, values in kind.closed_form.covered.items()
 }
 
 
 def uncovered(spec: Spec) -> str | None:
     """The field of `spec` that the closed forms do not cover, as a sentence; None where they cover it."""
-    instance("spec", spec, Spec, "a Spec")
-    for name, choices in COVERED.items():
-        if getattr(spec.canonical, name) not in choices:
-            return f"`{name}` must be one of {', '.join(map(str, choices))} for a closed form, got {getattr(spec, name)!r}"
-    return None
+    closed_form = kind_of(instance("spec", spec, Spec, "a Spec")).closed_form
+    if closed_form is None:
+        return f"`kind` must be one of {', '.join(COVERED['kind'])} for a closed form, got {spec.kind!r}"
+    return closed_form.refusal(spec)
 
 
 def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
@@ -40,7 +38,7 @@ def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
     are 0. ValueError: the closed forms do not cover the Spec.
 
     >>> from nasjac import Block
-    >>> [round(layer.log_mean, 4) for layer in expected_norms(Spec(8, (Block(),) * 2)).layers]
+    >>> [round(layer.log_mean, 4) for layer in expected_norms(Spec.of(width=8, blocks=(Block(),) * 2)).layers]
     [0.0, 0.4055, 0.8109, 0.8109, 0.4055, 0.0]
     """
     if reason := uncovered(spec):

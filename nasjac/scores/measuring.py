@@ -54,7 +54,7 @@ def measure(
         InputError: No Specs, inputs of another shape or not finite, an unknown score or option, or architectures of
             several kinds without a `space`.
 
-    >>> [found] = measure([Spec(8, ())], torch.ones(4, 3), "meanfield")
+    >>> [found] = measure([Spec.of(width=8, blocks=())], torch.ones(4, 3), "meanfield")
     >>> round(found.terms["log_mean"].value, 4)
     0.0
     """

@@ -62,7 +62,7 @@ class SampleBank:
     def _check_room(self, draws: int, specs: Collection[Spec], memory: float | None) -> None:
         """Refuse what would not fit beside the sampling: all samples stay until their architectures are measured."""
         plan = self.sampling.plan
-        numbers = 1 + 2 * (plan.tangents + plan.cotangents) if any(spec.is_transformer for spec in specs) else 1
+        numbers = 1 + 2 * (plan.tangents + plan.cotangents) if any(spec.tokens > 1 for spec in specs) else 1
         numbers += plan.tangents + plan.cotangents
         needed = 8 * draws * plan.inputs * numbers * sum(len(spec.blocks) + 1 for spec in specs)
         room = free(torch.device("cpu")) / 2 if memory is None else memory

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from nasjac.architecture.facts import Facts
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.measurement import Estimate
-from nasjac.architecture.spec import check_choice
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.facts import Facts
 
 MOST_TRIALS = 1_000_000
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import TERMS
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.facts import Facts
 from nasjac.scores import Score
 from nasjac.search.objectives import OBJECTIVES, directions
 from nasjac.search.study import Proposal

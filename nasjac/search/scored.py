@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
-from nasjac.kinds.facts import Facts, facts
+from nasjac.kinds.facts import facts
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow
 
-#: the fields of a Spec that are columns of its architecture's row
-CHOICES = ("kind", "width", "placement", "norm", "activation", "branch", "weight_gain", "block", "step", "leak")
+#: the fields of a Spec that are columns of its architecture's row beside kind and width, and what stands where it has none
+CHOICES: dict[str, str | float] = {
+    "placement": "none",
+    "norm": "none",
+    "activation": "none",
+    "branch": "two_matrix",
+    "weight_gain": 1.0,
+    "block": "explicit",
+    "step": 1.0,
+    "leak": 0.0,
+}
 
 
 def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[ArchitectureRow]:
@@ -21,8 +31,10 @@ def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[Arc
     for spec, fact in zip((spec.canonical for spec in specs), known, strict=True):
         whole = not spec.is_ensemble
         columns = {**vars(fact), "skip_count": round(fact.skip_count) if whole else None}
-        choices = {name: getattr(spec, name) for name in CHOICES}
-        rows.append(ArchitectureRow(key=spec.key, spec=spec.content, **choices, **columns))
+        choices = {name: vars(spec).get(name, absent) for name, absent in CHOICES.items()}
+        rows.append(
+            ArchitectureRow(key=spec.key, spec=spec.content, kind=spec.kind, width=spec.width, **choices, **columns)
+        )
     return rows
 
 

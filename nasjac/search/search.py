@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.space import Space
 from nasjac.datasets import Data
@@ -20,7 +21,6 @@ from nasjac.foundation import arguments
 from nasjac.foundation.console import Advance
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.interrupts import Interrupted
-from nasjac.kinds.facts import Facts
 from nasjac.mathematics.pareto import knee
 from nasjac.samplers.options import check_sampler
 from nasjac.scores import Score

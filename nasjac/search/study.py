@@ -21,10 +21,11 @@ import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.space import Space
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.facts import Facts, facts
+from nasjac.kinds.facts import facts
 from nasjac.samplers.random_specs import check_spec
 from nasjac.samplers.refusals import check_proposed, refusals_of_sampler
 from nasjac.search.objectives import Budget, Direction

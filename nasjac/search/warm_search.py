@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import Generator, nn
 
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import Measurement
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.facts import Facts, facts
+from nasjac.kinds.facts import facts
 from nasjac.mathematics.meanfield.growth import edge_time, measured_sum
 from nasjac.samplers.options import check_sampler
 from nasjac.scores.sampled_terms import measured_at

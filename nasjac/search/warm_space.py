@@ -16,7 +16,7 @@ from nasjac.architecture.space import Trial
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
-from nasjac.kinds.surgery import surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.surgery.compression import branches, check_prunable, prune, pruned_spec
 from nasjac.surgery.growth import (
     Beginning,
@@ -73,7 +73,7 @@ class WarmSpace:
 
     def added(self, choices: Choices) -> list[int]:
         """The places of new blocks, one entry a block."""
-        size = surgery_of(self.old.spec).layer_size
+        size = kind_of(self.old.spec).surgery.layer_size
         return [p for p in self.places for _ in range(size * choices.get(f"insert_{p}", 0))]
 
     def spec(self, choices: Choices) -> Spec:

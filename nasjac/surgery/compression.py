@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import instance, items, whole
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.surgery import changes_shape, surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.surgery.growth import restored
 
 State = Mapping[str, Tensor]
@@ -33,7 +33,7 @@ class Pruned:
 
 def check_prunable(spec: Spec) -> None:
     """Raise InputError where no branch can be taken out of the network of `spec`."""
-    if refusal := surgery_of(instance("spec", spec, Spec, "a Spec")).pruning_refusal(spec):
+    if refusal := kind_of(instance("spec", spec, Spec, "a Spec")).surgery.pruning_refusal(spec):
         raise InputError(refusal)
 
 
@@ -43,7 +43,7 @@ def branches(spec: Spec) -> list[int]:
     A block that changes the shape and has no skip keeps its branch, for no shortcut could stand for it.
     """
     old = instance("spec", spec, Spec, "a Spec").canonical
-    return [n for n, block in enumerate(old.blocks) if block.keep and (block.skip > 0 or not changes_shape(old, n))]
+    return [n for n, block in enumerate(old.blocks) if block.keep and (block.skip > 0 or not old.changes_shape(n))]
 
 
 def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
@@ -63,7 +63,7 @@ def prune(spec: Spec, state: State, gone: Sequence[int]) -> Pruned:
     if gone and len(set(gone)) == sum(block.keep for block in old.blocks):
         raise InputError("`gone` must leave a branch, for a network of no blocks has no norm before its readout, got all")
     smaller = pruned_spec(old, gone)
-    lasting = [n for n in range(len(old.blocks)) if n not in gone or changes_shape(old, n)]
+    lasting = [n for n in range(len(old.blocks)) if n not in gone or old.changes_shape(n)]
     assert len(lasting) == len(smaller.blocks)
     renamed = {str(before): after for after, before in enumerate(lasting)}
     kept = {}

@@ -8,9 +8,9 @@ from numbers import Real
 import numpy as np
 import torch
 
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.pruning_criteria import CRITERIA as ORDERS
 from nasjac.architecture.pruning_criteria import keep_set
-from nasjac.architecture.spec import check_choice
 from nasjac.foundation.arguments import shown, whole
 from nasjac.foundation.errors import InputError
 from nasjac.surgery.network import Array, Network

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from nasjac.architecture.spec import MOST_BLOCKS, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.growth import deviation_bound, expected_deviation

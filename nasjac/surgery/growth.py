@@ -21,12 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasjac.architecture.spec import Block, Spec, check_choice
+from nasjac.architecture.block import Block
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.arguments import instance, items, whole
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.build import build
-from nasjac.kinds.surgery import changes_shape, surgery_of
+from nasjac.kinds.table import kind_of
 
 State = Mapping[str, Tensor]
 
@@ -79,7 +81,7 @@ def restored(spec: Spec, state: State, inputs: int, outputs: int) -> nn.Module:
 
 def check_growable(spec: Spec) -> None:
     """Raise InputError where no block x + F(x) can be put into the network of `spec`."""
-    if refusal := surgery_of(instance("spec", spec, Spec, "a Spec")).growth_refusal(spec):
+    if refusal := kind_of(instance("spec", spec, Spec, "a Spec")).surgery.growth_refusal(spec):
         raise InputError(refusal)
 
 
@@ -89,7 +91,7 @@ def spread(spec: Spec, count: int, init: str = "zero_last") -> list[int]:
     Whole layers come together (attention and FFN of a transformer); a single branch is left where they do not pair.
     Copies go where there is something to copy, unless that is nowhere.
     """
-    ends, size = insertion_places(spec, init), surgery_of(spec).layer_size
+    ends, size = insertion_places(spec, init), kind_of(spec).surgery.layer_size
     count = whole("count", count, 0, MOST_NEW)
     layers = math.ceil(count / size)
     chosen = [ends[place] for place in evenly(layers, len(ends))]
@@ -107,7 +109,7 @@ def evenly(count: int, places: int) -> list[int]:
 
 def insertion_places(spec: Spec, init: str = "zero_last") -> list[int]:
     """Return the places where `spread` puts new blocks: behind each layer of the canonical Spec."""
-    rules, old = surgery_of(instance("spec", spec, Spec, "a Spec")), spec.canonical
+    rules, old = kind_of(instance("spec", spec, Spec, "a Spec")).surgery, spec.canonical
     check_choice("init", init, INITS)
     blocks = old.blocks
     first = rules.new_op(old, (), 0)  # a layer begins with it
@@ -130,7 +132,7 @@ def grow(spec: Spec, state: State, places: Sequence[int], beginning: Beginning, 
     fresh = build(deeper, inputs, outputs, torch.Generator().manual_seed(beginning.seed))
     if beginning.init == "zero_last":
         for number in new:
-            surgery_of(deeper).zero_last(deeper, fresh.get_submodule(f"blocks.{number}"))
+            kind_of(deeper).surgery.zero_last(deeper, fresh.get_submodule(f"blocks.{number}"))
     return Grown(deeper, dict(_joined(fresh.state_dict(), state, sources, new)), new)
 
 
@@ -193,12 +195,12 @@ def _stage(before: Sequence[Block]) -> int:
 def _alike(old: Spec, op: str, stage: int) -> list[int]:
     """The old blocks of an op and stage that keep their shape."""
     alike = [n for n, block in enumerate(old.blocks) if block.keep and (block.op, block.stage) == (op, stage)]
-    return [n for n in alike if not changes_shape(old, n)]
+    return [n for n in alike if not old.changes_shape(n)]
 
 
 def _neighbour(old: Spec, before: Sequence[Block], place: int, beginning: Beginning) -> int | None:
     """The nearest old block like the new one, of equally near ones the one before."""
-    op = surgery_of(old).new_op(old, before, place)
+    op = kind_of(old).surgery.new_op(old, before, place)
     fit = _alike(old, op, _stage(before))
     if not fit and beginning.init == "copy":
         rule = f"where a block {op} that keeps the shape is beside the new one, to be copied"
@@ -212,7 +214,7 @@ def _new_block(old: Spec, before: Sequence[Block], place: int, neighbour: int | 
     if beginning.init == "copy" and neighbour is not None:
         learned = old.blocks[neighbour].gate
     return Block(
-        op=surgery_of(old).new_op(old, before, place),
+        op=kind_of(old).surgery.new_op(old, before, place),
         stage=_stage(before),
         scale=scale if beginning.is_identity else scale * beginning.gain,
         gate=learned,

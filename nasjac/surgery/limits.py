@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.growth import Rules, measured_sum, rules
 

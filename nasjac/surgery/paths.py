@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import facts
-from nasjac.kinds.surgery import surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.mathematics.gradient_paths import count_paths, path_lengths
 from nasjac.mathematics.probes import on_sphere
 from nasjac.sampling.linearized import Linearized
@@ -99,7 +99,7 @@ def expected(old: Spec, new: Spec, gone: Sequence[int]) -> Expected:
     """Return what closed forms say of pruning the blocks `gone` of a canonical Spec, which leaves `new`."""
     depths = [known.effective_depth for known in facts([old, new])]
     identity = np.array(identities(old))
-    damage = _predicted(expected_energies(old), identity, np.ones_like(identity), surgery_of(old).held(old), gone)
+    damage = _predicted(expected_energies(old), identity, np.ones_like(identity), kind_of(old).surgery.held(old), gone)
     return Expected(Pair(*depths), damage)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import check_file, parse_json

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import DATASETS, Data, Dataset, Text, check_kind
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.build import build
-from nasjac.kinds.surgery import surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.models.foreign_calls import Factory, built
 from nasjac.models.undisturbed import batch_norms
 from nasjac.store.checkpoints import checkpoint
@@ -111,7 +112,7 @@ def data_of(info: Mapping[str, Any], dataset: AnyData | None = None) -> tuple[st
 
 def own_name(info: Mapping[str, Any]) -> str:
     """Return the name of a checkpoint's dataset, or of the one for networks of its kind where it does not say."""
-    name = info.get("dataset") or (surgery_of(spec_of(dict(info))).dataset if "spec" in info else "digits")
+    name = info.get("dataset") or (kind_of(spec_of(dict(info))).surgery.dataset if "spec" in info else "digits")
     check_choice("dataset", name, DATASETS)
     return str(name)
 

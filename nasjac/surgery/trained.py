@@ -18,7 +18,7 @@ from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.places import check_folder
-from nasjac.kinds.surgery import surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.kinds.training.modules import Modules
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery import compression, growth
@@ -134,14 +134,14 @@ class Trained(Network):
 
     @property
     def held(self) -> float:
-        return surgery_of(self.spec).held(self.spec)
+        return kind_of(self.spec).surgery.held(self.spec)
 
     @property
     def expected_energies(self) -> Array:
         return expected_energies(self.spec)
 
     def bypassed(self, block: nn.Module, x: Tensor) -> Tensor:
-        return surgery_of(self.spec).bypassed(block, x)
+        return kind_of(self.spec).surgery.bypassed(block, x)
 
     def grown(self, count: int, beginning: Beginning, after: Sequence[int] | None) -> tuple[Trained, tuple[int, ...]]:
         if after is None:
@@ -176,7 +176,7 @@ class Trained(Network):
 def check_growth(spec: Spec, beginning: Beginning, force: bool) -> None:
     """Raise InputError where new blocks cannot come, or are not the identity although they are to begin so."""
     growth.check_growable(spec)
-    fault = surgery_of(spec).identity_fault(spec)
+    fault = kind_of(spec).surgery.identity_fault(spec)
     if fault and beginning.is_identity and not force:
         rule = f"small_gain or copy where {fault}, for no new block is the identity there"
         raise InputError(f"`init` must be {rule}, got {beginning.init!r}; force=true grows all the same")

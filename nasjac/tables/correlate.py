@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.datasets import DATASETS, Data, Dataset
 from nasjac.foundation import arguments
 from nasjac.foundation import text_tables as tables

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from nasjac.architecture.spec import KINDS, Spec, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import KINDS, Spec
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts

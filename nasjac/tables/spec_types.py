@@ -7,7 +7,8 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import FIRST_KIND, Spec, spec_class
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import parse_json
 
@@ -34,8 +35,9 @@ def check_types(text: str) -> None:
     from pydantic import ValidationError
 
     content = parse_json(text, "spec")
+    kind = content.get("kind", FIRST_KIND) if isinstance(content, dict) else FIRST_KIND
     try:
-        _form().validate_python(content)
+        _form(spec_class(kind)).validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "spec"
@@ -44,18 +46,19 @@ def check_types(text: str) -> None:
 
 
 @cache
-def _form() -> Any:
-    """What pydantic checks: the fields of Spec and Block by the types that these declare. Others a Spec names itself."""
+def _form(of: type[Spec]) -> Any:
+    """What pydantic checks: the fields of a Spec and of Block by their declared types. Others a Spec names itself."""
     from pydantic import ConfigDict, Field, TypeAdapter, create_model
 
     whole: Any = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)]
-    bounded = {int: whole, float: Annotated[float, Field(gt=-1e30, lt=1e30)]}
+    number: Any = Annotated[float, Field(gt=-1e30, lt=1e30)]
+    bounded = {int: whole, float: number, tuple[int, ...]: list[whole]}
     make: Any = create_model  # its fields are not known before this runs
 
-    def form(kind: type, **others: Any) -> Any:
-        types = {name: bounded.get(hint, hint) for name, hint in get_type_hints(kind).items()} | others
-        defaults = {entry.name: ... if entry.default is MISSING else entry.default for entry in fields(kind)}
+    def form(item: type, **others: Any) -> Any:
+        types = {name: bounded.get(hint, hint) for name, hint in get_type_hints(item).items()} | others
+        defaults = {entry.name: ... if entry.default is MISSING else entry.default for entry in fields(item)}
         strict = ConfigDict(strict=True, extra="ignore")
-        return make(kind.__name__, __config__=strict, **{name: (types[name], value) for name, value in defaults.items()})
+        return make(item.__name__, __config__=strict, **{name: (types[name], value) for name, value in defaults.items()})
 
-    return TypeAdapter(form(Spec, blocks=list[form(Block)], shape=list[whole]))  # type: ignore[misc]
+    return TypeAdapter(form(of, blocks=list[form(Block)]))  # type: ignore[misc]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,9 +14,10 @@ from nasjac.architecture.spec import Spec
 from nasjac.datasets.data import Data, check_kind
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.build import build
-from nasjac.kinds.residual_mlp.training.stack import ResidualStack, pyramid
+from nasjac.kinds.table import kind_of
 from nasjac.kinds.training.modules import Modules
 from nasjac.kinds.training.stack import Replicas
+from nasjac.kinds.training.training import Training
 from nasjac.trainers.brief import Brief, pairs
 from nasjac.trainers.replicates import train
 from nasjac.trainers.run import Progress, Run
@@ -39,33 +43,41 @@ def fit_population(
     if not specs:
         return []
     check_kind(data, specs[0])
-    alone = [
-        n for n, spec in enumerate(specs) if spec.kind != "residual_mlp" or spec.canonical.stands_alone or spec.is_gated
-    ]
-    found = {position: _alone(specs[position], data, options, device, progress) for position in alone}
-    together = [position for position in range(len(specs)) if position not in found]
-    for ratio in sorted({specs[position].canonical.ffn_ratio for position in together}):
-        alike = [position for position in together if specs[position].canonical.ffn_ratio == ratio]
-        runs = _stacked([specs[position] for position in alike], data, options, device, progress)
+    training = kind_of(specs[0]).training
+    found: dict[int, list[Run]] = {}
+    together = defaultdict[tuple[object, ...], list[int]](list)
+    for position, spec in enumerate(specs):
+        common = training.common(spec.canonical)
+        if common is None:
+            stack = training.alone(spec.canonical)
+            made = partial(build, spec, data.inputs, data.outputs)
+            found[position] = fit(made, data, options, device, progress, stack)
+        else:
+            together[common].append(position)
+    for _, alike in sorted(together.items()):
+        runs = _stacked(training, [specs[position] for position in alike], data, options, device, progress)
         found |= dict(zip(alike, runs, strict=True))
     return [found[position] for position in range(len(specs))]
 
 
-def _stacked(specs: Sequence[Spec], data: Data, options: Brief, device: str, progress: Progress | None) -> list[list[Run]]:
-    order = sorted(range(len(specs)), key=lambda position: pyramid(specs[position].canonical))
+def _stacked(
+    training: Training[Any],
+    specs: Sequence[Spec],
+    data: Data,
+    options: Brief,
+    device: str,
+    progress: Progress | None,
+) -> list[list[Run]]:
+    """The runs of architectures that train together."""
+    order = sorted(range(len(specs)), key=lambda position: training.order(specs[position].canonical))
     starts = [(specs[position], seed) for position in order for seed in options.seeds]
     modules = [build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(seed)) for spec, seed in starts]
     canonical = [spec.canonical for spec, _ in starts]
-    stack = ResidualStack(canonical, modules, len(options.learning_rates), torch.device(device))
+    stack = training.stack(canonical, modules, len(options.learning_rates), torch.device(device))
     runs = train(stack, pairs(options) * len(specs), data, options, progress)
     each = len(pairs(options))
     found = {position: runs[each * place : each * (place + 1)] for place, position in enumerate(order)}
     return [found[position] for position in range(len(specs))]
-
-
-def _alone(spec: Spec, data: Data, options: Brief, device: str, progress: Progress | None) -> list[Run]:
-    stack = Modules if spec.convolves or spec.canonical.stands_alone else Replicas
-    return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, device, progress, stack)
 
 
 def fit(

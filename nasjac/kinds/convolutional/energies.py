@@ -48,7 +48,6 @@ class ImageUnit(NamedTuple):
 class ImageStack:
     """What the blocks of a network of images have in common, as a Spec has it; `weight_variance` w² times fan-in."""
 
-    dense: bool
     activation: str
     norm: str
     pre: bool
@@ -66,16 +65,35 @@ class _Layer(NamedTuple):
         return _Layer(0.0, *(float(np.clip(factor * x, 0.0, LARGEST)) for x in self[1:]))
 
 
-def image_energies(stack: ImageStack) -> tuple[Array, Array, Array]:
-    """χ, the branch's ‖J_F‖_F² as a multiple of that of what it sees, per unit of the block's output; its share of the
-    block's energy; and its nonlinearity, that of a chain being 1 − Π (1 − η). [kept blocks] each.
+class Energies(NamedTuple):
+    """Of each kept block, [kept blocks] each.
+
+    `energy`        χ, the branch's ‖J_F‖_F² as a multiple of that of what it sees, per unit of the block's output
+    `share`         its share of the block's energy
+    `nonlinearity`  of the branch, that of a chain being 1 − Π (1 − η)
+    """
+
+    energy: Array
+    share: Array
+    nonlinearity: Array
+
+
+def _collected(rows: Iterator[tuple[float, float, float]]) -> Energies:
+    return Energies(*np.array(list(rows), dtype=np.float64).reshape(-1, 3).T)
+
+
+def residual_energies(stack: ImageStack) -> Energies:
+    """Energies of x + F(x) blocks.
 
     A shortcut that is there with probability s has the energy E g² = s. The activation behind the sum, in the post order,
     is averaged over both outcomes of g; each block is taken at the mean m, q and c of the layer before it.
     """
-    rows = list(_dense(stack) if stack.dense else _residual(stack))
-    energies, shares, bends = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return energies, shares, bends
+    return _collected(_residual(stack))
+
+
+def dense_energies(stack: ImageStack) -> Energies:
+    """Energies of blocks whose output is put beside what they see."""
+    return _collected(_dense(stack))
 
 
 def _residual(stack: ImageStack) -> Iterator[tuple[float, float, float]]:

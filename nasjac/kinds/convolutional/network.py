@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv
-from nasjac.architecture.spec import NORM_EPS, Spec
-from nasjac.kinds.modules.implicit import through
+from nasjac.architecture.norm_placement import NORM_EPS
+from nasjac.kinds.convolutional.spec import ConvolutionalSpec
+from nasjac.kinds.images import Conv
+from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.layers import with_memory
+from nasjac.kinds.modules.network import ResidualNetwork
 
-#: layers with gain 1, in the place of an identity or outside the blocks; those inside have the spec's `weight_gain`
-PLAIN = ("stem", "embedding", "projection", "readout")
 #: most groups of a GroupNorm, and fewest channels of a group
 GROUPS, GROUP_CHANNELS = 8, 4
 
 
-def conv_of(spec: Spec, conv: Conv) -> nn.Conv2d:
+def conv_of(spec: ConvolutionalSpec, conv: Conv) -> nn.Conv2d:
     """Zeros around the image. Without biases where there are norms, whose shifts stand for them; not initialized."""
     padding, bias = conv.kernel // 2, spec.norm == "none"
     return with_memory(nn.Conv2d(*conv, padding=padding, bias=bias, device="meta"))
@@ -31,7 +30,7 @@ def readout_of(channels: int, outputs: int) -> nn.Linear:
     return with_memory(nn.Linear(channels, outputs, device="meta"))
 
 
-def image_norm_of(spec: Spec, channels: int) -> nn.Module:
+def image_norm_of(spec: ConvolutionalSpec, channels: int) -> nn.Module:
     """The spec's norm of images."""
     if spec.norm == "none":
         return nn.Identity()
@@ -49,7 +48,7 @@ def groups_of(channels: int) -> int:
 class Branch(nn.Module):
     """Convolutions with norms and activations: pre, conv(phi(norm(x))) each; post, norm(conv(x)), with phi between them."""
 
-    def __init__(self, spec: Spec, convs: Sequence[Conv]) -> None:
+    def __init__(self, spec: ConvolutionalSpec, convs: Sequence[Conv]) -> None:
         super().__init__()
         self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
         self.convs = nn.ModuleList(conv_of(spec, conv) for conv in convs)
@@ -61,7 +60,7 @@ class Branch(nn.Module):
         return x
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(ResidualNetwork):
     """Stem, blocks, head: what resnets and densenets share; images -> [batch, outputs].
 
     The stem is a 3x3 convolution, in the post order with norm and activation after it; the head averages each channel over
@@ -69,7 +68,7 @@ class ImageNetwork(nn.Module):
     dataset, [batch, features].
     """
 
-    def __init__(self, spec: Spec, blocks: Sequence[nn.Module], outputs: int) -> None:
+    def __init__(self, spec: ConvolutionalSpec, blocks: Sequence[nn.Module], outputs: int) -> None:
         super().__init__()
         self.shape, self.pre, self.activation = spec.shape, spec.order == "pre", ACTIVATIONS[spec.activation].function
         channels = spec.steps[-1].end.channels if spec.blocks else spec.width
@@ -83,12 +82,6 @@ class ImageNetwork(nn.Module):
         x = self.stem(x.reshape(len(x), *self.shape))
         return x if self.pre else self.activation(self.norm(x))
 
-    def stream(self, x: Tensor) -> Iterator[Tensor]:
-        """h_0 (after the stem), h_1, ..., h_L (before the head), each [batch, channels, rows, columns]."""
-        x = self.start(x)
-        yield x
-        yield from through(self.blocks, x)
-
     def features(self, last: Tensor) -> Tensor:
         """What the readout sees of h_L, [batch, channels]."""
         last = self.activation(self.norm(last)) if self.pre else last
@@ -99,15 +92,12 @@ class ImageNetwork(nn.Module):
         return self.readout(self.features(last))  # type: ignore[no-any-return]
 
 
-@torch.no_grad()
-def initialize(network: nn.Module, spec: Spec, normal: Callable[[str, torch.Size], Tensor]) -> None:
-    """Weights N(0, gain² / fan_in), fan_in the inputs of a pixel times the kernel's pixels; zero biases.
+def built_by(network: Callable[..., ImageNetwork]) -> Callable[..., ImageNetwork]:
+    """What makes an initialized module of (spec, inputs, outputs, generator), from what makes one of (spec, outputs)."""
 
-    `normal` gives standard normal numbers for the layer of a name, e.g. blocks.3.branch.convs.0, in the weights' shape.
-    """
-    for name, layer in network.named_modules():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            gain = 1.0 if name.rpartition(".")[2] in PLAIN else spec.weight_gain
-            layer.weight.copy_(normal(name, layer.weight.shape) * (gain / math.sqrt(layer.weight[0].numel())))
-            if layer.bias is not None:
-                layer.bias.zero_()
+    def build(spec: ConvolutionalSpec, inputs: int, outputs: int, generator: torch.Generator | None) -> ImageNetwork:
+        made = network(spec, outputs)
+        initialize(made, spec.weight_gain, lambda _, shape: torch.randn(shape, generator=generator))
+        return made
+
+    return build

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv, Step
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork
+from nasjac.kinds.densenet.spec import DenseNet
+from nasjac.kinds.images import Conv, Step
 
 
-class DenseNet(ImageNetwork):
+class DenseNetNetwork(ImageNetwork):
     """Stem, dense blocks in stages, head: images [batch, *shape] -> [batch, outputs].
 
     Every block adds `spec.growth` channels to those it sees; each stage after the first begins with a transition. Weights,
@@ -20,7 +21,7 @@ class DenseNet(ImageNetwork):
     raw norms of Jacobians grow with them, those per unit of the later layer need not.
     """
 
-    def __init__(self, spec: Spec, outputs: int) -> None:
+    def __init__(self, spec: DenseNet, outputs: int) -> None:
         super().__init__(spec, [DenseBlock(spec, *pair) for pair in zip(spec.blocks, spec.steps, strict=True)], outputs)
 
 
@@ -30,10 +31,9 @@ class DenseBlock(nn.Module):
     The gate `scale` is a buffer. A pruned block has no F.
     """
 
-    implicit = False
     scale: Tensor
 
-    def __init__(self, spec: Spec, block: Block, step: Step) -> None:
+    def __init__(self, spec: DenseNet, block: Block, step: Step) -> None:
         super().__init__()
         self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
         self.transition = Transition(spec, step.change) if step.change else nn.Identity()
@@ -51,7 +51,7 @@ class DenseBlock(nn.Module):
 class Transition(nn.Module):
     """A 1x1 convolution to half the channels, with its norm and activation, and then the mean of each 2 x 2 pixels."""
 
-    def __init__(self, spec: Spec, conv: Conv) -> None:
+    def __init__(self, spec: DenseNet, conv: Conv) -> None:
         super().__init__()
         self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
         self.branch = Branch(spec, [conv])

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import IMAGE_NORMS, ORDERS
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
+from nasjac.kinds.densenet.spec import DenseNet
 from nasjac.kinds.options.checks import (
     check_names,
     check_range,
@@ -68,11 +69,10 @@ class DenseNetSpace:
         """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
         return replace(self, shape=same_images(self.shape, shape))
 
-    def __call__(self, trial: Trial) -> Spec:
+    def __call__(self, trial: Trial) -> DenseNet:
         """One architecture from one trial; a flat function of its choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
-        return Spec(
-            kind="densenet",
+        return DenseNet(
             shape=image_shape(self.shape),
             width=trial.suggest_categorical("width", self.widths),
             blocks=tuple(Block(op="dense", stage=stage) for stage, count in enumerate(depths) for _ in range(count)),

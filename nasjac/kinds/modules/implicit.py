@@ -13,7 +13,7 @@ where that fails too, the output is not a number, so that no loss or score is fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -191,12 +191,3 @@ def _unmoved(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
     finally:
         for norm, tracks in zip(norms, before, strict=True):
             norm.track_running_stats = tracks
-
-
-def through(blocks: Iterable[nn.Module], x: Tensor) -> Iterator[Tensor]:
-    """What comes behind each block; an implicit one behind another sees the input of that one too."""
-    before = None
-    for block in blocks:
-        y = block(x, before) if block.implicit else block(x)
-        x, before = y, x if block.implicit else None
-        yield x

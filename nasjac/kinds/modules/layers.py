@@ -8,7 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.spec import NORM_EPS, Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.norm_placement import NORM_EPS
+from nasjac.kinds.options.units import UnitSpec
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -29,7 +31,7 @@ def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | 
     return layer
 
 
-def norm_of(spec: Spec, present: bool) -> nn.Module:
+def norm_of(spec: UnitSpec, present: bool) -> nn.Module:
     """The spec's norm, or the identity where none is present."""
     if not present:
         return nn.Identity()

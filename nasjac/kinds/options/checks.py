@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nasjac.architecture.images import check_pixels
-from nasjac.architecture.spec import MOST_BLOCKS, check_choice
+from nasjac.architecture.fields import check_choice
+from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.images import check_pixels
 
 #: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
 MOST_UNITS = 2**16

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasjac.architecture.spec import BLOCK_TYPES
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import check_names, check_range
+from nasjac.kinds.options.stepped import BLOCK_TYPES
 from nasjac.kinds.options.wiring import WiredOptions
 
 if TYPE_CHECKING:

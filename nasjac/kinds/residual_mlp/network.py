@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
-from nasjac.architecture.spec import Block, Spec
-from nasjac.kinds.modules.implicit import bdf2, through
+from nasjac.kinds.modules.implicit import bdf2
 from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of
+from nasjac.kinds.modules.network import ResidualNetwork
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 
 
-class ResidualMLP(nn.Module):
+class ResidualMLPNetwork(ResidualNetwork):
     """Embedding, residual blocks, readout: [batch, inputs] -> [batch, outputs].
 
     Weights are N(0, gain² / fan_in), the gain being `spec.weight_gain` inside blocks and 1 in embedding and readout; biases
     are zero. The Jacobians that nasjac scores are those between `stream`'s tensors h_0 ... h_L.
     """
 
-    def __init__(self, spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, spec: ResidualMLP, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.embedding = linear(inputs, spec.width, 1.0, generator)
         self.blocks = nn.ModuleList(
             ResidualBlock(spec, block, spec.solves(number), generator) for number, block in enumerate(spec.blocks)
         )
+        self.implicit = [spec.solves(number) for number in range(len(spec.blocks))]
         self.final_norm = norm_of(spec, PLACEMENTS[spec.placement].before_readout)
         self.readout = linear(spec.width, outputs, 1.0, generator)
 
@@ -34,11 +35,9 @@ class ResidualMLP(nn.Module):
         """h_0, after the embedding."""
         return self.embedding(x)  # type: ignore[no-any-return]
 
-    def stream(self, x: Tensor) -> Iterator[Tensor]:
-        """h_0 (after the embedding), h_1, ..., h_L (before final norm and readout), each [batch, width]."""
-        x = self.start(x)
-        yield x
-        yield from through(self.blocks, x)
+    def takes_before(self, number: int) -> bool:
+        """An implicit block is a step of BDF-2, which goes on from two states."""
+        return self.implicit[number]
 
     def forward(self, x: Tensor) -> Tensor:
         *_, last = self.stream(x)
@@ -57,7 +56,9 @@ class ResidualBlock(nn.Module):
     skip: Tensor
     scale: Tensor
 
-    def __init__(self, spec: Spec, block: Block, implicit: bool = False, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, spec: ResidualMLP, block: Block, implicit: bool = False, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.implicit, self.step, self.leak, self.residual = implicit, spec.step, spec.leak, 0.0
         placement = PLACEMENTS[spec.placement]

@@ -7,13 +7,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec, check_choice
-from nasjac.kinds.facts import branch_energies
 from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_widths
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
+from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import suggest_wiring
+from nasjac.kinds.residual_mlp.closed_form import branch_energies
+from nasjac.kinds.residual_mlp.spec import BRANCHES, ResidualMLP
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial
@@ -68,7 +71,7 @@ class ResidualMlpSpace(SteppedOptions):
         names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "branches": BRANCHES}
         check_names(self, names)
 
-    def __call__(self, trial: Trial) -> Spec:
+    def __call__(self, trial: Trial) -> ResidualMLP:
         """One architecture from one trial; a flat function of its choices."""
         depth = trial.suggest_int("depth", self.depth_min, self.depth_max)
         width = trial.suggest_categorical("width", self.widths)
@@ -84,6 +87,8 @@ class ResidualMlpSpace(SteppedOptions):
         }
         skips = wiring.skips(depth) if self.skip_mode == "pattern" else [wiring.density] * depth
         blocks = tuple(_block(skip, scale(number, depth)) for number, skip in enumerate(skips))
-        whole = Spec(width=width, blocks=blocks, **common)
+        whole = ResidualMLP(width=width, blocks=blocks, **common)
         keep = wiring.kept(depth, lambda: branch_energies(whole))
-        return Spec(width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common)
+        return ResidualMLP(
+            width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common
+        )

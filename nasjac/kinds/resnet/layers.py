@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv
-from nasjac.architecture.spec import NORM_EPS
+from nasjac.architecture.norm_placement import NORM_EPS
 from nasjac.kinds.convolutional.network import groups_of
+from nasjac.kinds.images import Conv
 
 Pull = Callable[[Tensor], Tensor]
 Layer = Callable[[Tensor], tuple[Tensor, Pull]]

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.images import Conv, Step
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork, conv_of, image_norm_of
+from nasjac.kinds.images import Conv, Step
 from nasjac.kinds.modules.implicit import bdf2
 from nasjac.kinds.modules.layers import factor, gate_of
+from nasjac.kinds.resnet.spec import ResNet
 
 
-class ResNet(ImageNetwork):
+class ResNetNetwork(ImageNetwork):
     """Stem, residual blocks in stages, head: images [batch, *shape] -> [batch, outputs].
 
     Stage n has 2^n × width channels and 1/2^n of the rows and columns, rounded up. Weights are N(0, gain² / fan_in), the
@@ -24,12 +25,17 @@ class ResNet(ImageNetwork):
     the energy is lost in each, 1 − ((3H − 2)/(3H))² of H × H pixels, which looks like a vanishing gradient in small images.
     """
 
-    def __init__(self, spec: Spec, outputs: int) -> None:
+    def __init__(self, spec: ResNet, outputs: int) -> None:
         blocks = [
             ResNetBlock(spec, block, step, spec.solves(number))
             for number, (block, step) in enumerate(zip(spec.blocks, spec.steps, strict=True))
         ]
         super().__init__(spec, blocks, outputs)
+        self.implicit = [spec.solves(number) for number in range(len(spec.blocks))]
+
+    def takes_before(self, number: int) -> bool:
+        """An implicit block is a step of BDF-2, which goes on from two states."""
+        return self.implicit[number]
 
 
 class ResNetBlock(nn.Module):
@@ -44,7 +50,7 @@ class ResNetBlock(nn.Module):
     skip: Tensor
     scale: Tensor
 
-    def __init__(self, spec: Spec, block: Block, step: Step, implicit: bool = False) -> None:
+    def __init__(self, spec: ResNet, block: Block, step: Step, implicit: bool = False) -> None:
         super().__init__()
         self.implicit, self.step, self.leak, self.residual = implicit, spec.step, spec.leak, 0.0
         self.pre, self.activation = spec.order == "pre", ACTIVATIONS[spec.activation].function
@@ -74,7 +80,7 @@ class ResNetBlock(nn.Module):
 class Shortcut(nn.Module):
     """The projection that takes the identity's place between stages."""
 
-    def __init__(self, spec: Spec, conv: Conv) -> None:
+    def __init__(self, spec: ResNet, conv: Conv) -> None:
         super().__init__()
         self.projection = conv_of(spec, conv)
         self.norm = nn.Identity() if spec.order == "pre" else image_norm_of(spec, conv.outputs)

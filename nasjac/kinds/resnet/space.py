@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
-from nasjac.architecture.images import IMAGE_NORMS, ORDERS
-from nasjac.architecture.spec import KINDS, Block, Spec
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.facts import branch_energies
+from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.options.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.wiring import suggest_wiring
+from nasjac.kinds.resnet.closed_form import branch_energies
+from nasjac.kinds.resnet.spec import ResNet
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial
@@ -49,7 +50,7 @@ class ResNetSpace(SteppedOptions):
     depth_min: int = 1
     depth_max: int = 4
     widths: tuple[int, ...] = (8, 16)
-    ops: tuple[str, ...] = KINDS["resnet"]
+    ops: tuple[str, ...] = ResNet.ops
     norms: tuple[str, ...] = IMAGE_NORMS
     orders: tuple[str, ...] = ORDERS
     activations: tuple[str, ...] = ("relu", "gelu")
@@ -62,7 +63,7 @@ class ResNetSpace(SteppedOptions):
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
         sampled = [name for name in ACTIVATIONS if name != "linear"]
-        names = {"ops": KINDS["resnet"], "norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled}
+        names = {"ops": ResNet.ops, "norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled}
         check_names(self, names)
         if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
             raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
@@ -71,7 +72,7 @@ class ResNetSpace(SteppedOptions):
         """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
         return replace(self, shape=same_images(self.shape, shape))
 
-    def __call__(self, trial: Trial) -> Spec:
+    def __call__(self, trial: Trial) -> ResNet:
         """One architecture from one trial; a flat function of its choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         width = trial.suggest_categorical("width", self.widths)
@@ -79,7 +80,6 @@ class ResNetSpace(SteppedOptions):
         scale = BRANCH_SCALES[wiring.law]
         op = trial.suggest_categorical("op", self.ops)
         common = {
-            "kind": "resnet",
             "shape": image_shape(self.shape),
             "norm": trial.suggest_categorical("norm", self.norms),
             "order": trial.suggest_categorical("order", self.orders),
@@ -93,7 +93,7 @@ class ResNetSpace(SteppedOptions):
             Block(skip=skip, scale=scale(number, depth), op=op, stage=stage)
             for number, (skip, stage) in enumerate(zip(wiring.skips(depth), stages, strict=True))
         )
-        whole = Spec(width=width, blocks=blocks, **common)
+        whole = ResNet(width=width, blocks=blocks, **common)
         keep = wiring.kept(depth, lambda: branch_energies(whole))
         left = tuple(replace(block, keep=kept) for block, kept in zip(blocks, keep, strict=True))
         return replace(whole, blocks=left).canonical

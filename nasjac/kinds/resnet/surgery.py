@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
-from nasjac.architecture.spec import Spec
 from nasjac.kinds.modules.layers import factor
 from nasjac.kinds.surgery import SteppedSurgery, zero
 
@@ -29,12 +28,12 @@ class ResNetSurgery(SteppedSurgery):
 
     first_op = "basic"
 
-    def identity_fault(self, spec: Spec) -> str | None:
+    def identity_fault(self, spec: Any) -> str | None:
         if spec.order == "post" and spec.activation not in ("relu", "linear"):
             return f"`order` post ends a block with the activation {spec.activation}, which changes what it is given"
         return None
 
-    def zero_last(self, spec: Spec, block: nn.Module) -> None:
+    def zero_last(self, spec: Any, block: nn.Module) -> None:
         layers = "norms" if spec.order == "post" and spec.norm != "none" else "convs"
         zero(list(block.get_submodule(f"branch.{layers}").children())[-1])
 

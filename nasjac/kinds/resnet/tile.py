@@ -5,7 +5,7 @@ wait. Layers differ in size: energies are per unit of the later layer, forward o
 of the numerator.
 
 BatchNorm takes the statistics of the batch, as in training. The images of a batch are then one input: J is the Jacobian of
-the batch, `nasjac.architecture.images.BATCH` images, and N counts the units of all of them. So what a spec's `sd_log`
+the batch, `nasjac.kinds.images.BATCH` images, and N counts the units of all of them. So what a spec's `sd_log`
 sees of the data
 is the spread between batches, not between images; the correlation of outputs is between the images of a batch.
 
@@ -24,15 +24,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasjac.architecture.images import Conv, Extent, Step
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.kinds.images import Conv, Extent, Step
 from nasjac.kinds.resnet.layers import OWN, Layer, Pull, activation, chain, convolution, norm
+from nasjac.kinds.resnet.spec import ResNet
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import Array, Plan, Samples
 from nasjac.sampling.vectors import cosines, decorrelation
 
 
-def style(spec: Spec) -> tuple[object, ...]:
+def style(spec: ResNet) -> tuple[object, ...]:
     """What the architectures of a tile share."""
     return spec.width, spec.shape, spec.norm, spec.order, spec.activation, spec.blocks[-1].stage if spec.blocks else 0
 
@@ -46,7 +47,7 @@ class Place(NamedTuple):
     steps: list[Step]
 
 
-def places(specs: Sequence[Spec]) -> list[Place]:
+def places(specs: Sequence[ResNet]) -> list[Place]:
     """Those of a tile, the input side first; all rows are at the first ones of stages after 0."""
     found: defaultdict[tuple[int, int], list[tuple[int, Block, Step]]] = defaultdict(list)
     for row, spec in enumerate(specs):
@@ -69,7 +70,7 @@ class Path(NamedTuple):
 class ImageTile:
     """One tile of concrete, canonical resnets of one `style`, and the two passes over it."""
 
-    def __init__(self, specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
+    def __init__(self, specs: Sequence[ResNet], draws: Draws, plan: Plan) -> None:
         self.specs, self.draws, self.plan, self.spec = specs, draws, plan, specs[0]
         self.places = places(specs)
         self.start = Extent(self.spec.width, *self.spec.shape[1:])

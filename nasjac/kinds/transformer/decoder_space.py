@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nasjac.architecture.spec import MOST_CONTEXT, Spec
 from nasjac.foundation import arguments
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
+from nasjac.kinds.transformer.spec import MOST_CONTEXT, Decoder
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial
@@ -23,6 +23,6 @@ class TransformerLmSpace(TransformerOptions):
         super().__post_init__()
         arguments.whole("space.context", self.context, 2, MOST_CONTEXT)
 
-    def __call__(self, trial: Trial) -> Spec:
+    def __call__(self, trial: Trial) -> Decoder:
         """One architecture from one trial."""
-        return transformer(self, trial, {"kind": "transformer_lm", "context": self.context})
+        return transformer(self, trial, Decoder, {"context": self.context})

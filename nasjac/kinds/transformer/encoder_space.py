@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import check_sizes, image_shape, same_images
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
+from nasjac.kinds.transformer.spec import VisionTransformer
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial
@@ -41,9 +41,9 @@ class VitSpace(TransformerOptions):
         """The space for a dataset's images of this shape. ValueError: `shape` says another, or patches do not fit."""
         return replace(self, shape=same_images(self.shape, shape))
 
-    def __call__(self, trial: Trial) -> Spec:
+    def __call__(self, trial: Trial) -> VisionTransformer:
         """One architecture from one trial."""
         patch = trial.suggest_categorical("patch", self.patches)
         shape = image_shape(self.shape)
         context = math.prod(shape[1:]) // patch**2
-        return transformer(self, trial, {"kind": "vit", "shape": shape, "patch": patch, "context": context})
+        return transformer(self, trial, VisionTransformer, {"shape": shape, "patch": patch, "context": context})

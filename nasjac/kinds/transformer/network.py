@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
-from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of, with_memory
-from nasjac.sampling.patches import patches
-from nasjac.sampling.tiles.attention import turn_of
+from nasjac.kinds.modules.network import ResidualNetwork
+from nasjac.kinds.tiles.attention import turn_of
+from nasjac.kinds.transformer.patches import patches
+from nasjac.kinds.transformer.spec import Decoder, Transformer, VisionTransformer
 
 
-class Transformer(nn.Module, ABC):
+class TransformerNetwork(ResidualNetwork):
     """Embedding, positions, residual attention and FFN branches, final norm, readout.
 
     Weights are as in `ResidualMLP`, queries and keys with `spec.query_gain`. Embedded tokens of standard normal inputs have
@@ -25,7 +26,7 @@ class Transformer(nn.Module, ABC):
     nasjac scores are those between `stream`'s tensors h_0 ... h_L, of all tokens to all tokens.
     """
 
-    def __init__(self, spec: Spec, embedding: nn.Module, outputs: int, generator: torch.Generator | None) -> None:
+    def __init__(self, spec: Transformer, embedding: nn.Module, outputs: int, generator: torch.Generator | None) -> None:
         super().__init__()
         self.embedding = embedding
         learned = spec.positions == "learned"
@@ -38,21 +39,16 @@ class Transformer(nn.Module, ABC):
     def embed(self, inputs: Tensor) -> Tensor:
         """Tokens [batch, T, width], without their positions."""
 
-    def stream(self, inputs: Tensor) -> Iterator[Tensor]:
-        """h_0 (embedding and positions), h_1, ..., h_L (before final norm and readout), each [batch, T, width]."""
-        x = self.embed(inputs)
-        if self.positions is not None:
-            x = x + self.positions.weight[: x.shape[-2]]
-        yield x
-        for block in self.blocks:
-            x = block(x)
-            yield x
+    def start(self, x: Tensor) -> Tensor:
+        """h_0 [batch, T, width]: embedding and positions."""
+        x = self.embed(x)
+        return x if self.positions is None else x + self.positions.weight[: x.shape[-2]]
 
 
-class TransformerLM(Transformer):
+class DecoderNetwork(TransformerNetwork):
     """A causal decoder: ids [batch, T] -> logits [batch, T, outputs]."""
 
-    def __init__(self, spec: Spec, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, spec: Decoder, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
         super().__init__(spec, _table(inputs, spec.width, embedding_gain(spec), generator), outputs, generator)
 
     def embed(self, inputs: Tensor) -> Tensor:
@@ -63,13 +59,13 @@ class TransformerLM(Transformer):
         return self.readout(self.final_norm(last))  # type: ignore[no-any-return]
 
 
-class VisionTransformer(Transformer):
+class VisionTransformerNetwork(TransformerNetwork):
     """An encoder over patches (Dosovitskiy et al. 2021): images [batch, *shape], or flat, -> [batch, outputs].
 
     What is read out is the mean over tokens, after the final norm.
     """
 
-    def __init__(self, spec: Spec, outputs: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, spec: VisionTransformer, outputs: int, generator: torch.Generator | None = None) -> None:
         units = spec.shape[0] * spec.patch**2
         super().__init__(spec, linear(units, spec.width, embedding_gain(spec), generator), outputs, generator)
         self.shape, self.patch = spec.shape, spec.patch
@@ -83,7 +79,7 @@ class VisionTransformer(Transformer):
         return self.readout(self.final_norm(last).mean(-2))  # type: ignore[no-any-return]
 
 
-def embedding_gain(spec: Spec) -> float:
+def embedding_gain(spec: Transformer) -> float:
     """Standard deviation of embedded tokens, and of learned positions where there are any."""
     return math.sqrt(0.5) if spec.positions == "learned" else 1.0
 
@@ -94,7 +90,7 @@ class TransformerBlock(nn.Module):
     skip: Tensor
     scale: Tensor
 
-    def __init__(self, spec: Spec, block: Block, generator: torch.Generator | None = None) -> None:
+    def __init__(self, spec: Transformer, block: Block, generator: torch.Generator | None = None) -> None:
         super().__init__()
         placement = PLACEMENTS[spec.placement]
         self.norm_input = norm_of(spec, placement.on_input)
@@ -113,7 +109,7 @@ class TransformerBlock(nn.Module):
 class FeedForward(nn.Module):
     """W2 phi(W1 x), with `ffn_ratio` × width hidden units."""
 
-    def __init__(self, spec: Spec, generator: torch.Generator | None = None) -> None:
+    def __init__(self, spec: Transformer, generator: torch.Generator | None = None) -> None:
         super().__init__()
         units = spec.ffn_ratio * spec.width
         self.inner = linear(spec.width, units, spec.weight_gain, generator)
@@ -127,11 +123,11 @@ class FeedForward(nn.Module):
 class Attention(nn.Module):
     """Softmax attention of `heads` heads (Vaswani et al. 2017), causal in a decoder."""
 
-    def __init__(self, spec: Spec, generator: torch.Generator | None = None) -> None:
+    def __init__(self, spec: Transformer, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.heads, units = spec.heads, spec.width // spec.heads
         self.logit_scale = 1 / math.sqrt(units) if spec.logit_scale == "inverse_sqrt" else 1 / units
-        self.rotary, self.causal = spec.positions == "rotary", spec.is_causal
+        self.rotary, self.causal = spec.positions == "rotary", spec.causal
         self.query, self.key = (linear(spec.width, spec.width, spec.query_gain, generator) for _ in range(2))
         self.value, self.outer = (linear(spec.width, spec.width, spec.weight_gain, generator) for _ in range(2))
 
@@ -155,3 +151,10 @@ def _table(rows: int, width: int, deviation: float, generator: torch.Generator |
     table = with_memory(nn.Embedding(rows, width, device="meta"))
     nn.init.normal_(table.weight, std=deviation, generator=generator)
     return table
+
+
+def vision_transformer(
+    spec: VisionTransformer, inputs: int, outputs: int, generator: torch.Generator | None = None
+) -> VisionTransformerNetwork:
+    """Make an encoder; `inputs`, the numbers of an image, are those of its shape."""
+    return VisionTransformerNetwork(spec, outputs, generator)

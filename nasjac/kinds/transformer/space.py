@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES, deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import LOGIT_SCALES, NORMS, POSITIONS, Block, Spec
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.facts import branch_energies
 from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_sizes, check_widths
+from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
+from nasjac.kinds.transformer.closed_form import branch_energies
+from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS, Transformer
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial
+
+
+T = TypeVar("T", bound=Transformer)
 
 
 @dataclass(frozen=True)
@@ -83,14 +88,14 @@ class TransformerOptions(WiredOptions):
         check_names(self, {**names, "logit_scales": LOGIT_SCALES})
 
 
-def transformer(space: TransformerOptions, trial: Trial, kind: Mapping[str, Any]) -> Spec:
-    """One architecture from one trial; a flat function of its choices. `kind` has the Spec's kind and what that takes."""
+def transformer(space: TransformerOptions, trial: Trial, of: type[T], own: Mapping[str, Any]) -> T:
+    """One architecture from one trial; a flat function of its choices. `of` is its class, and `own` what that takes."""
     layers = trial.suggest_int("depth", space.depth_min, space.depth_max)
     width = trial.suggest_categorical("width", space.widths)
     wiring = suggest_wiring(space, trial)
     law = wiring.law
     common = {
-        **kind,
+        **own,
         "placement": trial.suggest_categorical("placement", space.placements),
         "norm": trial.suggest_categorical("norm", space.norms),
         "activation": trial.suggest_categorical("activation", space.activations),
@@ -110,6 +115,6 @@ def transformer(space: TransformerOptions, trial: Trial, kind: Mapping[str, Any]
     ops = ["attention", "ffn"] * layers
     parts = zip(wiring.skips(depth), scales, ops, strict=True)
     blocks = tuple(Block(skip=skip, scale=scale, op=op) for skip, scale, op in parts)
-    whole = Spec(width=width, blocks=blocks, **common)
+    whole = of(width=width, blocks=blocks, **common)
     keep = wiring.kept(depth, lambda: branch_energies(whole))
     return replace(whole, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept))

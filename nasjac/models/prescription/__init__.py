@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.models.prescription.band import ERRORS, Band, Prescription, log_norms
 from nasjac.models.prescription.dials import branch_scale, skip_probability, turned, weight_gain
 from nasjac.models.prescription.switches import placements, skip_pattern
@@ -35,17 +37,18 @@ def prescriptions(
     closed forms do not cover the spec, a bad number.
 
     >>> from nasjac import Block
-    >>> [(p.knob, p.before, round(p.after, 4)) for p in prescriptions(Spec(64, (Block(),) * 32))[:3]]
+    >>> [(p.knob, p.before, round(p.after, 4)) for p in prescriptions(Spec.of(width=64, blocks=(Block(),) * 32))[:3]]
     [('skip_density', 1.0, 0.6562), ('weight_gain', 1.0, 0.502), ('branch_scale', 1.0, 0.252)]
     """
     _check(spec, target, tolerance)
-    spec, band = spec.canonical, Band(float(target), float(tolerance))
-    before = float(log_norms([spec], stream_variance)[0])
+    chain = cast(ResidualMLP, spec.canonical)  # the closed forms cover no other kind
+    band = Band(float(target), float(tolerance))
+    before = float(log_norms([chain], stream_variance)[0])
     if not math.isfinite(before):
         raise InputError(f"`spec` must have a finite log 𝒥 in closed form, got {before}")
     if band.contains(before):
         return []
-    found = [p for knob in KNOBS.values() for p in knob(spec, band, before, stream_variance)]
+    found = [p for knob in KNOBS.values() for p in knob(chain, band, before, stream_variance)]
     return sorted(found, key=lambda p: (p.change is None, p.knob == "placement", p.change or 0.0))
 
 
@@ -58,13 +61,13 @@ def _check(spec: Spec, target: float, tolerance: float) -> None:
         raise InputError(f"`tolerance` must be a finite number of at least 0, got {tolerance!r}")
 
 
-def _skip_density(spec: Spec, band: Band, before: float, stream_variance: float) -> list[Prescription]:
+def _skip_density(spec: ResidualMLP, band: Band, before: float, stream_variance: float) -> list[Prescription]:
     if spec.is_ensemble:
         return [turned(skip_probability(spec), band, before, stream_variance)]
     return [skip_pattern(spec, band, before, stream_variance)]
 
 
-Knob = Callable[[Spec, Band, float, float], list[Prescription]]
+Knob = Callable[[ResidualMLP, Band, float, float], list[Prescription]]
 
 #: knob -> its prescriptions for a canonical spec that is not critical
 KNOBS: dict[str, Knob] = {

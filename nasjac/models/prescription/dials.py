@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
 from nasjac.kinds.facts import columns
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.mathematics.meanfield.moments import Array
 from nasjac.mathematics.meanfield.newton import newton
 from nasjac.mathematics.meanfield.sensitivity import Direction, log_norm_slopes
@@ -38,7 +39,7 @@ class Dial:
     knob: str
     before: float
     after: Callable[[float], float]
-    spec: Callable[[float], Spec]
+    spec: Callable[[float], ResidualMLP]
     direction: Callable[[float], Direction]
     low: float
     high: float
@@ -55,7 +56,7 @@ class Dial:
             return float(log_norm_slopes(columns([self.spec(x)]), self.direction(x), stream_variance)[0])
 
 
-def branch_scale(spec: Spec) -> Dial:
+def branch_scale(spec: ResidualMLP) -> Dial:
     """A common factor e^x on all branch scales."""
     before = math.fsum(block.scale for block in spec.blocks) / len(spec.blocks) if spec.blocks else 1.0
     return Dial(
@@ -70,7 +71,7 @@ def branch_scale(spec: Spec) -> Dial:
     )
 
 
-def weight_gain(spec: Spec) -> Dial:
+def weight_gain(spec: ResidualMLP) -> Dial:
     """A factor e^x on the weight gain."""
     low, high = (math.log(gain / spec.weight_gain) for gain in GAINS)
     return Dial(
@@ -85,12 +86,12 @@ def weight_gain(spec: Spec) -> Dial:
     )
 
 
-def skip_probability(spec: Spec) -> Dial:
+def skip_probability(spec: ResidualMLP) -> Dial:
     """An ensemble's mean skip probability plus x: all go towards 1, or towards 0, by one share of what is left."""
     skip = np.array([block.skip for block in spec.blocks])
     density = math.fsum(skip) / len(skip)
 
-    def turned_spec(x: float) -> Spec:
+    def turned_spec(x: float) -> ResidualMLP:
         share = x / (1 - density) if x > 0 else -x / density
         end = 1.0 if x > 0 else 0.0
         return _each(spec, lambda block: replace(block, skip=min(1.0, max(0.0, block.skip + share * (end - block.skip)))))
@@ -143,6 +144,6 @@ def _why_not(dial: Dial, band: Band, edge: float, least: float, most: float) -> 
     return reason
 
 
-def _each(spec: Spec, change: Callable[[Block], Block]) -> Spec:
+def _each(spec: ResidualMLP, change: Callable[[Block], Block]) -> ResidualMLP:
     changed = {block: change(block) for block in set(spec.blocks)}  # most blocks are equal
     return replace(spec, blocks=tuple(changed[block] for block in spec.blocks))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import Spec
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.mathematics.meanfield.critical import DEEPEST
 from nasjac.mathematics.meanfield.moments import Array
 from nasjac.models.prescription.band import PRUNED, Band, Prescription, log_norms
@@ -32,7 +32,7 @@ class _Sweep:
     first: Array
 
 
-def skip_pattern(spec: Spec, band: Band, before: float, stream_variance: float) -> Prescription:
+def skip_pattern(spec: ResidualMLP, band: Band, before: float, stream_variance: float) -> Prescription:
     """The fewest skips of a fixed pattern, switched all on or all off, that end inside the band.
 
     The blocks are ordered by what each does alone, equal ones so that they lie evenly along the depth; the closed form of
@@ -65,7 +65,7 @@ def skip_pattern(spec: Spec, band: Band, before: float, stream_variance: float) 
     return replace(start, after=after, change=len(chosen) / depth, spec=switched, log_norm_after=log_norm)
 
 
-def _sweep(spec: Spec, on: bool, before: float, edge: float, stream_variance: float) -> _Sweep:
+def _sweep(spec: ResidualMLP, on: bool, before: float, edge: float, stream_variance: float) -> _Sweep:
     able = [number for number, block in enumerate(spec.blocks) if block.skip == (not on)]
     if not able:
         return _Sweep(on, [], np.empty(0), np.empty(0))
@@ -78,7 +78,7 @@ def _sweep(spec: Spec, on: bool, before: float, edge: float, stream_variance: fl
     return _Sweep(on, blocks, alone[order], log_norms(first, stream_variance) if first else np.empty(0))
 
 
-def _fewest(spec: Spec, sweep: _Sweep, band: Band, before: float, stream_variance: float) -> list[int] | None:
+def _fewest(spec: ResidualMLP, sweep: _Sweep, band: Band, before: float, stream_variance: float) -> list[int] | None:
     """The blocks to switch, None where no number of them will do."""
     for count, value in enumerate(sweep.first.tolist()):
         if band.contains(value):
@@ -90,13 +90,13 @@ def _fewest(spec: Spec, sweep: _Sweep, band: Band, before: float, stream_varianc
     return None
 
 
-def _switched(spec: Spec, numbers: Collection[int], on: bool) -> Spec:
+def _switched(spec: ResidualMLP, numbers: Collection[int], on: bool) -> ResidualMLP:
     chosen, skip = set(numbers), float(on)
     blocks = (replace(block, skip=skip) if number in chosen else block for number, block in enumerate(spec.blocks))
     return replace(spec, blocks=tuple(blocks))
 
 
-def placements(spec: Spec, band: Band, before: float, stream_variance: float) -> list[Prescription]:
+def placements(spec: ResidualMLP, band: Band, before: float, stream_variance: float) -> list[Prescription]:
     """Every other placement inside the band, or why there is none."""
     start = Prescription("placement", spec.placement, before)
     if not spec.blocks:

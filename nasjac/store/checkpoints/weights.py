@@ -89,7 +89,7 @@ def _shapes(path: Path) -> tuple[Shapes, int]:
 def _network(folder: Path, spec: Spec, inputs: int, outputs: int, tensors: int, numbers: int) -> dict[str, Tensor]:
     """The network's tensors without memory. InputError: they are more than a file of so many tensors and numbers holds."""
     kept = len(spec.canonical.blocks)
-    sizes = {"width": spec.width, "outputs": outputs, **({} if spec.takes_images else {"inputs": inputs})}
+    sizes = {"width": spec.width, "outputs": outputs, **({} if spec.inputs.features is not None else {"inputs": inputs})}
     for name, value, most in (("blocks", kept, tensors), *((name, value, numbers) for name, value in sizes.items())):
         if value > most:
             rule = f"whose {MODEL} and spec.json agree, got {folder}: {value} {name}"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import branch_energies
-from nasjac.kinds.surgery import changes_shape, surgery_of
+from nasjac.kinds.table import kind_of
 from nasjac.surgery.compression import branches
 from nasjac.surgery.network import Array, Link
 
@@ -46,7 +46,7 @@ def stream(network: nn.Module, inputs: Tensor) -> list[Tensor]:
 
 def links_of(spec: Spec, network: nn.Module, inputs: Tensor) -> list[Link]:
     """Return the blocks of a canonical Spec's network, as `measurable` makes it, at inputs [G, ...]."""
-    rules, layers, prunable, skips = surgery_of(spec), stream(network, inputs), branches(spec), identities(spec)
+    rules, layers, prunable, skips = kind_of(spec).surgery, stream(network, inputs), branches(spec), identities(spec)
     return [
         Link(
             layers[n],
@@ -57,7 +57,7 @@ def links_of(spec: Spec, network: nn.Module, inputs: Tensor) -> list[Link]:
             spec.blocks[n].stage,
             spec.blocks[n].keep,
             n in prunable,
-            None if spec.blocks[n].skip and changes_shape(spec, n) else skips[n],
+            None if spec.blocks[n].skip and spec.changes_shape(n) else skips[n],
         )
         for n, block in enumerate(blocks_of(network))
     ]
@@ -68,7 +68,7 @@ def identities(spec: Spec) -> list[float]:
 
     It is the skip's probability, times (1 − hD)² of a leaky block. A shortcut that changes the shape is not in it.
     """
-    held = surgery_of(spec).held(spec) ** 2
+    held = kind_of(spec).surgery.held(spec) ** 2
     return [block.skip * held if block.keep else 1.0 for block in spec.blocks]
 
 

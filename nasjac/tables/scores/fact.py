@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.tables.scores.base import Done, Scored, TableScore, one_by_one
 from nasjac.tables.space import Material, TableSpace
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.decorrelation import jacobian_decorrelation
 from nasjac.mathematics.log_percentile import LogPercentile

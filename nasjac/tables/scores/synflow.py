@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.spec import check_choice
+from nasjac.architecture.fields import check_choice
 from nasjac.sampling.draws import Draws
 from nasjac.tables.scores.of_networks import OfNetworks
 

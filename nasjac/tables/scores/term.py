@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.architecture.fields import check_choice
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.spec import Spec, check_choice
+from nasjac.architecture.spec import Spec
 from nasjac.mathematics.trainability import criticality
 from nasjac.scores.apjn import Apjn
 from nasjac.tables.scores.base import Done, Scored, TableScore

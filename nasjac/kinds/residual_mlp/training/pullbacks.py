@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nasjac.architecture.activations import ACTIVATIONS
-from nasjac.architecture.spec import NORM_EPS
+from nasjac.architecture.norm_placement import NORM_EPS
 
 #: a layer's output, and its pullback
 Pulled = tuple[Tensor, Callable[[Tensor], Tensor]]

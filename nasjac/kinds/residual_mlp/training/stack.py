@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import Spec
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.kinds.residual_mlp.training.layout import BLOCK_NORMS, Layout
 from nasjac.kinds.residual_mlp.training.pullbacks import (
     Layer,
@@ -36,7 +36,7 @@ from nasjac.kinds.residual_mlp.training.routing import Route, route, routed, wit
 from nasjac.kinds.training.stack import Stack, cross_entropy
 
 
-def pyramid(spec: Spec) -> tuple[bool, int, str, str, str]:
+def pyramid(spec: ResidualMLP) -> tuple[bool, int, str, str, str]:
     """What a ResidualStack's canonical specs are sorted by; of equal depth, alike ones come side by side."""
     two, depth = spec.branch == "two_matrix", len(spec.blocks)
     return two, -depth if two else depth, spec.activation, spec.placement, spec.norm
@@ -48,7 +48,9 @@ class ResidualStack(Stack):
     The specs have one `ffn_ratio`.
     """
 
-    def __init__(self, specs: Sequence[Spec], modules: Sequence[nn.Module], copies: int, device: torch.device) -> None:
+    def __init__(
+        self, specs: Sequence[ResidualMLP], modules: Sequence[nn.Module], copies: int, device: torch.device
+    ) -> None:
         self._specs = [spec for spec in specs for _ in range(copies)]
         self._names = [[name for name, _ in module.named_parameters()] for module in modules for _ in range(copies)]
         self._buffers = [dict(module.named_buffers()) for module in modules for _ in range(copies)]

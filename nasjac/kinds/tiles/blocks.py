@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.kinds.tiles.attention import Attended, attend, turn_of
+from nasjac.kinds.tiles.attention import pull_back as pull_attention
+from nasjac.kinds.tiles.routes import AttentionRoute, BlockRoutes, HiddenRoute, NormRoute, Route, Routes
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.tiles.attention import Attended, attend, turn_of
-from nasjac.sampling.tiles.attention import pull_back as pull_attention
-from nasjac.sampling.tiles.routes import AttentionRoute, BlockRoutes, HiddenRoute, NormRoute, Route, Routes
 
 
 class Norm(NamedTuple):
@@ -55,7 +55,7 @@ class Blocks:
 
     def __init__(self, routes: Routes, draws: Draws, products: torch.dtype | None) -> None:
         self.routes, self.draws, self._products = routes, draws, products
-        self.width, self.causal = routes.specs[0].width, routes.specs[0].is_causal
+        self.width, self.causal = routes.specs[0].width, routes.specs[0].causal
 
     def forward(self, vectors: Tensor, factor: Tensor, number: int) -> tuple[BlockState, Tensor]:
         """Streams and tangents [D, A, I, V, T, N], times their factors [D, A, I, V], through one block; its state."""

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import NORM_EPS, Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.norm_placement import NORM_EPS, PLACEMENTS
+from nasjac.kinds.tiles.rows import Row
 
 #: a tile has a multiple of so many rows, and so have the rows that are active in a block: products of so many rows round
 #: alike, whatever else is in the tile
@@ -87,11 +87,11 @@ class BlockRoutes(NamedTuple):
 class Routes:
     """A tile's specs as columns, and its routes block by block."""
 
-    def __init__(self, specs: Sequence[Spec], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, specs: Sequence[Row], dtype: torch.dtype, device: torch.device) -> None:
         self.depths = [len(spec.blocks) for spec in specs]
         assert self.depths == sorted(self.depths, reverse=True), "the deepest first"
         rows = _whole(len(specs))
-        self.specs = [*specs, *[replace(specs[0], blocks=()).canonical] * (rows - len(specs))]
+        self.specs = [*specs, *[specs[0].empty()] * (rows - len(specs))]
         self.rows, self.blocks, self._dtype, self._device = rows, self.depths[0], dtype, device
         # behind a norm the outer gain is but a smaller epsilon
         self._normed = [PLACEMENTS[spec.placement].on_branch for spec in self.specs]
@@ -103,10 +103,10 @@ class Routes:
             finished=0.0,
         )
         #: a positively homogeneous network's Jacobian does not depend on its stream's size
-        homogeneous = [s.placement == "none" and s.activation in HOMOGENEOUS and not s.uses_attention for s in self.specs]
+        homogeneous = [s.placement == "none" and s.activation in HOMOGENEOUS and not s.attends for s in self.specs]
         self.homogeneous = torch.tensor(homogeneous, device=device).reshape(-1, 1, 1)
         #: 1 where learned positions are added to the embedding, [R, 1, 1, 1, 1]
-        self.learned = self._column([float(spec.positions == "learned") for spec in self.specs])
+        self.learned = self._column([float(spec.learned) for spec in self.specs])
         self._at = lru_cache(maxsize=None)(self._routes)
 
     def reaching(self, layer: int) -> int:
@@ -147,7 +147,7 @@ class Routes:
             yield HiddenRoute(
                 route,
                 ratio,
-                self._route([spec.branch == "two_matrix" for spec in specs], whole=True),
+                self._route([spec.two_matrix for spec in specs], whole=True),
                 tuple((name, found) for name, found in activations if found),
                 self._column([inner_gain(spec) for spec in specs]),
             )
@@ -163,11 +163,11 @@ class Routes:
                 route,
                 heads,
                 self._tensor(gains).reshape(-1, 1, 1, 1, 3 * width) / math.sqrt(width),
-                self._column([logit_scale(spec) for spec in specs]),
-                self._tensor([float(spec.positions == "rotary") for spec in specs]),
+                self._column([spec.logit_factor for spec in specs]),
+                self._tensor([float(spec.rotary) for spec in specs]),
             )
 
-    def _padded(self, chosen: Sequence[bool]) -> tuple[Route, list[Spec]]:
+    def _padded(self, chosen: Sequence[bool]) -> tuple[Route, list[Row]]:
         """The route of the chosen rows, padded to a multiple of QUANTUM, and their specs with the padding's."""
         route = self._route(chosen, whole=True)
         assert route is not None
@@ -190,7 +190,7 @@ class Routes:
         centering = self._column([float(self.specs[row].norm == "layernorm") for row in rows])
         return NormRoute(route, centering, self._column([epsilons[row] if epsilons else NORM_EPS for row in rows]))
 
-    def _gates(self, value: Callable[[Spec, Block], float], finished: float) -> Tensor:
+    def _gates(self, value: Callable[[Row, Block], float], finished: float) -> Tensor:
         """[L, R, 1, 1] from each block of each row; blocks that a row lacks get `finished`."""
         gates = [[value(s, s.blocks[n]) if n < len(s.blocks) else finished for s in self.specs] for n in range(self.blocks)]
         return self._tensor(gates).reshape(-1, self.rows, 1, 1)
@@ -202,20 +202,14 @@ class Routes:
         return torch.tensor(values, dtype=self._dtype, device=self._device)
 
 
-def inner_gain(spec: Spec) -> float:
+def inner_gain(spec: Row) -> float:
     """Standard deviation of the first matrix of an FFN branch; 1 where there is none."""
-    return spec.weight_gain / math.sqrt(spec.width) if spec.branch == "two_matrix" else 1.0
+    return spec.weight_gain / math.sqrt(spec.width) if spec.two_matrix else 1.0
 
 
-def outer_gain(spec: Spec, block: Block) -> float:
+def outer_gain(spec: Row, block: Block) -> float:
     """Standard deviation of the last matrix of a block's branch, whose inputs are N units or the FFN's hidden ones."""
     return spec.weight_gain / math.sqrt(spec.width * (spec.ffn_ratio if block.op == "ffn" else 1))
-
-
-def logit_scale(spec: Spec) -> float:
-    """What a head's logits are multiplied by."""
-    units = spec.width // spec.heads
-    return 1 / math.sqrt(units) if spec.logit_scale == "inverse_sqrt" else 1 / units
 
 
 def _whole(rows: int) -> int:

@@ -11,19 +11,21 @@ that pass through a product together: its stream and tangents, or its cotangents
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nasjac.architecture.spec import Spec
+from nasjac.kinds.tiles.blocks import Blocks, BlockState
+from nasjac.kinds.tiles.routes import Routes
+from nasjac.kinds.tiles.rows import Row
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.patches import patches
 from nasjac.sampling.samples import Array, Plan, Samples
-from nasjac.sampling.tiles.blocks import Blocks, BlockState
-from nasjac.sampling.tiles.routes import Routes
 from nasjac.sampling.vectors import cosines, decorrelation, differential, sizes
+
+#: samples [D, I, ...], draws and vocabulary -> embedded tokens [D, I, T, N]
+Embed = Callable[[Tensor, Draws, int | None], Tensor]
 
 
 class Tile:
@@ -34,28 +36,31 @@ class Tile:
 
     def __init__(
         self,
-        specs: Sequence[Spec],
+        rows: Sequence[Row],
         draws: Draws,
         plan: Plan,
+        embed: Embed,
         products: torch.dtype | None = None,
-        vocabulary: int | None = None,
     ) -> None:
-        self.draws, self.plan, self.width = draws, plan, specs[0].width
-        self.routes, self.vocabulary = Routes(specs, draws.dtype, draws.device), vocabulary
+        self.draws, self.plan, self.width, self._embed = draws, plan, rows[0].width, embed
+        self.routes = Routes(rows, draws.dtype, draws.device)
         self.blocks = Blocks(self.routes, draws, products)
 
     @torch.inference_mode()
-    def run(self, samples: Tensor) -> list[Samples]:
+    def run(self, samples: Tensor, vocabulary: int | None) -> list[Samples]:
         """The samples of each architecture for inputs [D, I, features], or token ids [D, I, T] of `vocabulary`."""
-        energies, tokens, states, outputs = self._forward(self._start(samples))
+        energies, tokens, states, outputs = self._forward(self._start(self._embed(samples, self.draws, vocabulary)))
         tangents = outputs[..., 1:, :, :]
         back = self._backward(states, tangents) if self.plan.goes_back else _nothing(energies, tokens)
         whole = [_numpy(x) for x in (energies, tokens, *back, decorrelation(outputs[..., 0, :, :].flatten(-2)))]
         return [self._samples(row, depth, *whole) for row, depth in enumerate(self.routes.depths)]
 
-    def _start(self, samples: Tensor) -> Tensor:
-        """[D, R, I, 1 + P, T, N]: the embedded inputs h_0 and the tangent probes, the same for every row but positions."""
-        embedded = (self._projected(samples) if self.vocabulary is None else self._looked_up(samples))[:, None, :, None]
+    def _start(self, embedded: Tensor) -> Tensor:
+        """[D, R, I, 1 + P, T, N] of embedded inputs [D, I, T, N]: h_0 and the tangent probes.
+
+        They are the same for every row but for its positions.
+        """
+        embedded = embedded[:, None, :, None]
         tokens = embedded.shape[-2]
         if tokens > 1:
             positions = self.draws.normal("positions", tokens, self.width)[:, None, None, None]
@@ -64,20 +69,6 @@ class Tile:
         probes = self.draws.probes("tangent", self.plan.inputs, self.plan.tangents, tokens * self.width)
         tangents = self._by_token(probes, tokens)[:, None].expand(-1, self.routes.rows, -1, -1, -1, -1)
         return torch.cat([start, tangents], dim=-3)
-
-    def _projected(self, samples: Tensor) -> Tensor:
-        """[D, I, T, N] embeddings of features [D, I, features], of each patch where they are images."""
-        spec = self.routes.specs[0]
-        parts = patches(samples, spec.shape, spec.patch) if spec.shape else samples[:, :, None]
-        units = parts.shape[-1]
-        embedded = torch.bmm(parts.flatten(1, 2), self.draws.normal("embedding", self.width, units).mT)
-        return (embedded / math.sqrt(units)).view(*parts.shape[:-1], self.width)
-
-    def _looked_up(self, samples: Tensor) -> Tensor:
-        """[D, I, T, N] embeddings of ids [D, I, T]."""
-        assert self.vocabulary is not None
-        table = self.draws.normal("tokens", self.vocabulary, self.width)
-        return torch.stack([rows[chosen] for rows, chosen in zip(table, samples.long(), strict=True)])
 
     def _forward(self, vectors: Tensor) -> tuple[Tensor, Tensor, list[BlockState], Tensor]:
         """Energies [L+1, D, R, I, 1 + P], what differs between tokens as a share of the energies (none of them without
@@ -158,6 +149,13 @@ class Tile:
             forward_tokens=_layers_last(tokens[layers, :, row])[:, :, 1:].copy(),
             backward_tokens=_layers_last(back_tokens[layers, :, row])[:, :, : self.plan.cotangents].copy(),
         )
+
+
+def projected(samples: Tensor, draws: Draws, width: int) -> Tensor:
+    """[D, I, T, N] embeddings of features, or of patches, [D, I, T, n]."""
+    units = samples.shape[-1]
+    embedded = torch.bmm(samples.flatten(1, 2), draws.normal("embedding", width, units).mT)
+    return (embedded / math.sqrt(units)).view(*samples.shape[:-1], width)
 
 
 def _joined(values: Tensor, rows: int) -> Tensor:

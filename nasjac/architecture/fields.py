@@ -1,0 +1,55 @@
+"""Fields of frozen dataclasses: choices that are checked, values that are settled, and what JSON says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from typing import Any
+
+from nasjac.foundation.arguments import shown
+from nasjac.foundation.errors import InputError
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """Refuse a value that is none of the choices.
+
+    Raises:
+        InputError: names the field `name`, the choices and the value.
+    """
+    try:
+        known = value in choices
+    except (TypeError, ValueError, RuntimeError):  # not hashable, or an array, which is equal to nothing as a whole
+        known = False
+    if not known:
+        raise InputError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {shown(value)}")
+
+
+def settle(item: object, name: str, value: object) -> None:
+    """Set a field of a frozen item to its checked value, which is of Python's own type where NumPy's was given."""
+    object.__setattr__(item, name, value)
+
+
+def non_default(item: object, entries: tuple[Field[Any], ...]) -> dict[str, Any]:
+    """Fields whose value differs from the default, numbers in one form (1 and 1.0 are the same content, and −0 and 0)."""
+    content = {}
+    for entry in entries:
+        value = getattr(item, entry.name)
+        if value != entry.default:  # MISSING equals nothing
+            value = float(value) + 0.0 if isinstance(entry.default, float) else value  # −0 is 0
+            content[entry.name] = list(value) if isinstance(value, tuple) else value
+    return content
+
+
+def known_fields(of: type, content: object) -> dict[str, Any]:
+    """Return the fields of a dataclass that a JSON object holds.
+
+    Raises:
+        InputError: it is no object, or it has a field that the dataclass lacks, which is named beside the fields there are.
+    """
+    names = [entry.name for entry in fields(of)]
+    if not isinstance(content, Mapping):
+        raise InputError(f"a {of.__name__} must be a JSON object of its fields, got {shown(content)}")
+    unknown = [name for name in content if name not in names]
+    if unknown:
+        raise InputError(f"`{unknown[0]}` is not a field of {of.__name__}; its fields are {', '.join(names)}")
+    return dict(content)

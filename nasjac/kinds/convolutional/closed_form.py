@@ -1,0 +1,53 @@
+"""Closed forms of networks of images: expected energies of their branches, and the facts that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from nasjac.architecture.facts import Facts, facts_of
+from nasjac.kinds.convolutional.energies import Energies, ImageStack, ImageUnit
+from nasjac.kinds.convolutional.spec import ConvolutionalSpec
+from nasjac.kinds.options.stepped import passes
+
+S = TypeVar("S", bound=ConvolutionalSpec)
+
+
+def image_stack(spec: ConvolutionalSpec, growth: int = 0) -> ImageStack:
+    """A network of images as `nasjac.kinds.convolutional.energies` has it; `growth` channels are put beside by a block."""
+    units = []
+    for block, step in zip(spec.blocks, spec.steps, strict=True):
+        strength, moved = spec.gates if block.keep else (1.0, 1.0)
+        channels, changes = step.inside.channels, step.change is not None
+        scale, skip = block.scale * moved, block.skip if block.keep else 1.0
+        units.append(ImageUnit(len(step.branch), changes, skip, scale, channels, growth, strength))
+    return ImageStack(spec.activation, spec.norm, spec.order == "pre", spec.weight_gain**2, units)
+
+
+def facts(
+    specs: Sequence[S],
+    energies: Callable[[S], Energies],
+    has_norm: Callable[[ConvolutionalSpec, bool], bool],
+) -> list[Facts]:
+    """Facts of canonical Specs, in order.
+
+    Args:
+        specs: Of one kind.
+        energies: Those of the branches of one.
+        has_norm: Whether a convolution of a Spec has a norm; the second argument says that it changes the shape.
+    """
+    return [_facts(spec, energies(spec), has_norm) for spec in specs]
+
+
+def _facts(spec: ConvolutionalSpec, energies: Energies, has_norm: Callable[[ConvolutionalSpec, bool], bool]) -> Facts:
+    params = flops = 0
+    for number, step in enumerate(spec.steps):
+        for conv, layer in step.placed():
+            weights = conv.inputs * conv.outputs * conv.kernel**2
+            biases = conv.outputs if spec.norm == "none" else 0
+            normed = (conv.inputs if spec.order == "pre" else conv.outputs) * has_norm(spec, conv is step.change)
+            params += weights + biases + 2 * normed
+            flops += 2 * weights * layer.pixels * passes(spec, number)
+    effective, nonlinear = math.fsum(energies.share), math.fsum(energies.share * energies.nonlinearity)
+    return facts_of(spec, effective, nonlinear, params, flops)

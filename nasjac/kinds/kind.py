@@ -1,0 +1,60 @@
+"""What nasjac knows of one kind of network. Its Spec and its module are required; all else makes it faster or richer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasjac.architecture.facts import Facts
+from nasjac.architecture.spec import Spec
+from nasjac.kinds.closed_form import ClosedForm
+from nasjac.kinds.modules.measured import facts_of_modules, measured_energies
+from nasjac.kinds.sampler import Network, Sampler
+from nasjac.kinds.surgery import Surgery
+from nasjac.kinds.training.training import Training
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of network.
+
+    Args:
+        spec: Its dataclass, a subclass of `nasjac.Spec` with `kind` and `ops`.
+        network: What makes an initialized module of (spec, inputs, outputs, generator): a
+            `nasjac.kinds.ResidualNetwork`, whose blocks map h_{l-1} to h_l.
+        facts: Facts of canonical Specs. Without it the module's parameters and FLOPs are counted, and the energies of its
+            branches are measured at one initialization.
+        branch_energies: [L] expected energy χ of each kept block's branch. Without it they are measured too.
+        closed_form: What the mean-field theory says; without it nothing.
+        sampler: How its Jacobians are sampled; without it one architecture after the other, by autograd.
+        training: How it is trained; without it one network after the other.
+        surgery: How it grows and loses branches; without it by the rules of blocks x -> x + F(x).
+        space: The default search space, called without options.
+    """
+
+    spec: type[Spec]
+    network: Network
+    facts: Callable[[Sequence[Any]], list[Facts]] | None = None
+    branch_energies: Callable[[Any], NDArray[np.float64]] | None = None
+    closed_form: ClosedForm[Any] | None = None
+    sampler: Sampler[Any] | None = None
+    training: Training[Any] = field(default_factory=Training)
+    surgery: Surgery = field(default_factory=Surgery)
+    space: Callable[[], Any] | None = None
+
+    @property
+    def sampling(self) -> Sampler[Any]:
+        """How its Jacobians are sampled."""
+        return self.sampler or Sampler(self.network)
+
+    def facts_of(self, specs: Sequence[Spec]) -> list[Facts]:
+        """Facts of canonical Specs of this kind, in order."""
+        return self.facts(specs) if self.facts else facts_of_modules(self.network, specs)
+
+    def energies_of(self, spec: Spec) -> NDArray[np.float64]:
+        """[L] energy χ of each kept block's branch of a Spec of this kind."""
+        return self.branch_energies(spec) if self.branch_energies else measured_energies(self.network, spec)

@@ -1,0 +1,44 @@
+"""Samples by autograd on modules whose weights are drawn layer by layer, by the layers' names, and shared by all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nasjac.architecture.spec import Spec
+from nasjac.kinds.modules.initialize import initialize
+from nasjac.kinds.modules.network import ResidualNetwork
+from nasjac.kinds.sampler import S, Sampler, prepared
+from nasjac.sampling.draws import Draws
+
+
+class _Gained(Protocol):
+    @property
+    def weight_gain(self) -> float: ...
+
+
+class LayerSampler(Sampler[S]):
+    """Of kinds whose layers are linear maps and convolutions with the law of `nasjac.kinds.modules.initialize`."""
+
+    def networks(self, spec: S, samples: Tensor, draws: Draws, vocabulary: int | None) -> Iterator[ResidualNetwork]:
+        """One module, whose weights change from draw to draw."""
+        network = prepared(self.network(spec, samples.shape[-1], 1, None), spec, draws)
+        for draw in range(len(draws.draws)):
+            yield redrawn(network, spec, draws, draw)
+
+
+def redrawn(network: ResidualNetwork, spec: Spec, draws: Draws, draw: int) -> ResidualNetwork:
+    """The module with the weights of one of the draws."""
+    gained: _Gained = spec  # type: ignore[assignment]  # the kinds of this sampler have a gain
+    initialize(network, gained.weight_gain, lambda name, shape: drawn(draws, draw, name, shape))
+    return network
+
+
+def drawn(draws: Draws, draw: int, name: str, shape: torch.Size) -> Tensor:
+    """Standard normal numbers for the weights of a layer, by its name in the module."""
+    role = re.sub(r"blocks\.(\d+)\.(inner|outer)$", r"\2 \1", name)  # of an MLP, as tiles call it
+    return draws.normal(role, *shape)[draw]

@@ -1,0 +1,62 @@
+"""What Specs share whose layers are units of a stream, or tokens of units: where the norm sits, and which."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.block import Block
+from nasjac.architecture.fields import check_choice, settle
+from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.spec import MOST_SIZE
+from nasjac.foundation.arguments import number, whole
+from nasjac.foundation.errors import InputError
+
+NORMS = ("layernorm", "rmsnorm")
+
+
+class UnitSpec(Protocol):
+    """The fields that are checked here."""
+
+    kind: ClassVar[str]
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+    @property
+    def placement(self) -> str: ...
+    @property
+    def norm(self) -> str: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def weight_gain(self) -> float: ...
+    @property
+    def ffn_ratio(self) -> int: ...
+
+
+def check_units(spec: UnitSpec) -> None:
+    """Refuse fields out of their range. InputError: names the field, its rule and the value."""
+    check_choice("placement", spec.placement, PLACEMENTS)
+    check_choice("norm", spec.norm, NORMS)
+    check_choice("activation", spec.activation, ACTIVATIONS)
+    settle(spec, "weight_gain", number("weight_gain", spec.weight_gain, low=0.0, open_low=True))
+    settle(spec, "ffn_ratio", whole("ffn_ratio", spec.ffn_ratio, low=1, high=MOST_SIZE))
+    if any(block.stage for block in spec.blocks):
+        raise InputError(f"`stage` must be left out but in convolutional networks, got it in a {spec.kind}")
+
+
+def unused_units(spec: UnitSpec, blocks: tuple[Block, ...]) -> list[str]:
+    """Names of these fields that no number depends on, given the blocks that last."""
+    used = {
+        **dict.fromkeys(("placement", "weight_gain"), bool(blocks)),
+        **dict.fromkeys(("activation", "ffn_ratio"), any(block.op == "ffn" for block in blocks)),
+        "norm": bool(blocks) and PLACEMENTS[spec.placement].uses_norm,
+    }
+    return [name for name, is_used in used.items() if not is_used]
+
+
+def norm_params(spec: UnitSpec) -> int:
+    """Parameters of the norms of one block."""
+    return sum(PLACEMENTS[spec.placement][:3]) * (2 if spec.norm == "layernorm" else 1) * spec.width

@@ -1,0 +1,25 @@
+"""Residual MLPs: all that nasjac knows of them."""
+
+from __future__ import annotations
+
+from nasjac.kinds.closed_form import ClosedForm
+from nasjac.kinds.kind import Kind
+from nasjac.kinds.residual_mlp.closed_form import COVERED, branch_energies, columns, facts
+from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
+from nasjac.kinds.residual_mlp.sampling import ResidualMLPSampler
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
+from nasjac.kinds.residual_mlp.surgery import SURGERY
+from nasjac.kinds.residual_mlp.training import ResidualMLPTraining
+
+KIND = Kind(
+    spec=ResidualMLP,
+    network=ResidualMLPNetwork,
+    facts=facts,
+    branch_energies=branch_energies,
+    closed_form=ClosedForm(columns, COVERED),
+    sampler=ResidualMLPSampler(),
+    training=ResidualMLPTraining(),
+    surgery=SURGERY,
+    space=ResidualMlpSpace,
+)

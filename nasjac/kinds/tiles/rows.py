@@ -1,0 +1,78 @@
+"""One architecture as a row of a tile: what a stream of vectors or tokens passes through, whichever kind it is of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
+
+
+class UnitStream(Protocol):
+    """What the Specs of such kinds have alike."""
+
+    @property
+    def placement(self) -> str: ...
+    @property
+    def norm(self) -> str: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def weight_gain(self) -> float: ...
+    @property
+    def ffn_ratio(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a tile asks of an architecture; the defaults are those of one without blocks.
+
+    `two_matrix`     whether an FFN branch has two matrices
+    `logit_factor`   what a head's logits are multiplied by
+    `rotary`, `learned`  positions of tokens: in queries and keys, or added to the embedding
+    `causal`         whether a token attends to those before it alone
+    `gates`          factors of skip and branch beside the blocks' own
+    """
+
+    width: int
+    blocks: tuple[Block, ...]
+    tokens: int = 1
+    placement: str = "none"
+    norm: str = "layernorm"
+    activation: str = "relu"
+    weight_gain: float = 1.0
+    ffn_ratio: int = 1
+    two_matrix: bool = True
+    heads: int = 1
+    query_gain: float = 1.0
+    logit_factor: float = 1.0
+    rotary: bool = False
+    learned: bool = True
+    causal: bool = False
+    gates: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def attends(self) -> bool:
+        """Whether some kept block is attention."""
+        return any(block.keep and block.op == "attention" for block in self.blocks)
+
+    def empty(self) -> Row:
+        """A row of the same stream without blocks, which fills a tile up."""
+        return Row(self.width, (), self.tokens, learned=self.learned, rotary=self.rotary, causal=self.causal)
+
+
+def row_of(spec: Spec, unit: UnitStream, **others: object) -> Row:
+    """The row of a Spec; `unit` is the Spec again, by the fields that these kinds have alike."""
+    row = Row(
+        width=spec.width,
+        blocks=spec.blocks,
+        tokens=spec.tokens,
+        placement=unit.placement,
+        norm=unit.norm,
+        activation=unit.activation,
+        weight_gain=unit.weight_gain,
+        ffn_ratio=unit.ffn_ratio,
+        gates=spec.gates,
+    )
+    return replace(row, **others)  # type: ignore[arg-type]

@@ -1,0 +1,68 @@
+"""How transformers are sampled: as rows of tiles, by their embedding of token ids or of patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from nasjac.kinds.sampler import Network
+from nasjac.kinds.tiles.rows import Row, row_of
+from nasjac.kinds.tiles.sampler import TileSampler
+from nasjac.kinds.tiles.tile import Embed, projected
+from nasjac.kinds.transformer.patches import patches
+from nasjac.kinds.transformer.spec import Decoder, Transformer, VisionTransformer
+
+
+class TransformerSampler(TileSampler[Transformer]):
+    """Tiles of one width, context and embedding.
+
+    Args:
+        network: What makes a module of (spec, inputs, outputs, generator).
+        embed: What embeds the inputs of a Spec's tile.
+        alike: What the embedding of a Spec depends on beside width and context.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        embed: Callable[..., Embed],
+        alike: Callable[..., tuple[object, ...]],
+    ) -> None:
+        super().__init__(network)
+        self._embed, self._alike = embed, alike
+
+    def common(self, spec: Transformer) -> tuple[object, ...] | None:
+        """Width, context and embedding."""
+        return spec.width, spec.context, *self._alike(spec)
+
+    def row(self, spec: Transformer) -> Row:
+        """A Spec as a row of a tile."""
+        units = spec.width // spec.heads
+        return row_of(
+            spec,
+            spec,
+            heads=spec.heads,
+            query_gain=spec.query_gain,
+            logit_factor=1 / math.sqrt(units) if spec.logit_scale == "inverse_sqrt" else 1 / units,
+            rotary=spec.positions == "rotary",
+            learned=spec.positions == "learned",
+            causal=spec.causal,
+        )
+
+    def embed(self, spec: Transformer) -> Embed:
+        """What embeds the inputs of a Spec's tile."""
+        return self._embed(spec)
+
+
+def embedded_ids(spec: Decoder) -> Embed:
+    """Look token ids up in a table that is drawn for the vocabulary."""
+    return lambda samples, draws, vocabulary: torch.stack(
+        [rows[ids] for rows, ids in zip(draws.normal("tokens", vocabulary or 0, spec.width), samples.long(), strict=True)]
+    )
+
+
+def embedded_patches(spec: VisionTransformer) -> Embed:
+    """Map the pixels of each patch linearly."""
+    return lambda samples, draws, _: projected(patches(samples, spec.shape, spec.patch), draws, spec.width)

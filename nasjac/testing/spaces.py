@@ -1,0 +1,41 @@
+"""What every search space must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from nasjac.architecture.spec import Spec
+
+TRIALS = 16
+
+
+class SpaceContract(ABC):
+    """Tests of a space: `space` is a callable from a trial to a Spec."""
+
+    @abstractmethod
+    def space(self) -> Callable[[Any], Spec]:
+        """The space."""
+
+    def test_every_trial_gives_a_spec(self) -> None:
+        for spec, _ in self._drawn():
+            assert isinstance(spec, Spec)
+            assert Spec.from_json(spec.to_json()) == spec
+
+    def test_the_same_choices_give_the_same_spec(self) -> None:
+        import optuna
+
+        for spec, trial in self._drawn():
+            fixed = optuna.trial.FixedTrial(trial.params)
+            assert self.space()(fixed) == spec, "a space must depend on its trial's choices alone"
+
+    def test_there_is_a_choice(self) -> None:
+        assert len({spec.key for spec, _ in self._drawn()}) > 1
+
+    def _drawn(self) -> list[tuple[Spec, Any]]:
+        import optuna
+
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        trials = [study.ask() for _ in range(TRIALS)]
+        return [(self.space()(trial), trial) for trial in trials]
