@@ -42,7 +42,7 @@ def pareto_front(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[
     return np.array(front, dtype=np.intp)
 
 
-def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> NDArray[np.intp]:
+def covering_points(values: ArrayLike, directions: Sequence[Direction], count: int) -> NDArray[np.intp]:
     """Indices of at most `count` points of the front, each adding the most hypervolume to those before it.
 
     The order is that of choosing, so a shorter list is the beginning of a longer one. The objectives are normalized to

@@ -23,7 +23,7 @@ from nasjac.sampling.patches import patches
 from nasjac.sampling.samples import Array, Plan, Samples
 from nasjac.sampling.tiles.blocks import Blocks, BlockState
 from nasjac.sampling.tiles.routes import Routes
-from nasjac.sampling.vectors import cosines, decorrelation, differential, sizes
+from nasjac.sampling.vectors import cosines, differential, output_decorrelation, sizes
 
 
 class Tile:
@@ -50,7 +50,7 @@ class Tile:
         energies, tokens, states, outputs = self._forward(self._start(samples))
         tangents = outputs[..., 1:, :, :]
         back = self._backward(states, tangents) if self.plan.goes_back else _nothing(energies, tokens)
-        whole = [_numpy(x) for x in (energies, tokens, *back, decorrelation(outputs[..., 0, :, :].flatten(-2)))]
+        whole = [_numpy(x) for x in (energies, tokens, *back, output_decorrelation(outputs[..., 0, :, :].flatten(-2)))]
         return [self._samples(row, depth, *whole) for row, depth in enumerate(self.routes.depths)]
 
     def _start(self, samples: Tensor) -> Tensor:
