@@ -222,7 +222,7 @@ TARGETS: dict[str, Target] = {
     "Merit": Target(Merit, lambda: {**SCORED, "decorrelation_draws": 2, "images": 2, "reference": 256}),
     "facts.facts": Target(facts.facts, lambda: {"specs": [spec()]}),
     "front.pareto_front": Target(front.pareto_front, lambda: dict(VALUES)),
-    "front.spread": Target(front.spread, lambda: {**VALUES, "count": 2}),
+    "front.covering_points": Target(front.covering_points, lambda: {**VALUES, "count": 2}),
     "front.knee": Target(front.knee, lambda: {**VALUES, "names": ("a", "b"), "ratios": (False, True)}),
     "front.hypervolume": Target(front.hypervolume, lambda: {"points": np.array([[0.5, 0.5]]), "reference": 1.1}),
     "ranking.kendall_tau": Target(ranking.kendall_tau, lambda: dict(XY)),

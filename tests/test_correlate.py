@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasjac.architecture.block import Block
-from nasjac.architecture.spec import Spec
+import nasjac
+from nasjac.architecture.spec import Block, Spec
 from nasjac.tables.agreement import agreement, strata, warnings
 from nasjac.tables.file import read_table
 from nasjac.tables.nasbench201.space import NasBench201
+from nasjac.tables.scores.fact import Fact
 from nasjac.tables.spec_table import SpecTable
 from tests.test_cli import Run, run  # noqa: F401
 
@@ -372,3 +373,24 @@ def test_figures_that_do_not_exist_are_none() -> None:
         found = agreement(zeros, zeros, {"params": zeros}, strata(zeros, zeros), 20, 0)
         assert found.kendall_tau is None and found.interval is None and found.spearman is None
         json.dumps(asdict(found), allow_nan=False)
+
+
+def test_correlate_from_python_is_what_the_shell_prints(run: Run) -> None:  # noqa: F811
+    path = table(Path("t.csv"))
+    printed = answer(run, f"table={path}", "score=flops", "resamples=50")
+    for space, score in (("nasbench201", "flops"), (NasBench201, Fact("flops")), (NasBench201(), "flops")):
+        found = nasjac.correlate(path, space, score, resamples=50)
+        same = json.loads(found.to_json()) | {"seconds_per_architecture": printed["seconds_per_architecture"]}
+        assert same == printed and found.agreement.kendall_tau == printed["kendall_tau"]
+    assert repr(found).startswith("Correlation(score='flops', space='nasbench201', target='cifar10_test', missing=0,\n")
+    assert f"kendall_tau={found.agreement.kendall_tau:.3f} [" in repr(found) and repr(found).count("\n") <= 4
+    refused: dict[str, dict[str, Any]] = {
+        "`dataset` must be said for a score that runs networks, such as digits": {"score": "merit"},
+        "`dataset` must be one of digits, ": {"score": "merit", "dataset": "mnist"},
+        "`space` must be one of residual_mlp, .* for score spread, got nasbench201": {"score": "spread"},
+        "`score` must be one of merit, .*, got 'flop'": {"score": "flop"},
+        "`half` must be one of all, choose, report": {"half": "both"},
+    }
+    for said, options in refused.items():
+        with pytest.raises(nasjac.InputError, match=said):
+            nasjac.correlate(path, **{"score": "flops", **options})

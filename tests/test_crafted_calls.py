@@ -22,7 +22,6 @@ from nasjac.mathematics import pareto as front
 from nasjac.mathematics import rank_correlation as ranking
 from nasjac.models.foreign_calls import called
 from nasjac.models.nested import mapped
-from nasjac.scores import Meanfield
 from tests.crafted_calls import Rude, calls, columns, deep, fault, spec
 from tests.crafted_models import MODELS, Odd
 
@@ -76,9 +75,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a block that is a list": (lambda: Spec.from_json('{"width": 4, "blocks": [[]]}'), "a Block must be a JSON object"),
     "a Spec for the Specs": (lambda: nasjac.measure(spec(), torch.ones(2, 2)), "`specs` must be a sequence of Spec"),  # type: ignore[arg-type]
     "inputs of lists": (lambda: nasjac.measure([spec()], [[1.0]]), "`inputs` must be a tensor"),  # type: ignore[arg-type]
-    "a class for a score": (
-        lambda: nasjac.measure([spec()], torch.ones(2, 2), Meanfield),  # type: ignore[arg-type]
-        "`score` must be a score with its options",
+    "a function for a score": (
+        lambda: nasjac.measure([spec()], torch.ones(2, 2), print),  # type: ignore[arg-type]
+        "`score` must be one of merit, apjn, meanfield, or a class or an object that derives from",
     ),
     "no such device": (lambda: nasjac.measure([spec()], torch.ones(2, 2), device="tpu9"), "`device` must be a device"),
     "a network of petabytes": (lambda: nasjac.build(spec(width=2**20), 3, 2), "`spec` must be of a network that fits"),
@@ -171,7 +170,7 @@ def test_numpy_s_scalars_are_numbers() -> None:
     assert given == plain and given.to_json() == plain.to_json() and given.key == plain.key
     assert nasjac.build(replaced(plain), np.int64(3), np.int32(2))(torch.ones(1, 3)).shape == (1, 2)  # type: ignore[arg-type]
     assert nasjac.expected_norms(plain, np.float32(2.0)).layers[0].log_mean == 0  # type: ignore[arg-type]
-    assert front.spread(np.array([[1.0], [2.0]]), [np.int64(-1)], np.int64(1)).tolist() == [0]
+    assert front.covering_points(np.array([[1.0], [2.0]]), [np.int64(-1)], np.int64(1)).tolist() == [0]
     assert ranking.kendall_tau(torch.arange(4.0, requires_grad=True), [1, 2, 3, 4]) == 1
 
 

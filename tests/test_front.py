@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nasjac.mathematics.pareto import hypervolume, knee, pareto_front, spread
+from nasjac.mathematics.pareto import covering_points, hypervolume, knee, pareto_front
 
 DIRECTIONS = ("minimize", "maximize")
 grid_points = arrays(float, st.tuples(st.integers(1, 25), st.just(2)), elements=st.integers(0, 6).map(float))
@@ -42,18 +42,18 @@ def test_hypervolume_counts_the_unit_cells_dominated(points: np.ndarray) -> None
 
 
 @given(grid_points, st.integers(0, 8))
-def test_spread_is_nested_on_the_front_and_without_repeats(points: np.ndarray, count: int) -> None:
-    front, chosen = pareto_front(points, DIRECTIONS), spread(points, DIRECTIONS, count)
+def test_covering_points_are_nested_on_the_front_and_without_repeats(points: np.ndarray, count: int) -> None:
+    front, chosen = pareto_front(points, DIRECTIONS), covering_points(points, DIRECTIONS, count)
     assert set(chosen) <= set(front) and len(set(chosen)) == len(chosen) == min(count, len(front))
-    assert spread(points, DIRECTIONS, 9)[:count].tolist() == chosen.tolist()
+    assert covering_points(points, DIRECTIONS, 9)[:count].tolist() == chosen.tolist()
 
 
-def test_spread_reaches_the_greedy_bound() -> None:
+def test_covering_points_reaches_the_greedy_bound() -> None:
     """Hypervolume is submodular: greedy choice reaches at least 1 - 1/e of the best subset (Nemhauser et al. 1978)."""
     x = np.sort(np.random.default_rng(0).random(9))
     points = np.column_stack([(x - x[0]) / np.ptp(x), ((1 / (1 + x)) - 1 / (1 + x[-1])) / np.ptp(1 / (1 + x))])
     best = max(hypervolume(points[list(subset)], 1.1) for subset in combinations(range(9), 3))
-    greedy = hypervolume(points[spread(points, ("minimize", "minimize"), 3)], 1.1)
+    greedy = hypervolume(points[covering_points(points, ("minimize", "minimize"), 3)], 1.1)
     assert (1 - 1 / np.e) * best <= greedy <= best * (1 + 1e-12)
 
 
@@ -75,9 +75,9 @@ def test_a_ratio_enters_the_knee_by_its_logarithm() -> None:
 
 
 @given(grid_points, st.integers(-9, 9), st.integers(-50, 50))
-def test_spread_does_not_depend_on_units(points: np.ndarray, exponent: int, shift: int) -> None:
+def test_covering_points_does_not_depend_on_units(points: np.ndarray, exponent: int, shift: int) -> None:
     changed = points * [2.0**exponent, 1.0] + [0, shift]  # exact in binary, so ties stay ties
-    assert spread(points, DIRECTIONS, 4).tolist() == spread(changed, DIRECTIONS, 4).tolist()
+    assert covering_points(points, DIRECTIONS, 4).tolist() == covering_points(changed, DIRECTIONS, 4).tolist()
 
 
 def test_small_fronts_have_a_knee_and_say_so() -> None:
@@ -86,7 +86,7 @@ def test_small_fronts_have_a_knee_and_say_so() -> None:
     assert knee([[2.0], [1.0]], ("minimize",), names=["cost"]) == (1, "the front is this one point: cost 1")
     index, reason = knee([[0, 0, 9], [9, 0, 0], [1, 1, 1], [0, 9, 0]], ("minimize",) * 3)
     assert index == 2 and "(3.000 nats)" in reason
-    assert spread(np.empty((0, 2)), DIRECTIONS, 3).size == 0
+    assert covering_points(np.empty((0, 2)), DIRECTIONS, 3).size == 0
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_small_fronts_have_a_knee_and_say_so() -> None:
         (lambda: pareto_front([[1.0, np.nan]], DIRECTIONS), "`values` must be finite, got nan"),
         (lambda: pareto_front([[1.0]], DIRECTIONS), "`values` must be \\[points, 2\\]"),
         (lambda: pareto_front([[1.0]], ("up",)), "`directions` must be .* got 'up'"),
-        (lambda: spread([[1.0]], ("minimize",), -1), "`count` must be a whole number of at least 0, got -1"),
+        (lambda: covering_points([[1.0]], ("minimize",), -1), "`count` must be a whole number of at least 0, got -1"),
         (lambda: knee(np.empty((0, 2)), DIRECTIONS), "at least one point"),
     ],
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -10,11 +11,11 @@ import torch
 import nasjac
 from nasjac.architecture.block import Block
 from nasjac.architecture.ensemble import members
-from nasjac.architecture.measurement import TERMS, Measurement
-from nasjac.architecture.spec import Spec
+from nasjac.architecture.measurement import TERMS, Estimate, Measurement
+from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.samplers.random_specs import random_specs
-from nasjac.scores import SCORES, Score
+from nasjac.scores import SCORES, Merit, Score
 from nasjac.scores.apjn import Apjn
 
 SPECS = [
@@ -45,6 +46,7 @@ def test_a_measurement_does_not_depend_on_company_order_or_call(name: str, devic
     assert together == [without_time(m) for m in score.measure(SPECS[::-1], inputs(), device)][::-1]
     for spec, measurement in zip(SPECS, together, strict=True):
         assert without_time(of_name(name).measure([spec], inputs(), device)[0]) == measurement
+        assert {name for name, term in measurement.terms.items() if term.value is not None} <= set(score.terms)
         assert measurement.key == spec.key and measurement.status == "ok" and set(measurement.terms) == set(TERMS)
     assert score.measure([], inputs(), device) == []
 
@@ -104,3 +106,51 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
 def test_bad_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="`inputs` must be"):
         nasjac.measure(SPECS, torch.zeros(1, 5), "apjn")
+
+
+def test_merit_without_a_population_is_refused_and_measure_draws_one(device: torch.device) -> None:
+    """The one that a search of the default space draws: of both the values are the same."""
+    unbound = Merit(rel_error=None)
+    with pytest.raises(nasjac.InputError, match=r"`score` must have a reference population to rank in, bound to one by"):
+        unbound.measure(SPECS, inputs(), device)
+    found = nasjac.measure(SPECS[:2], inputs(), device=device, rel_error=None)
+    bound = unbound.bind(random_specs(ResidualMlpSpace(), 256))
+    assert list(map(without_time, found)) == list(map(without_time, bound.measure(SPECS[:2], inputs(), device)))
+    narrow = ResidualMlpSpace(depth_max=6, widths=(8,))
+    [other] = nasjac.measure(SPECS[:1], inputs(), Merit(rel_error=None), space=narrow, device=device)
+    assert other.terms["merit"] != found[0].terms["merit"]
+    assert nasjac.measure(SPECS[:1], inputs(), bound)[0].terms["merit"] == found[0].terms["merit"]
+
+
+def test_scores_are_chosen_by_name_class_or_object() -> None:
+    """A score of one's own derives from Score, and measures like any other."""
+
+    @dataclass(frozen=True)
+    class Depth(Score):
+        factor: float = 1.0
+        name = "depth"
+
+        def measure(self, specs: Sequence[Spec], inputs: torch.Tensor, device: torch.device) -> list[Measurement]:
+            values = (Estimate(self.factor * len(spec.blocks), 0.0) for spec in specs)
+            return [Measurement(spec.key, "ok", terms={"merit": value}) for spec, value in zip(specs, values, strict=True)]
+
+    for score, options in ((Depth, {"factor": 2.0}), (Depth(2.0), {})):
+        [found] = nasjac.measure(SPECS[:1], inputs(), score, **options)  # type: ignore[arg-type]
+        assert found.terms["merit"].value == 6
+    with pytest.raises(nasjac.InputError, match="`search.racing` must be false for a score that does not sample, got true"):
+        Depth().race(SPECS, inputs(), torch.device("cpu"), [None] * len(SPECS))
+    refused = {
+        "`score` must be one of merit, apjn, meanfield, got 'meritt'": ("meritt", {}),
+        r"`score.width` must be an option of Depth, one of factor, got 3": (Depth, {"width": 3}),
+        "`score.factor` must be said with a name or a class": (Depth(), {"factor": 3.0}),
+        r"or a class or an object that derives from nasjac\.scores\.base\.Score, got <function": (lambda specs: [], {}),
+    }
+    for said, (score, options) in refused.items():
+        with pytest.raises(nasjac.InputError, match=said):
+            nasjac.measure(SPECS[:1], inputs(), score, **options)  # type: ignore[arg-type]
+
+
+def test_architectures_of_several_kinds_have_no_default_population() -> None:
+    decoder = Spec(8, (Block(),), kind="transformer_lm", context=10)
+    with pytest.raises(nasjac.InputError, match="`space` must be said to rank architectures of several kinds"):
+        nasjac.measure([SPECS[0], decoder], inputs())

@@ -51,7 +51,7 @@ def pareto_front(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[
     return np.array(front, dtype=np.intp)
 
 
-def spread(values: ArrayLike, directions: Sequence[Direction], count: int) -> NDArray[np.intp]:
+def covering_points(values: ArrayLike, directions: Sequence[Direction], count: int) -> NDArray[np.intp]:
     """Choose points that stand for the front, each adding the most hypervolume to those before it.
 
     The objectives are normalized to [0, 1] over the front; the reference point is `REFERENCE` in each.

@@ -39,10 +39,10 @@ def cosines(vectors: Tensor) -> Tensor:
     return cosines
 
 
-def decorrelation(outputs: Tensor) -> Tensor:
+def output_decorrelation(outputs: Tensor) -> Tensor:
     """1 − cosine between outputs [..., I, N] of two inputs, mean over pairs [...], in float64."""
     wide = outputs.to(torch.float64)
     unit = wide / torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    spread: Tensor = (unit - unit.mean(-2, keepdim=True)).square().sum((-2, -1))
-    spread /= unit.shape[-2] - 1
-    return spread
+    apart: Tensor = (unit - unit.mean(-2, keepdim=True)).square().sum((-2, -1))
+    apart /= unit.shape[-2] - 1
+    return apart

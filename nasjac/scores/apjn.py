@@ -61,6 +61,15 @@ class Apjn(Score):
     plan: str = "independent"
     max_memory: float | None = None
 
+    name = "apjn"
+    #: those of tokens are of transformers alone
+    terms = tuple([*NAMES, "dead_fraction", *TOKEN_TERMS])
+    incidental = ("max_memory",)
+    #: measurements by other estimators are not compared with
+    formulas = f"estimators {VERSION}"
+    #: draws are paired: those of all architectures share weights, inputs and probes
+    races = True
+
     def __post_init__(self) -> None:
         for name, least, most in (("draws", 16, MOST_DRAWS), ("max_draws", 0, MOST_DRAWS), ("patterns", 3, MOST_PATTERNS)):
             object.__setattr__(self, name, arguments.whole(f"score.{name}", getattr(self, name), least, most))
@@ -73,29 +82,9 @@ class Apjn(Score):
         check_choice("score.plan", self.plan, PLANS)
 
     @property
-    def name(self) -> str:
-        """The label of this score's measurements."""
-        return "apjn"
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The terms of the Jacobian; those of tokens are of transformers alone."""
-        return (*NAMES, "dead_fraction", *TOKEN_TERMS)
-
-    @property
     def objective(self) -> str:
         """The term whose precision is asked for."""
         return "trainability_cost" if self.plan == "independent" else "mean_log"
-
-    @property
-    def incidental(self) -> tuple[str, ...]:
-        """The memory that the work may take."""
-        return ("max_memory",)
-
-    @property
-    def formulas(self) -> str:
-        """Which estimators: measurements by others are not compared with."""
-        return f"estimators {VERSION}"
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -106,11 +95,6 @@ class Apjn(Score):
             "largest_tile": max(tally.tiles, default=None),
             "tiles_halved": tally.halvings,
         }
-
-    @property
-    def races(self) -> bool:
-        """Draws are paired: those of all architectures share weights, inputs and probes."""
-        return True
 
     def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         """Measure each architecture on inputs [n, features] or [n, T], n at least 2, that are drawn at random.

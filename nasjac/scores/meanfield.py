@@ -51,27 +51,14 @@ class Meanfield(Score):
     patterns: int = 8
     seed: int = 0
 
+    name = "meanfield"
+    terms = (*NAMES, "dead_fraction")
+    #: 2: in an ensemble E g² = s of a gate g that is there with probability s, where s² was taken before
+    formulas = "closed forms 2"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "patterns", arguments.whole("score.patterns", self.patterns, 3, 2**12))
         object.__setattr__(self, "seed", arguments.seed("score.seed", self.seed))
-
-    @property
-    def name(self) -> str:
-        """The label of this score's measurements."""
-        return "meanfield"
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Those of `Apjn` but what needs tokens."""
-        return NAMES
-
-    @property
-    def formulas(self) -> str:
-        """Which closed forms: measurements by others are not compared with.
-
-        2: in an ensemble E g² = s of a gate g that is there with probability s, where s² was taken before.
-        """
-        return "closed forms 2"
 
     def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         """Measure each architecture by closed forms: of the inputs their sizes and correlations enter, nothing else.

@@ -57,32 +57,17 @@ class Merit(Apjn):
     images: int = 16
     reference: int = 256
 
+    name = "merit"
+    terms = tuple([*Apjn.terms, "jacobian_decorrelation", "merit"])
+    objectives = ("merit",)
+    formulas = f"{Apjn.formulas}; {FORMULA}"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("decorrelation_draws", 2), ("images", 2), ("reference", 256)):
             object.__setattr__(self, name, arguments.whole(f"score.{name}", getattr(self, name), least, MOST[name]))
         if self.plan != "independent":
             raise InputError(f"`score.plan` must be independent for merit, got {self.plan!r}")
-
-    @property
-    def name(self) -> str:
-        """The label of this score's measurements."""
-        return "merit"
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Those of `Apjn`, decorrelation and merit."""
-        return (*super().terms, "jacobian_decorrelation", "merit")
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """What a search optimizes unless it is told."""
-        return ("merit",)
-
-    @property
-    def formulas(self) -> str:
-        """Which estimators, and which formula of merit."""
-        return f"{super().formulas}; {FORMULA}"
 
     def bind(self, population: Sequence[Spec]) -> BoundMerit:
         """Return the score with its frozen population.

@@ -13,7 +13,7 @@ import torch
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.workers import workers
-from nasjac.mathematics.pareto import spread
+from nasjac.mathematics.pareto import covering_points
 from nasjac.search.objectives import directions
 from nasjac.search.train import Task, Training, fit, keep
 from nasjac.store import Store
@@ -147,7 +147,7 @@ def _front(store: Store, study: str, count: int) -> list[str]:
     if len(names) == 1:
         order = sorted(range(len(trials)), key=lambda index: values[index][0], reverse=ways == ["maximize"])
         return list(dict.fromkeys(str(trials[index].kept_key) for index in order))[:count]
-    return list(dict.fromkeys(str(trials[index].kept_key) for index in spread(values, ways, count)))
+    return list(dict.fromkeys(str(trials[index].kept_key) for index in covering_points(values, ways, count)))
 
 
 def _remaining(store: Store, key: str, task: Task, folder: Path | None) -> tuple[Task, Path | None] | None:

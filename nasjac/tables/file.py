@@ -9,11 +9,11 @@ from pathlib import Path
 from nasjac.architecture.spec import KINDS
 from nasjac.foundation.csv_text import Spoiled, csv_records
 from nasjac.foundation.errors import InputError
-from nasjac.tables.cells import listed, number, printable, quoted
+from nasjac.tables.cells import Number, listed, number, printable, quoted
 from nasjac.tables.header import Header, check_address, header_of
 from nasjac.tables.space import Architecture, Elsewhere, TableSpace
-from nasjac.tables.table import Draft, Problem, Table, of_seeds
-from nasjac.tables.units import in_one_unit
+from nasjac.tables.table import Entry, Problem, Table, of_seeds
+from nasjac.tables.units import Draft, in_one_unit
 
 #: columns that are understood, where a space has them: what may stand in them
 MARKS = {"kind": tuple(KINDS), "status": ("ok", "diverged"), "half": ("choose", "report")}
@@ -126,20 +126,20 @@ class _Reader:
             raise _Wrong(space.column, f"the architecture of row {self.first[name]} again", "an architecture again")
         failure = _failure(cells, marks, space)
         self.first[name] = row
-        draft = Draft(row, architecture, marks.get("half"), failure)
-        if failure is None:
-            self._numbers(draft, cells)
-        return draft
+        numbers = self._numbers(row, cells) if failure is None else {}
+        return Entry(row, architecture, {}, marks.get("half"), failure), numbers
 
-    def _numbers(self, draft: Draft, cells: Mapping[str, str]) -> None:
+    def _numbers(self, row: int, cells: Mapping[str, str]) -> dict[str, Number]:
         """The targets, and what single seeds gave, which may be left empty."""
         seeds = [name for target in self.table.targets for name in of_seeds(target)]
         single = [name for name in seeds if name in self.space.others and cells.get(name)]
+        numbers = {}
         for name in dict.fromkeys([*self.table.targets, *single]):
             try:
-                draft.numbers[name] = number(cells[name])
+                numbers[name] = number(cells[name])
             except InputError as error:
-                self.table.problems.append(Problem(draft.row, name, printable(str(error)), "not a finite number"))
+                self.table.problems.append(Problem(row, name, printable(str(error)), "not a finite number"))
+        return numbers
 
 
 def _marks(cells: Mapping[str, str], space: TableSpace) -> dict[str, str]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nasjac.tables.cells import Number
-
 #: targets of which less is better, whatever the table
 LOWER_IS_BETTER = ("loss", "train_loss", "loss_0", "loss_1")
 #: training seeds that may have columns of their own, as in accuracy_0
@@ -43,17 +41,6 @@ class Entry:
     targets: Mapping[str, float]
     half: str | None = None
     failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Draft:
-    """An entry whose numbers are as their cells have them."""
-
-    row: int
-    architecture: Any
-    half: str | None
-    failure: str | None
-    numbers: dict[str, Number] = field(default_factory=dict)
 
 
 @dataclass

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
-from nasjac.tables.table import Draft, Entry, Problem
+from nasjac.tables.cells import Number
+from nasjac.tables.table import Entry, Problem
+
+#: an entry without targets, and its numbers as their cells have them
+Draft = tuple[Entry, dict[str, Number]]
 
 
 def in_one_unit(drafts: Sequence[Draft]) -> tuple[list[Entry], list[Problem]]:
@@ -13,20 +18,15 @@ def in_one_unit(drafts: Sequence[Draft]) -> tuple[list[Entry], list[Problem]]:
 
     Of as many with the sign as without, those without are right.
     """
-    units = Counter((name, found.is_percent) for draft in drafts for name, found in draft.numbers.items())
+    units = Counter((name, found.is_percent) for _, numbers in drafts for name, found in numbers.items())
     percent = {name for name, is_percent in units if units[name, True] > units[name, False]}
     entries, problems = [], []
-    for draft in drafts:
-        numbers = {}
-        for name, found in draft.numbers.items():
-            if found.is_percent == (name in percent):
-                numbers[name] = found.as_share
-                continue
-            got = (
-                "with %, which most of the column are without"
-                if found.is_percent
-                else "without %, which most of the column have"
-            )
-            problems.append(Problem(draft.row, name, f"a number {got}: {found.value:g}", "a number of another unit"))
-        entries.append(Entry(draft.row, draft.architecture, numbers, draft.half, draft.failure))
+    for entry, numbers in drafts:
+        alike = {name: found for name, found in numbers.items() if found.is_percent == (name in percent)}
+        entries.append(replace(entry, targets={name: found.as_share for name, found in alike.items()}))
+        for name in (name for name in numbers if name not in alike):
+            found = numbers[name]
+            most = "with %, which most of the column are without"
+            got = most if found.is_percent else "without %, which most of the column have"
+            problems.append(Problem(entry.row, name, f"a number {got}: {found.value:g}", "a number of another unit"))
     return entries, problems

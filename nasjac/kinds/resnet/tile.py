@@ -30,7 +30,7 @@ from nasjac.kinds.resnet.layers import OWN, Layer, Pull, activation, chain, conv
 from nasjac.kinds.resnet.spec import ResNet
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import Array, Plan, Samples
-from nasjac.sampling.vectors import cosines, decorrelation
+from nasjac.sampling.vectors import cosines, output_decorrelation
 
 
 def style(spec: ResNet) -> tuple[object, ...]:
@@ -239,8 +239,8 @@ class Course:
 def _apart(outputs: Tensor) -> Tensor:
     """[D, R] 1 − cosine between outputs [D, R, I, B, n] of two images: those of a batch, mean over batches, or inputs."""
     if outputs.shape[3] == 1:
-        return decorrelation(outputs[:, :, :, 0])
-    return decorrelation(outputs).mean(-1)
+        return output_decorrelation(outputs[:, :, :, 0])
+    return output_decorrelation(outputs).mean(-1)
 
 
 def _taken(vectors: Tensor, rows: list[int]) -> Tensor:

@@ -22,7 +22,7 @@ from nasjac.kinds.tiles.routes import Routes
 from nasjac.kinds.tiles.rows import Row
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import Array, Plan, Samples
-from nasjac.sampling.vectors import cosines, decorrelation, differential, sizes
+from nasjac.sampling.vectors import cosines, differential, output_decorrelation, sizes
 
 #: samples [D, I, ...], draws and vocabulary -> embedded tokens [D, I, T, N]
 Embed = Callable[[Tensor, Draws, int | None], Tensor]
@@ -52,7 +52,7 @@ class Tile:
         energies, tokens, states, outputs = self._forward(self._start(self._embed(samples, self.draws, vocabulary)))
         tangents = outputs[..., 1:, :, :]
         back = self._backward(states, tangents) if self.plan.goes_back else _nothing(energies, tokens)
-        whole = [_numpy(x) for x in (energies, tokens, *back, decorrelation(outputs[..., 0, :, :].flatten(-2)))]
+        whole = [_numpy(x) for x in (energies, tokens, *back, output_decorrelation(outputs[..., 0, :, :].flatten(-2)))]
         return [self._samples(row, depth, *whole) for row, depth in enumerate(self.routes.depths)]
 
     def _start(self, embedded: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from nasjac.foundation.workers import one_thread
 from nasjac.mathematics.probes import on_sphere
 from nasjac.sampling.linearized import Linearized
 from nasjac.sampling.samples import INDEPENDENT, Array, Samples
-from nasjac.sampling.vectors import decorrelation, differential
+from nasjac.sampling.vectors import differential, output_decorrelation
 from nasjac.surgery.branches.ours import blocks_of, stream
 
 
@@ -59,7 +59,7 @@ def _samples(layers: list[Tensor], pushed: list[Tensor], pulled: list[Tensor], t
         forward=_pairs([_energy(x) for x in pushed]),
         backward=_pairs([_energy(x, units) for x in pulled]),
         round_trip=_pairs([_energy(trips, units)])[..., 0],
-        decorrelation=decorrelation(outputs.view(-1, 2, units)).numpy(),
+        decorrelation=output_decorrelation(outputs.view(-1, 2, units)).numpy(),
         cotangent_gram=nothing,
         stream_tokens=_pairs([_apart(x, tokens) for x in whole]),
         forward_tokens=_pairs([_apart(x, tokens) for x in pushed]),

@@ -51,10 +51,7 @@ class NasBench201(NetworkSpace):
     targets: ClassVar[tuple[str, ...]] = ("cifar10_test", "cifar100_test", "imagenet16_test")
     others: ClassVar[tuple[str, ...]] = ("index", "params", "flops_m")
 
-    @property
-    def name(self) -> str:
-        """The label of the space."""
-        return "nasbench201"
+    name = "nasbench201"
 
     def parse(self, text: str) -> Cell201:
         """The cell of a string `FORM`. InputError: another form, an unknown operation."""

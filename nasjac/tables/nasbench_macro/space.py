@@ -42,10 +42,7 @@ class NasBenchMacro(NetworkSpace):
     targets: ClassVar[tuple[str, ...]] = ("acc_mean",)
     others: ClassVar[tuple[str, ...]] = ("acc_s0", "acc_s1", "acc_s2", "params", "flops")
 
-    @property
-    def name(self) -> str:
-        """The label of the space."""
-        return "nasbench_macro"
+    name = "nasbench_macro"
 
     def parse(self, text: str) -> Macro:
         """The network of eight digits. InputError: others."""

@@ -53,10 +53,7 @@ class AzNas(TableScore):
 
     needs: ClassVar[Material] = Material.NETWORKS
 
-    @property
-    def name(self) -> str:
-        """The label of the score."""
-        return "az_nas"
+    name = "az_nas"
 
     def measure(
         self, space: NetworkSpace, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done

@@ -23,10 +23,7 @@ class JacobCov(OfNetworks):
     `seed`    of weights, images and probe
     """
 
-    @property
-    def name(self) -> str:
-        """The label of the score."""
-        return "jacob_cov"
+    name = "jacob_cov"
 
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
         """The decorrelation of the images' Jacobians."""

@@ -70,10 +70,7 @@ class TableMerit(TableScore):
 
     needs: ClassVar[Material] = Material.NETWORKS | Material.SPECS
 
-    @property
-    def name(self) -> str:
-        """The label of the score."""
-        return "merit"
+    name = "merit"
 
     def measure(
         self, space: TableSpace, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done

@@ -22,10 +22,7 @@ class Naswot(OfNetworks):
     `seed`    of weights and images
     """
 
-    @property
-    def name(self) -> str:
-        """The label of the score."""
-        return "naswot"
+    name = "naswot"
 
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
         """log |det K| of the batch."""

@@ -37,10 +37,7 @@ class Synflow(OfNetworks):
         super().__post_init__()
         check_choice("score.dtype", self.dtype, DTYPES)
 
-    @property
-    def name(self) -> str:
-        """The label of the score."""
-        return "synflow"
+    name = "synflow"
 
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
         """log Σ_θ θ ∂R/∂θ, on ones instead of the batch."""
