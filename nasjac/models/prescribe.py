@@ -15,7 +15,8 @@ from nasjac.foundation.atomic_files import check_replaceable
 from nasjac.foundation.errors import InputError
 from nasjac.models import prescription_figure, profile_figure
 from nasjac.models.prescribe_spec import prescribe_spec
-from nasjac.models.prescribed import ModelPrescription, SpecPrescription
+from nasjac.models.prescribed_model import ModelPrescription
+from nasjac.models.prescribed_spec import SpecPrescription
 from nasjac.models.prescription import Band
 from nasjac.models.prescription.models import branch_scale
 
