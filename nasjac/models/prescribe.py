@@ -62,7 +62,7 @@ def prescribe(
 
     >>> from nasjac import Block
     >>> prescribe(Spec(32, (Block(),) * 8)).recommended.prescription.knob
-    'skip_density'
+    'weight_gain'
     """
     if isinstance(what, Spec):
         if out is not None:

@@ -130,8 +130,8 @@ class SpecPrescription(Result):
         yield from (("key", self.spec.key), ("spec", self.spec), *self.band._asdict().items())
         yield from (("stream_variance", self.stream_variance), ("critical", self.critical), ("exact", self.exact))
         yield from _suffixed(self.norms, "before")
-        best = self.recommended
-        yield "recommended", best and {k: v for k, v in best.entries(self.norms) if k in RECOMMENDED}
+        best = dict(self.recommended.entries(self.norms)) if self.recommended else {}
+        yield "recommended", {name: best[name] for name in RECOMMENDED} if best else None
         yield "prescriptions", [dict(change.entries(self.norms)) for change in self.changes]
 
     def as_text(self) -> str:
