@@ -74,6 +74,7 @@ def diagnose(
 
     Source: Doshi, He & Gromov 2023 (partial Jacobians); Hutchinson 1990 (probes).
 
+    >>> import torch
     >>> chain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     >>> [point.name for point in diagnose(chain, torch.ones(2, 4), layers=["0", "1"]).points]
     ['input', '0', '1', 'output']
