@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 
 import nasjac
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.block import Block
+from nasjac.architecture.spec import Spec
 from nasjac.tables.agreement import agreement, strata, warnings
 from nasjac.tables.file import read_table
 from nasjac.tables.nasbench201.space import NasBench201

@@ -12,7 +12,7 @@ import nasjac
 from nasjac.architecture.block import Block
 from nasjac.architecture.ensemble import members
 from nasjac.architecture.measurement import TERMS, Estimate, Measurement
-from nasjac.architecture.spec import Block, Spec
+from nasjac.architecture.spec import Spec
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.samplers.random_specs import random_specs
 from nasjac.scores import SCORES, Merit, Score
@@ -151,6 +151,6 @@ def test_scores_are_chosen_by_name_class_or_object() -> None:
 
 
 def test_architectures_of_several_kinds_have_no_default_population() -> None:
-    decoder = Spec(8, (Block(),), kind="transformer_lm", context=10)
+    decoder = Spec.of(width=8, blocks=(Block(),), kind="transformer_lm", context=10)
     with pytest.raises(nasjac.InputError, match="`space` must be said to rank architectures of several kinds"):
         nasjac.measure([SPECS[0], decoder], inputs())

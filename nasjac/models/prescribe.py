@@ -15,7 +15,8 @@ from nasjac.foundation.atomic_files import check_replaceable
 from nasjac.foundation.errors import InputError
 from nasjac.models import prescription_figure, profile_figure
 from nasjac.models.prescribe_spec import prescribe_spec
-from nasjac.models.prescribed import ModelPrescription, SpecPrescription
+from nasjac.models.prescribed_model import ModelPrescription
+from nasjac.models.prescribed_spec import SpecPrescription
 from nasjac.models.prescription import Band
 from nasjac.models.prescription.models import branch_scale
 
@@ -60,8 +61,8 @@ def prescribe(
         InputError: The closed forms do not cover the architecture, the blocks are not a chain of x + F(x), or a bad number.
 
     >>> from nasjac import Block
-    >>> prescribe(Spec.of(width=32, blocks=(Block(),) * 8)).recommended.prescription.knob
-    'skip_density'
+    >>> prescribe(Spec(32, (Block(),) * 8)).recommended.prescription.knob
+    'weight_gain'
     """
     if isinstance(what, Spec):
         if out is not None:

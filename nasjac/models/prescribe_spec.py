@@ -15,7 +15,7 @@ from nasjac.mathematics.logarithms import mean_of_log
 from nasjac.mathematics.meanfield import expected_norms, fluctuations
 from nasjac.mathematics.meanfield.expected import model_error
 from nasjac.mathematics.probes import on_sphere
-from nasjac.models.prescribed import Change, CheckedNorms, SpecPrescription
+from nasjac.models.prescribed_spec import Change, CheckedNorms, SpecPrescription
 from nasjac.models.prescription import ERRORS, Band, Prescription, prescriptions
 from nasjac.scores import measure
 from nasjac.scores.apjn import Apjn

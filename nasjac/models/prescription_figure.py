@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nasjac.models.closed_form_figures import LOG_NORM, panel
-from nasjac.models.prescribed import CheckedNorms, SpecPrescription
+from nasjac.models.prescribed_spec import CheckedNorms, SpecPrescription
 from nasjac.reporting.canvas import DARK, GREY, LINES, drawn
 
 if TYPE_CHECKING:
