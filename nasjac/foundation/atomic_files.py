@@ -83,22 +83,27 @@ def _write_each(folder: str | Path, files: Mapping[str, bytes], earlier: Collect
     """Write the files into the folder where it is, each of them at once; a kill leaves some of them as they were."""
     target = _real(folder, option)
     draft = target / f".{uuid.uuid4().hex}"
+    with _refused(folder, option), locked(target) as is_alone:
+        for entry in list(os.scandir(target)) if is_alone else ():
+            if re.fullmatch(r"\.[0-9a-f]{32}", entry.name) and entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)  # what a killed process has left
+        try:
+            draft.mkdir()
+            for name, content in files.items():
+                named(draft / name, content, None)
+            for name in files:
+                os.replace(draft / name, target / name)
+            for name in set(earlier) - set(files):
+                (target / name).unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        sync_folder(target)
+
+
+@contextmanager
+def _refused(folder: str | Path, option: str) -> Iterator[None]:
     try:
-        with locked(target) as is_alone:
-            for entry in list(os.scandir(target)) if is_alone else ():
-                if re.fullmatch(r"\.[0-9a-f]{32}", entry.name) and entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)  # what a killed process has left
-            try:
-                draft.mkdir()
-                for name, content in files.items():
-                    named(draft / name, content, None)
-                for name in files:
-                    os.replace(draft / name, target / name)
-                for name in set(earlier) - set(files):
-                    (target / name).unlink(missing_ok=True)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-            sync_folder(target)
+        yield
     except OSError as error:
         raise InputError(f"`{option}` must be a folder that can be written, got {str(folder)!r}: {error}") from error
 
@@ -122,7 +127,7 @@ def _put(
     if _holds_this_process(target):
         raise InputError(f"`{option}` must be another folder than the one that the command runs in, got {str(folder)!r}")
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
+    with _refused(folder, option):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _written(target.parent, files) as descriptors, locked(target.parent) as is_alone:
             if is_alone:
@@ -136,8 +141,6 @@ def _put(
             finally:
                 shutil.rmtree(draft, ignore_errors=True)  # it has moved, unless something failed
             sync_folder(target.parent)
-    except OSError as error:
-        raise InputError(f"`{option}` must be a folder that can be written, got {str(folder)!r}: {error}") from error
 
 
 @contextmanager
