@@ -384,7 +384,7 @@ FAULTS = (
     ),
     Fault(
         "what others keep in a report's folder is lost when it is replaced",
-        "nasjac/foundation/atomic_files.py",
+        "nasjac/foundation/folder_exchange.py",
         "            os.rename(entry.path, there)",
         "            shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)",
         "tests/test_atomic_files.py::test_what_is_written_is_there_and_the_rest_stays",
@@ -653,8 +653,8 @@ FAULTS = (
     # a stranger's database
     Fault(
         "a reader that closes last leaves the log",
-        "nasjac/store/place.py",
-        'elif _beside(self.path, "-wal").exists():',
+        "nasjac/store/connection.py",
+        'elif beside(self.path, "-wal").exists():',
         "elif False:",
         "tests/test_one_file.py::test_whoever_closes_last_leaves_one_file",
     ),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nasjac.foundation import atomic_files, file_system
+from nasjac.foundation import file_system, folder_exchange
 from nasjac.foundation.atomic_files import check_replaceable, place_folder, replace_folder
 from nasjac.foundation.errors import InputError
 from tests.kills import litter, make, tree
@@ -287,7 +287,7 @@ def test_of_processes_that_write_at_once_the_last_one_wins_whole(tmp_path: Path)
 def test_a_files_owner_who_saves_during_the_exchange_keeps_the_later_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, real = tmp_path / "study", atomic_files.exchanged
+    folder, real = tmp_path / "study", folder_exchange.exchanged
     make(folder, {**OLD, **MINE})
 
     def exchanged(one: Path, other: Path) -> bool:
@@ -296,6 +296,6 @@ def test_a_files_owner_who_saves_during_the_exchange_keeps_the_later_one(
         (folder / "new.txt").write_bytes(b"new")
         return real(one, other)
 
-    monkeypatch.setattr(atomic_files, "exchanged", exchanged)
+    monkeypatch.setattr(folder_exchange, "exchanged", exchanged)
     replace_folder(folder, NEW, NAMES)
     assert tree(folder) == {**NEW, **MINE, "notes.txt": b"saved anew", "new.txt": b"new"} and not litter(tmp_path)

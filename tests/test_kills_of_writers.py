@@ -18,9 +18,10 @@ PACKAGE = Path(nasjac.__file__).parent
 #: output, and what lies in a temporary folder; databases have their own journal
 WRITING = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "replace", "rmtree", "savefig", "save_model"}
 ALLOWED = {
-    "atomic_files.py": {"mkdir", "rename", "replace", "unlink", "rmtree"},
+    "foundation/atomic_files.py": {"mkdir", "replace", "unlink", "rmtree"},
+    "foundation/folder_exchange.py": {"rename", "replace", "unlink", "rmtree"},
     "reporting/canvas.py": {"savefig", "write_bytes"},
-    "tables.py": {"write_bytes"},
+    "foundation/text_tables.py": {"write_bytes"},
     "cli/experiment.py": {"mkdir"},
     "surgery/own_model.py": {"save_model"},
 }

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from nasjac.cli.usage_error import print_usage_error
 from nasjac.cli.words import check_texts
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return print_usage_error(f"the verb must be one of {', '.join(HYDRA_VERBS + PLAIN_VERBS)}, got {verb!r}")
     try:
         check_texts(words)
-        return _plain(verb, rest) if verb in PLAIN_VERBS else _hydra(verb, rest)
+        return _run(verb, rest)
     except BrokenPipeError:  # the reader has seen enough, e.g. `nasjac query ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
         return 128 + signal.SIGPIPE
@@ -63,15 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _plain(verb: str, rest: list[str]) -> int:
-    if verb == "query":
-        from nasjac.cli.query import main as run
-    else:
-        from nasjac.cli.show import main as run
-    return run(rest)
+def _run(verb: str, rest: list[str]) -> int:
+    if verb in HYDRA_VERBS:
+        from nasjac.cli.app import run_verb
 
-
-def _hydra(verb: str, rest: list[str]) -> int:
-    from nasjac.cli.app import run_verb
-
-    return run_verb(verb, rest)
+        return run_verb(verb, rest)
+    return int(import_module(f"nasjac.cli.{verb}").main(rest))

@@ -5,15 +5,12 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import IO
 
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import check_file
 
 #: bytes of a file that is read, or of what a compressed one holds: as float32 four times as many
 LARGEST = 2**30
-
-
 CHUNK = 2**20
 
 
@@ -32,17 +29,11 @@ def read_bytes(path: str | Path, name: str, is_packed: bool = False) -> bytearra
     checked = check_file(path, name)
     try:
         with gzip.open(checked) if is_packed else checked.open("rb") as file:
-            content = _bounded(file)
+            content = bytearray()
+            while len(content) <= LARGEST and (chunk := file.read(CHUNK)):
+                content += chunk
     except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut or damaged
         raise InputError(f"`{name}` must hold files that can be read, got {path}: {error}") from error
     if len(content) > LARGEST:
         raise InputError(f"`{name}` must hold files of at most {LARGEST} bytes, got more in {path}")
-    return content
-
-
-def _bounded(file: IO[bytes] | gzip.GzipFile) -> bytearray:
-    """What an open file holds, at most little more than `LARGEST` bytes of it."""
-    content = bytearray()
-    while len(content) <= LARGEST and (chunk := file.read(CHUNK)):
-        content += chunk
     return content

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 from nasjac.foundation.errors import InputError
 
@@ -21,16 +21,10 @@ OF_WRITING = {
 _FAULTS = re.compile(r"no such|syntax error|incomplete input|has no column|ambiguous|unrecognized token|wrong number of")
 
 
-class _OpenedDatabase(Protocol):
-    path: Path
-    trust: bool
+T = TypeVar("T")
 
 
-C = TypeVar("C", bound=type[_OpenedDatabase])
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def bounded(kind: C) -> C:
+def bounded(kind: type[T]) -> type[T]:
     """Let every public method of a class, inherited or not, raise InputError naming `path` for an error of SQLite."""
     for name, method in inspect.getmembers(kind, inspect.isfunction):
         if not name.startswith("_"):
@@ -58,9 +52,9 @@ def refusal(path: Path, error: Exception) -> InputError:
     return InputError(f"`database` must be a nasjac database that SQLite can use, got {str(path)!r}: {error}")
 
 
-def _bounded(method: F) -> F:
+def _bounded(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def call(self: _OpenedDatabase, *given: Any, **named: Any) -> Any:
+    def call(self: Any, *given: Any, **named: Any) -> Any:
         try:
             return method(self, *given, **named)
         except sqlite3.Error as error:
@@ -68,4 +62,4 @@ def _bounded(method: F) -> F:
                 raise
             raise refusal(self.path, error) from error
 
-    return cast(F, call)
+    return call

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nasjac.foundation.errors import InputError
+from nasjac.store.connection import Connection, opened
 from nasjac.store.genuine import check_schema
 from nasjac.store.network import network_file_system
-from nasjac.store.place import Connection, opened
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -71,25 +71,20 @@ def _expected(version: int) -> Mapping[str, _Relation]:
         connection.close()
 
 
-def _relations(connection: sqlite3.Connection, names: Mapping[str, object] | list[str]) -> dict[str, _Relation]:
-    """Those of the tables and views of these names that are there. Of a virtual table no column is asked for."""
+def _relations(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, _Relation]:
+    """Return those of the tables and views of these names that are there. Of a virtual table no column is asked for."""
     found = {}
     sql = "SELECT name, type, rootpage, sql FROM sqlite_master WHERE type IN ('table', 'view')"
     for name, form, page, text in connection.execute(sql).fetchall():
-        if name not in names:
-            continue
-        if form == "view":
+        if name in names and form == "view":
             found[name] = _Relation("view", (), tuple(_pieces(str(text))))
-        elif page:
-            found[name] = _Relation("table", tuple(_columns(connection, name)), ())
-        else:
+        elif name in names and page:
+            about = connection.execute(f"PRAGMA table_xinfo({name})").fetchall()
+            columns = tuple((*row[1:4], *row[5:]) for row in about)  # neither its number nor its default
+            found[name] = _Relation("table", columns, ())
+        elif name in names:
             found[name] = _Relation("virtual table", (), ())
     return found
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...]]:
-    for _, name, declared, not_null, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({table})"):
-        yield name, declared, not_null, primary, hidden
 
 
 def _pieces(sql: str) -> Iterator[str]:
