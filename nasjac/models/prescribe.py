@@ -61,7 +61,7 @@ def prescribe(
         InputError: The closed forms do not cover the architecture, the blocks are not a chain of x + F(x), or a bad number.
 
     >>> from nasjac import Block
-    >>> prescribe(Spec(32, (Block(),) * 8)).recommended.prescription.knob
+    >>> prescribe(Spec.of(width=32, blocks=(Block(),) * 8)).recommended.prescription.knob
     'weight_gain'
     """
     if isinstance(what, Spec):

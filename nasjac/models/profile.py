@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasjac.mathematics.logarithms import Array
 from nasjac.models.diagnosis import Point
 from nasjac.models.sampling import Network, Sampled, Series, stacked
 from nasjac.models.statistics import log_mean, mean_log, ranks, sd_log
 from nasjac.models.undisturbed import batch_norms
 from nasjac.models.verdict import DiagnosedLayer
-from nasjac.mathematics.logarithms import Array
 
 
 def layers_of(network: Network, sampled: Sequence[Sampled]) -> tuple[DiagnosedLayer, ...]:
