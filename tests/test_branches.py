@@ -30,9 +30,9 @@ SPECS = {
 
 def made(name: str) -> tuple[Spec, nn.Module, Tensor]:
     spec, generator = SPECS[name], torch.Generator().manual_seed(0)
-    inputs = 20 if spec.takes_images else 7
+    inputs = 20 if spec.inputs.shape is not None else 7
     network = measurable(build(spec, inputs, 3, generator))
-    if spec.takes_tokens:
+    if spec.inputs.takes_ids:
         return spec, network, torch.randint(inputs, (3, spec.context), generator=generator)
     return spec, network, torch.randn(3, inputs, dtype=torch.float64, generator=generator)
 
@@ -63,7 +63,7 @@ def test_a_block_is_its_branch_beside_what_is_left_of_it(name: str) -> None:
     spec, network, inputs = made(name)
     layers = stream(network, inputs)
     for number, block in enumerate(blocks_of(network)):
-        if spec.blocks[number].skip and spec.placement != "post" and not spec.takes_images:
+        if spec.blocks[number].skip and spec.placement != "post" and spec.inputs.shape is None:
             torch.testing.assert_close(layers[number] + added(block, layers[number]), layers[number + 1])
         with gated(network, torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
             torch.testing.assert_close(stream(network, inputs)[number + 1], bypassed(block, layers[number]))

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.kinds import common_probe
-from nasjac.kinds.modules.sampler import drawn
 from nasjac.kinds.build import build
 from nasjac.kinds.common_probe import input_correlations
 from nasjac.kinds.convolutional.network import ImageNetwork
 from nasjac.kinds.modules.initialize import initialize
+from nasjac.kinds.modules.sampler import drawn
 from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.sampling.draws import Draws
 

@@ -25,6 +25,7 @@ from nasjac.datasets import Data
 from nasjac.foundation.interrupts import Interrupted
 from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample
+from nasjac.kinds.table import kind_of
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
 from nasjac.search.objectives import Budget
@@ -59,7 +60,15 @@ IMAGES = Spec.of(
     activation="linear",
     shape=(2, 4, 4),
 )
-DENSE = replace(IMAGES, kind="densenet", blocks=(Block(op="dense"), Block(op="dense", stage=1, scale=0.5)), growth=3)
+DENSE = Spec.of(
+    width=4,
+    blocks=(Block(op="dense"), Block(op="dense", stage=1, scale=0.5)),
+    kind="densenet",
+    norm="none",
+    activation="linear",
+    shape=(2, 4, 4),
+    growth=3,
+)
 
 
 def scaled(spec: Spec, factor: float, **fields: Any) -> Spec:
@@ -98,11 +107,11 @@ def test_one_network_has_one_key(name: str) -> None:
     assert spec.canonical.to_json() == plain.canonical.to_json()
     assert architecture_rows([spec], facts([spec])) == architecture_rows([plain], facts([plain]))
     inputs = inputs_of(plain, dtype=torch.float32)
-    features = 7 if plain.takes_tokens else inputs.shape[1]
+    features = 7 if plain.inputs.takes_ids else inputs.shape[1]
     for seed in range(3):
         outputs = [_raw(form, features, seed)(inputs) for form in (spec, plain)]
         assert torch.equal(*outputs)
-    if not spec.stands_alone:
+    if kind_of(spec).sampling.common(spec) is not None:
         drawn = [
             sample([form], inputs, Draws(1, range(3), torch.float32, torch.device("cpu")))[0] for form in (spec, plain)
         ]

@@ -18,13 +18,12 @@ from nasjac import diagnose
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.kinds.modules.sampler import drawn
-from tests.alone import module_samples
 from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import initialize
-from nasjac.kinds.options.stepped import IMPLICIT_PASSES
 from nasjac.kinds.modules.implicit import TOLERANCES, bdf2
+from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.krylov import minimal_residual
+from nasjac.kinds.modules.sampler import drawn
+from nasjac.kinds.options.stepped import IMPLICIT_PASSES
 from nasjac.kinds.population import sample
 from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.sampling.draws import Draws
@@ -33,6 +32,7 @@ from nasjac.sampling.samples import INDEPENDENT, Plan
 from nasjac.scores.apjn import Apjn
 from nasjac.trainers import AdamW
 from nasjac.trainers.population import fit_population
+from tests.alone import module_samples
 
 DOUBLE = torch.float64
 IMPLICIT = Spec.of(width=6, blocks=(Block(),) * 3, block="implicit", step=0.7, leak=0.4, activation="tanh")
@@ -93,7 +93,7 @@ def test_the_equation_is_solved(spec: Spec, dtype: torch.dtype) -> None:
     for number, block in enumerate(network.blocks):  # type: ignore[arg-type]
         x, y = stream[number : number + 2]
         if not spec.solves(number):
-            assert number == 2 and spec.takes_images and block.residual == 0
+            assert number == 2 and spec.inputs.shape is not None and block.residual == 0
             torch.testing.assert_close(y, (block.shortcut(x) + 0.3 * block.branch(x)) / 1.15)
             before = None
             continue

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from nasjac import build
 from nasjac.architecture.block import Block
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import TERMS, Estimate, Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.architecture.facts import Facts
 from nasjac.kinds.facts import facts
 from nasjac.scores.meanfield import Meanfield
 from nasjac.search import racing

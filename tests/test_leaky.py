@@ -15,11 +15,10 @@ from nasjac import expected_norms
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.kinds.modules.sampler import drawn
-from tests.alone import module_samples
 from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import initialize
 from nasjac.kinds.facts import facts
+from nasjac.kinds.modules.initialize import initialize
+from nasjac.kinds.modules.sampler import drawn
 from nasjac.kinds.options.stepped import IMPLICIT_PASSES
 from nasjac.kinds.population import sample
 from nasjac.kinds.training.modules import Modules
@@ -28,6 +27,7 @@ from nasjac.sampling.samples import INDEPENDENT, Plan
 from nasjac.scores.meanfield import Meanfield
 from nasjac.trainers import AdamW
 from nasjac.trainers.population import fit, fit_population
+from tests.alone import module_samples
 
 LEAKY = Spec.of(width=12, blocks=(Block(), Block(skip=0), Block(scale=0.5), Block()), block="leaky", step=0.5, leak=0.75)
 
