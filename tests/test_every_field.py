@@ -36,7 +36,7 @@ from nasjac.kinds.convolutional.spec import BATCH, IMAGE_NORMS, ORDERS
 from nasjac.kinds.facts import facts
 from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.sampler import drawn
-from nasjac.kinds.options.stepped import BLOCK_TYPES, IMPLICIT_PASSES
+from nasjac.kinds.options.stepped import BLOCK_TYPES, IMPLICIT_PASSES, SteppedSpec
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import sample
 from nasjac.kinds.residual_mlp.spec import BRANCHES
@@ -163,13 +163,13 @@ def with_weights_of(spec: Spec, bank: Draws, draw: int) -> Any:
     def normal(role: str, shape: torch.Size) -> Tensor:
         return bank.normal(role, *shape)[draw]
 
-    half = 0.5 if (spec.tokens > 1) and spec.positions == "learned" else 1.0
+    half = 0.5 if spec.tokens > 1 and spec.positions == "learned" else 1.0
     for name, layer in module.named_modules():
         if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.Embedding)) or name == "readout":
             continue
         number, last, weight = [*name.split("."), ""][1], name.rpartition(".")[2], layer.weight
         fan_in = weight[0].numel()
-        if (spec.kind in ("resnet", "densenet")):
+        if spec.kind in ("resnet", "densenet"):
             gain = 1.0 if last in ("stem", "projection") else spec.weight_gain
             weight.copy_(normal(role_of(spec, name), weight.shape) * gain / math.sqrt(fan_in))
         elif isinstance(layer, nn.Embedding):
@@ -205,7 +205,7 @@ def check_sizes(spec: Spec) -> None:
     module = built(spec)
     assert known.params == sum(parameter.numel() for parameter in module.blocks.parameters())
     canonical, total = spec.canonical, 0
-    explicit = built(replace(canonical, block="explicit"))
+    explicit = built(replace(canonical, block="explicit") if isinstance(canonical, SteppedSpec) else canonical)
     x = next(explicit.stream(inputs_of(spec)[:2]))[:1].to("meta")
     for number, block in enumerate(explicit.blocks.to("meta")):
         with FlopCounterMode(display=False) as counter:
@@ -244,7 +244,7 @@ def check_training(spec: Spec) -> None:
     classes = CLASSES
     if spec.inputs.takes_ids:
         labels, classes = inputs.roll(-1, dims=1), VOCABULARY
-    data = Data(inputs[:24], labels[:24], inputs[24:], labels[24:], classes, spec.shape or None)
+    data = Data(inputs[:24], labels[:24], inputs[24:], labels[24:], classes, spec.inputs.shape)
     options = SGD(steps=1, batch=8, learning_rates=(0.01, 0.03), seeds=(2, 3))
     company = [spec]
     if spec.kind == "residual_mlp":  # those that train side by side: without learned factors, and not implicit

@@ -302,8 +302,14 @@ def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> Non
     [
         (lambda: spec_of(heads=3), ["`width`", "multiple of `heads`", "8 for 3"]),
         (lambda: spec_of(heads=8, positions="rotary"), ["`width`", "even", "8 for 8"]),
-        (lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm"), ["`context`", "said of a transformer_lm", "blocks"]),
-        (lambda: spec_of(context=1), ["`context`", "at least 2", "1"]),
+        (
+            lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm"),
+            ["`context`", "said of a transformer_lm", "width, blocks"],
+        ),
+        (
+            lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm", context=1),
+            ["`context`", "at least 2", "1"],
+        ),
         (lambda: Spec.of(width=WIDTH, blocks=DECODER), ["`op`", "ffn", "'attention'"]),
         (lambda: spec_of(branch="one_matrix"), ["`branch`", "not a field of Decoder", "width, blocks, placement"]),
         (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS)), ["`inputs`", "token ids", "transformer_lm"]),
