@@ -331,7 +331,8 @@ def only_products(specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
     tokens, width = specs[0].tokens, specs[0].width
 
     def run(tile: list[int]) -> None:
-        routes = Routes([specs[position] for position in tile], draws.dtype, draws.device)
+        made = [kind_of(specs[position]).sampling.row(specs[position]) for position in tile]
+        routes = Routes(made, draws.dtype, draws.device)
         for count, order, transpose in ((ahead, range(routes.blocks), True), (back, reversed(range(routes.blocks)), False)):
             for number in order if count else ():
                 for role, rows, shape in weights_of(routes, number, width):
