@@ -122,7 +122,7 @@ FAULTS = (
     Fault(
         "as many images as asked for, however narrow",
         "nasjac/kinds/common_probe.py",
-        "return min(count, max(2, units // 2))",
+        "return min(count, max(2, spec.start_units // 2))",
         "return count",
         "tests/test_dead_draws.py::test_there_are_never_more_images_than_units",
     ),
@@ -357,7 +357,7 @@ FAULTS = (
     ),
     Fault(
         "an OR in a condition leaves the study",
-        "nasjac/cli/query.py",
+        "nasjac/store/leaderboard.py",
         'f"(false OR\\n{where}\\n)"',
         'f"false OR\\n{where}\\n"',
         "tests/test_where.py::test_an_or_stays_within_the_study_and_the_limit",
