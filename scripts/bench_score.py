@@ -49,6 +49,7 @@ from nasjac.foundation.workers import workers
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample, tiles
+from nasjac.kinds.table import kind_of
 from nasjac.kinds.tiles.routes import Route, Routes
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
@@ -140,7 +141,7 @@ def compared(
     full = Apjn()
     run_all(full)
     full_seconds = min(timed(lambda: run_all(full))[1] for _ in range(2)) / len(specs)
-    tiled = not specs[0].convolves
+    tiled = kind_of(specs[0]).sampling.common(specs[0]) is not None
     shares = {plan: share(batches[-1], inputs, device, plan) if tiled else None for plan in (FORWARD, INDEPENDENT)}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sample(list(specs) * 4, inputs, Draws(0, range(ROUND), torch.float32, device), FORWARD)
@@ -327,10 +328,11 @@ def share(specs: Sequence[Spec], inputs: Tensor, device: torch.device, plan: Pla
 def only_products(specs: Sequence[Spec], draws: Draws, plan: Plan) -> None:
     """The products with weights of one round in the engine's shapes, in its threads."""
     ahead, back = 1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips
-    tokens, width = specs[0].context, specs[0].width
+    tokens, width = specs[0].tokens, specs[0].width
 
     def run(tile: list[int]) -> None:
-        routes = Routes([specs[position] for position in tile], draws.dtype, draws.device)
+        made = [kind_of(specs[position]).sampling.row(specs[position]) for position in tile]
+        routes = Routes(made, draws.dtype, draws.device)
         for count, order, transpose in ((ahead, range(routes.blocks), True), (back, reversed(range(routes.blocks)), False)):
             for number in order if count else ():
                 for role, rows, shape in weights_of(routes, number, width):

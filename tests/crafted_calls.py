@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -204,13 +205,24 @@ XY = {"x": [1.0, 2.0, 3.0], "y": [1.0, 3.0, 2.0]}
 MASS = {"species": ("a",), "stoichiometry": [[-1.0]], "orders": [[2.0]], "constants": [3.0]}
 SCORED = {"seed": 0, "draws": 16, "rel_error": None, "max_draws": 16, "patterns": 3, "max_memory": 1.0}
 
+OTHERS = (
+    Spec.of(width=4, blocks=(Block(op="basic"),), kind="resnet", norm="batchnorm", shape=(1, 4, 4)),
+    Spec.of(width=4, blocks=(Block(op="dense"),), kind="densenet", norm="none", shape=(1, 4, 4)),
+    Spec.of(width=4, blocks=(Block(op="attention"),), kind="transformer_lm", context=4),
+    Spec.of(width=4, blocks=(Block(op="attention"),), kind="vit", context=4, shape=(1, 4, 4), patch=2),
+)
+
+
+def fields_of(made: Spec) -> dict[str, Any]:
+    return {"kind": made.kind, **{entry.name: getattr(made, entry.name) for entry in fields(made)}}
+
+
 TARGETS: dict[str, Target] = {
     "Block": Target(Block, lambda: {"keep": True, "skip": 1.0, "scale": 1.0, "op": "ffn", "stage": 0, "gate": False}),
-    "Spec": Target(lambda **given: used(Spec.of(**given)), lambda: {name: getattr(spec(), name) for name in SPEC_FIELDS}),
-    "Spec of images": Target(
-        lambda **given: used(Spec.of(**given)),
-        lambda: {"width": 4, "blocks": (Block(op="basic"),), "kind": "resnet", "norm": "batchnorm", "shape": (1, 4, 4)},
-    ),
+    **{
+        f"Spec of a {made.kind}": Target(lambda **given: used(Spec.of(**given)), lambda made=made: fields_of(made))
+        for made in (spec(), *OTHERS)
+    },
     "Spec.from_json": Target(Spec.from_json, lambda: {"text": spec().to_json()}),
     "build": Target(nasjac.build, lambda: {"spec": spec(), "inputs": 3, "outputs": 2, "generator": None}),
     "measure": Target(
@@ -310,20 +322,6 @@ TARGETS: dict[str, Target] = {
         for name, make in MODELS.items()
     },
 }
-SPEC_FIELDS = ("width", "blocks", "kind", "placement", "norm", "activation", "branch", "weight_gain", "ffn_ratio", "heads")
-SPEC_FIELDS += (
-    "positions",
-    "logit_scale",
-    "query_gain",
-    "context",
-    "shape",
-    "patch",
-    "order",
-    "growth",
-    "block",
-    "step",
-    "leak",
-)
 COLUMNS = {name: getattr(columns(), name) for name in ("activation", "two_matrix", "weight_gain", "keep", "skip", "scale")}
 COLUMNS |= {name: getattr(columns(), name) for name in ("on_input", "strength", "norm_gain", "inner_bias", "norm_eps")}
 DIAGNOSED = {"layers": None, "origin": None, "output": None, "batchnorm": "batch", "tokens": None, "reinitialize": 0}

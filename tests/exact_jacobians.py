@@ -82,7 +82,7 @@ def population(spec: Spec, inputs: int, draws: int) -> Population:
         generator = torch.Generator().manual_seed(draw)
         network = build(spec, inputs, 2, generator).double().requires_grad_(False)
         chain = torch.nn.Sequential(*network.blocks)  # type: ignore[arg-type]
-        if spec.takes_tokens:
+        if spec.inputs.takes_ids:
             batch = torch.randint(inputs, (2, 1, spec.context), generator=generator)
         else:
             batch = torch.randn(2, 1, inputs, generator=generator, dtype=torch.float64)

@@ -122,7 +122,7 @@ FAULTS = (
     Fault(
         "as many images as asked for, however narrow",
         "nasjac/kinds/common_probe.py",
-        "return min(count, max(2, units // 2))",
+        "return min(count, max(2, spec.start_units // 2))",
         "return count",
         "tests/test_dead_draws.py::test_there_are_never_more_images_than_units",
     ),

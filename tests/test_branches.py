@@ -32,9 +32,9 @@ SPECS = {
 
 def made(name: str) -> tuple[Spec, nn.Module, Tensor]:
     spec, generator = SPECS[name], torch.Generator().manual_seed(0)
-    inputs = 20 if spec.takes_images else 7
+    inputs = 20 if spec.inputs.shape is not None else 7
     network = measurable(build(spec, inputs, 3, generator))
-    if spec.takes_tokens:
+    if spec.inputs.takes_ids:
         return spec, network, torch.randint(inputs, (3, spec.context), generator=generator)
     return spec, network, torch.randn(3, inputs, dtype=torch.float64, generator=generator)
 
@@ -64,12 +64,11 @@ def test_norms_are_those_of_the_dense_jacobian(name: str) -> None:
 def test_a_block_is_its_branch_beside_what_is_left_of_it(name: str) -> None:
     spec, network, inputs = made(name)
     layers = stream(network, inputs)
-    for number, link in enumerate(links_of(spec, network, inputs)):
-        assert torch.equal(link.x, layers[number])
-        if spec.blocks[number].skip and spec.placement != "post" and not spec.takes_images:
-            torch.testing.assert_close(link.x + link.added(link.x), layers[number + 1])
-        with bare(spec, network).gated(torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
-            torch.testing.assert_close(stream(network, inputs)[number + 1], link.bypassed(link.x))
+    for number, block in enumerate(blocks_of(network)):
+        if spec.blocks[number].skip and spec.placement != "post" and spec.inputs.shape is None:
+            torch.testing.assert_close(layers[number] + added(block, layers[number]), layers[number + 1])
+        with gated(network, torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
+            torch.testing.assert_close(stream(network, inputs)[number + 1], bypassed(block, layers[number]))
 
 
 def test_the_error_of_the_energy_is_what_it_says() -> None:

@@ -154,8 +154,7 @@ def test_pickles_are_refused_unless_allowed(module: nn.Module, folder: Path, tmp
 WRITER = """
 import os, signal, sys, torch
 from nasjac import checkpoint
-from nasjac.networks import build
-from nasjac.spec import Block, Spec
+from nasjac import Block, ResidualMLP, build
 import nasjac.foundation.file_system as whole
 
 real, calls = getattr(whole.os, sys.argv[2]), []
@@ -165,7 +164,7 @@ def deadly(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **kwargs)
 setattr(whole.os, sys.argv[2], deadly)
-spec = Spec(width=64, blocks=(Block(),) * 4)
+spec = ResidualMLP(width=64, blocks=(Block(),) * 4)
 checkpoint.save(sys.argv[1], spec, build(spec, 3, 2).state_dict(), {"inputs": 3, "outputs": 2})
 """
 

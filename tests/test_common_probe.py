@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,13 @@ from torch import Tensor, nn
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
-from nasjac.kinds import common_probe
 from nasjac.kinds.build import build
 from nasjac.kinds.common_probe import input_correlations
 from nasjac.kinds.convolutional.network import ImageNetwork
 from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.sampler import drawn
 from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
+from nasjac.kinds.table import kind_of
 from nasjac.sampling.draws import Draws
 
 CPU, DRAWS, COUNT = torch.device("cpu"), 2, 4
@@ -119,14 +120,15 @@ def test_where_every_path_is_cut_there_are_none(name: str) -> None:
 def test_images_without_memory_touch_no_one_else(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = [spec.canonical for spec in IMAGES.values()]
     calm = input_correlations(specs, inputs(), DOUBLE, COUNT)
-    by_draw = common_probe._by_draw
+    sampler = type(kind_of(specs[0]).sampling)
+    ample = sampler.readout_correlations
 
-    def scarce(spec: Spec, batches: Tensor, draws: Draws) -> Tensor:
+    def scarce(self: Any, spec: Spec, batches: Tensor, draws: Draws) -> Tensor:
         if spec == specs[0]:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return by_draw(spec, batches, draws)
+        return ample(self, spec, batches, draws)
 
-    monkeypatch.setattr(common_probe, "_by_draw", scarce)
+    monkeypatch.setattr(sampler, "readout_correlations", scarce)
     lost, *others = input_correlations(specs, inputs(), DOUBLE, COUNT)
     assert lost is None
     assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(others, calm[1:], strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -164,13 +165,13 @@ def test_a_single_number_is_an_output() -> None:
 
 def test_numpy_s_scalars_are_numbers() -> None:
     """Specs made of them are those made of Python's numbers, JSON and key included."""
-    plain = Spec.of(width=4, blocks=(Block(skip=0.5, scale=0.25),), weight_gain=2.0, heads=2)
+    plain = Spec.of(width=4, blocks=(Block(skip=0.5, scale=0.25),), weight_gain=2.0, ffn_ratio=2)
     block = Block(keep=np.bool_(True), skip=np.float64(0.5), scale=np.float32(0.25))  # type: ignore[arg-type]
-    given = Spec.of(width=np.int64(4), blocks=(block,), weight_gain=np.float16(2.0), heads=np.int8(2))  # type: ignore[arg-type]
+    given = Spec.of(width=np.int64(4), blocks=(block,), weight_gain=np.float16(2.0), ffn_ratio=np.int8(2))
     assert given == plain and given.to_json() == plain.to_json() and given.key == plain.key
     assert nasjac.build(replaced(plain), np.int64(3), np.int32(2))(torch.ones(1, 3)).shape == (1, 2)  # type: ignore[arg-type]
-    assert nasjac.expected_norms(plain, np.float32(2.0)).layers[0].log_mean == 0  # type: ignore[arg-type]
-    assert front.covering_points(np.array([[1.0], [2.0]]), [np.int64(-1)], np.int64(1)).tolist() == [0]
+    assert nasjac.expected_norms(replace(plain, ffn_ratio=1), np.float32(2.0)).layers[0].log_mean == 0  # type: ignore[arg-type]
+    assert front.spread(np.array([[1.0], [2.0]]), [np.int64(-1)], np.int64(1)).tolist() == [0]
     assert ranking.kendall_tau(torch.arange(4.0, requires_grad=True), [1, 2, 3, 4]) == 1
 
 

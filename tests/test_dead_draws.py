@@ -139,7 +139,7 @@ def test_merit_is_of_the_living_inputs_and_draws() -> None:
 def test_there_are_never_more_images_than_units(spec: Spec, expected: int) -> None:
     """So that no eigenvalue of the correlations is zero because the network is narrow."""
     assert independent_inputs(spec, 16) == expected
-    x = torch.randn(64, 10 if not spec.takes_images else math.prod(spec.shape), generator=torch.Generator().manual_seed(2))
+    x = torch.randn(64, spec.inputs.features or 10, generator=torch.Generator().manual_seed(2))
     [found] = input_correlations([spec], x, Draws(0, range(3), torch.float64, CPU), 16)
     assert found is not None and found.shape == (3, expected, expected)
 

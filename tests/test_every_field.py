@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import KINDS, Spec
+from nasjac.architecture.spec import KINDS, Spec, spec_class
 from nasjac.datasets import Data
 from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import initialize
 from nasjac.kinds.convolutional.spec import BATCH, IMAGE_NORMS, ORDERS
 from nasjac.kinds.facts import facts
+from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.sampler import drawn
-from nasjac.kinds.options.stepped import BLOCK_TYPES, IMPLICIT_PASSES
+from nasjac.kinds.options.stepped import BLOCK_TYPES, IMPLICIT_PASSES, SteppedSpec
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import sample
 from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.kinds.table import kind_of
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, Plan
@@ -86,7 +87,7 @@ def _blocks(draw: st.DrawFn, kind: str) -> tuple[Block, ...]:
                 keep=draw(st.sampled_from([True, True, True, False])),
                 skip=1.0 if kind == "densenet" else draw(st.sampled_from([0.0, 1.0, 1.0])),
                 scale=draw(st.sampled_from([0.5, 0.8, 1.7])),
-                op=draw(st.sampled_from(KINDS[kind])),
+                op=draw(st.sampled_from(spec_class(kind).ops)),
                 stage=int(stage),
                 gate=kind != "densenet" and draw(st.booleans()),
             )
@@ -96,48 +97,46 @@ def _blocks(draw: st.DrawFn, kind: str) -> tuple[Block, ...]:
 
 @st.composite
 def specs(draw: st.DrawFn, kind: str) -> Spec:
-    """As many fields away from their defaults as the kind allows, those that it does not use among them."""
+    """As many fields away from their defaults as the kind has."""
     images, transformer = kind in ("resnet", "densenet"), kind in ("transformer_lm", "vit")
-    branch = draw(st.sampled_from(BRANCHES)) if kind == "residual_mlp" else "two_matrix"
-    own: dict[str, Any] = {}
-    if transformer:
-        own = {"context": TOKENS} if kind == "transformer_lm" else {"context": 4, "shape": SHAPE, "patch": 2}
-    elif images:
-        own = {"shape": SHAPE}
-    return Spec.of(
-        width=8 if transformer or images else draw(st.sampled_from([4, 6])),
-        blocks=_blocks(draw, kind),
-        kind=kind,
-        placement=draw(st.sampled_from(sorted(PLACEMENTS))),
-        norm=draw(st.sampled_from(IMAGE_NORMS if images else NORMS)),
-        activation=draw(st.sampled_from(sorted(ACTIVATIONS))),
-        branch=branch,
-        weight_gain=draw(st.sampled_from([0.8, 1.3])),
-        ffn_ratio=draw(st.sampled_from([2, 3])) if branch == "two_matrix" else 1,
-        heads=2,
-        positions=draw(st.sampled_from(POSITIONS)),
-        logit_scale=draw(st.sampled_from(LOGIT_SCALES)),
-        query_gain=draw(st.sampled_from([0.7, 1.5])),
-        order=draw(st.sampled_from(ORDERS)),
-        growth=3,
-        **{"patch": 3, **own},
-        **(_step(draw) if kind in ("residual_mlp", "resnet") else {"leak": 0.5}),
-    )
+    branch = draw(st.sampled_from(BRANCHES))
+    every: dict[str, Any] = {
+        "width": 8 if transformer or images else draw(st.sampled_from([4, 6])),
+        "blocks": _blocks(draw, kind),
+        "placement": draw(st.sampled_from(sorted(PLACEMENTS))),
+        "norm": draw(st.sampled_from(IMAGE_NORMS if images else NORMS)),
+        "activation": draw(st.sampled_from(sorted(ACTIVATIONS))),
+        "branch": branch,
+        "weight_gain": draw(st.sampled_from([0.8, 1.3])),
+        "ffn_ratio": 1 if kind == "residual_mlp" and branch == "one_matrix" else draw(st.sampled_from([2, 3])),
+        "heads": 2,
+        "positions": draw(st.sampled_from(POSITIONS)),
+        "logit_scale": draw(st.sampled_from(LOGIT_SCALES)),
+        "query_gain": draw(st.sampled_from([0.7, 1.5])),
+        "order": draw(st.sampled_from(ORDERS)),
+        "growth": 3,
+        "context": TOKENS if kind == "transformer_lm" else 4,
+        "shape": SHAPE,
+        "patch": 2,
+        **_step(draw),
+    }
+    own = {entry.name for entry in fields(spec_class(kind))}
+    return Spec.of(kind=kind, **{name: value for name, value in every.items() if name in own})
 
 
 def inputs_of(spec: Spec, count: int = 2 * BATCH, dtype: torch.dtype = DOUBLE) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    if spec.takes_tokens:
+    if spec.inputs.takes_ids:
         ids = torch.randint(VOCABULARY, (count, TOKENS), generator=generator)
         ids[0, 0] = VOCABULARY - 1
         return ids
-    features = math.prod(spec.shape) if spec.takes_images else FEATURES
+    features = math.prod(spec.shape) if spec.inputs.shape is not None else FEATURES
     return torch.randn(count, features, dtype=DOUBLE, generator=generator).to(dtype)
 
 
 def built(spec: Spec, seed: int = 0) -> Any:
     """In float64, learned factors at 1; BatchNorm takes the statistics of the batch."""
-    inputs = VOCABULARY if spec.takes_tokens else inputs_of(spec).shape[1]
+    inputs = VOCABULARY if spec.inputs.takes_ids else inputs_of(spec).shape[1]
     module = build(spec, inputs, CLASSES, torch.Generator().manual_seed(seed)).to(DOUBLE).requires_grad_(False)
     replace_all_batch_norm_modules_(module)
     for name, parameter in module.named_parameters():
@@ -157,20 +156,20 @@ def layers(module: Any, x: Tensor) -> list[Tensor]:
 def with_weights_of(spec: Spec, bank: Draws, draw: int) -> Any:
     """The ordinary module with the weights of one of the sampler's draws, layer by layer, by the law of its docstring."""
     module = built(spec)
-    if spec.stands_alone:
+    if kind_of(spec).sampling.common(spec) is None:
         initialize(module, spec.weight_gain, partial(drawn, bank, draw))
         return module
 
     def normal(role: str, shape: torch.Size) -> Tensor:
         return bank.normal(role, *shape)[draw]
 
-    half = 0.5 if spec.is_transformer and spec.positions == "learned" else 1.0
+    half = 0.5 if spec.tokens > 1 and spec.positions == "learned" else 1.0
     for name, layer in module.named_modules():
         if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.Embedding)) or name == "readout":
             continue
         number, last, weight = [*name.split("."), ""][1], name.rpartition(".")[2], layer.weight
         fan_in = weight[0].numel()
-        if spec.convolves:
+        if spec.kind in ("resnet", "densenet"):
             gain = 1.0 if last in ("stem", "projection") else spec.weight_gain
             weight.copy_(normal(role_of(spec, name), weight.shape) * gain / math.sqrt(fan_in))
         elif isinstance(layer, nn.Embedding):
@@ -206,7 +205,7 @@ def check_sizes(spec: Spec) -> None:
     module = built(spec)
     assert known.params == sum(parameter.numel() for parameter in module.blocks.parameters())
     canonical, total = spec.canonical, 0
-    explicit = built(replace(canonical, block="explicit"))
+    explicit = built(replace(canonical, block="explicit") if isinstance(canonical, SteppedSpec) else canonical)
     x = next(explicit.stream(inputs_of(spec)[:2]))[:1].to("meta")
     for number, block in enumerate(explicit.blocks.to("meta")):
         with FlopCounterMode(display=False) as counter:
@@ -243,9 +242,9 @@ def check_training(spec: Spec) -> None:
     inputs = inputs_of(spec, 40, torch.float32)
     labels = torch.arange(40) % CLASSES
     classes = CLASSES
-    if spec.takes_tokens:
+    if spec.inputs.takes_ids:
         labels, classes = inputs.roll(-1, dims=1), VOCABULARY
-    data = Data(inputs[:24], labels[:24], inputs[24:], labels[24:], classes, spec.shape or None)
+    data = Data(inputs[:24], labels[:24], inputs[24:], labels[24:], classes, spec.inputs.shape)
     options = SGD(steps=1, batch=8, learning_rates=(0.01, 0.03), seeds=(2, 3))
     company = [spec]
     if spec.kind == "residual_mlp":  # those that train side by side: without learned factors, and not implicit
@@ -330,10 +329,15 @@ LAWS: dict[str, Spec] = {
     "mlp, implicit": replace(MLP, block="implicit", activation="tanh", step=0.3, leak=0.5),
     "transformer_lm": TOKEN,
     "transformer_lm, rotary": replace(TOKEN, positions="rotary", logit_scale="inverse", placement="post"),
-    "vit": replace(TOKEN, kind="vit", context=4, shape=(2, 2, 2), patch=1, activation="tanh"),
+    "vit": Spec.of(kind="vit", **{**vars(TOKEN), "context": 4, "shape": (2, 2, 2), "patch": 1, "activation": "tanh"}),
     "resnet": CONV,
     "resnet, pre, groupnorm, leaky": replace(CONV, order="pre", norm="groupnorm", block="leaky", step=0.5, leak=0.6),
-    "densenet": replace(CONV, kind="densenet", growth=2, blocks=(Block(op="dense", scale=0.7), Block(op="dense", stage=1))),
+    "densenet": Spec.of(
+        kind="densenet",
+        growth=2,
+        blocks=(Block(op="dense", scale=0.7), Block(op="dense", stage=1)),
+        **{name: getattr(CONV, name) for name in ("width", "shape", "norm", "order", "activation", "weight_gain")},
+    ),
 }
 
 
@@ -344,7 +348,7 @@ def test_the_sampled_law_is_that_of_built_networks(name: str) -> None:
     The sampled logarithm is that of a mean over probes, whose own bias, about −1 in so many, is allowed for.
     """
     spec = LAWS[name].canonical
-    count, probes = {True: (30, 16), False: (160, 64)}[spec.stands_alone]
+    count, probes = {True: (30, 16), False: (160, 64)}[kind_of(spec).sampling.common(spec) is None]
     inputs = inputs_of(spec, 64)
     [found] = sample([spec], inputs, Draws(5, range(2 * count), DOUBLE, CPU), Plan(1, probes, 0))
     sampled = np.log(np.exp(found.forward[..., -1]).mean((1, 2)))
@@ -354,7 +358,7 @@ def test_the_sampled_law_is_that_of_built_networks(name: str) -> None:
         start = next(iter(module.stream(inputs[seed % 64][None])))
         last = last_of(module, start)
         by_rows = partial(torch.autograd.functional.jacobian, last)
-        whole = (by_rows if spec.stands_alone else jacrev(last))(start.flatten())
+        whole = (by_rows if kind_of(spec).sampling.common(spec) is None else jacrev(last))(start.flatten())
         exact.append(math.log(float(whole.square().sum()) / spec.units))
     error = math.hypot(*(np.std(values, ddof=1) / math.sqrt(len(values)) for values in (sampled, exact)))
     assert abs(sampled.mean() - np.mean(exact)) <= 4 * error + 2 / probes

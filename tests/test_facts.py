@@ -112,9 +112,7 @@ EXACT = [
 ]
 
 
-@pytest.mark.parametrize(
-    "spec", EXACT, ids=lambda spec: f"{spec.kind}-{spec.content.get('block', 'explicit')}-{spec.key[:4]}"
-)
+@pytest.mark.parametrize("spec", EXACT, ids=lambda spec: f"{spec.kind}-{spec.key[:4]}")
 def test_an_ensembles_depth_is_the_average_over_its_patterns_by_their_energy(spec: Spec) -> None:
     """Exact where χ is the same in every pattern. A probability as an amplitude, s² for s, is told apart."""
     each = [(p * energy(one), facts([one])[0]) for p, one in patterns(spec)]

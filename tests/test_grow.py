@@ -26,7 +26,8 @@ SPECS = {
         kind="resnet", norm="batchnorm", shape=(1, 8, 8),
     ),
     "decoder": Spec.of(
-        width=8, blocks=(Block(op="attention"), Block()) * 2, kind="transformer_lm", heads=2, context=CONTEXT, placement="pre"
+        width=8, blocks=(Block(op="attention"), Block()) * 2, kind="transformer_lm", heads=2, context=CONTEXT,
+        placement="pre",
     ),
 }  # fmt: skip
 SPECS_THAT_DO_NOT = {
@@ -41,12 +42,12 @@ Run = Callable[..., tuple[int, str, str]]
 def kept(name: str, folder: Path) -> Path:
     """A checkpoint of the kind, with weights as drawn; running statistics are those of digits."""
     spec = (SPECS | SPECS_THAT_DO_NOT)[name]
-    data = Text(context=CONTEXT).load() if spec.takes_tokens else Digits().load()
+    data = Text(context=CONTEXT).load() if spec.inputs.takes_ids else Digits().load()
     network = build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(0))
     if spec.norm == "batchnorm":
         for _ in range(30):
             network(data.train_inputs[:64])
-    info = {"inputs": data.inputs, "outputs": data.outputs, "dataset": "text" if spec.takes_tokens else "digits"}
+    info = {"inputs": data.inputs, "outputs": data.outputs, "dataset": "text" if spec.inputs.takes_ids else "digits"}
     checkpoint.save(folder / name, spec, network.state_dict(), {**info, "accuracy": 0.0})
     return folder / name
 

@@ -68,13 +68,13 @@ IDENTITIES = [name for name, is_identity in INITS.items() if is_identity]
 def made(spec: Spec, seed: int = 0) -> tuple[nn.Module, Tensor, int]:
     """A network with weights that no initialization has, inputs, and how many inputs it takes."""
     generator = torch.Generator().manual_seed(seed)
-    size = math.prod(spec.shape) if spec.takes_images else 9
+    size = math.prod(spec.shape) if spec.inputs.shape is not None else 9
     network = build(spec, size, 5, generator)
     with torch.no_grad():
         for tensor in (*network.parameters(), *(b for b in network.buffers() if b.dim())):
             if tensor.is_floating_point():
                 tensor.add_(0.1 * torch.rand(tensor.shape, generator=generator))
-    inputs = torch.randint(size, (4, spec.context), generator=generator) if spec.takes_tokens else torch.randn(4, size)
+    inputs = torch.randint(size, (4, spec.context), generator=generator) if spec.inputs.takes_ids else torch.randn(4, size)
     return network.eval(), inputs, size
 
 
@@ -86,7 +86,7 @@ def test_the_identities_change_nothing(name: str, init: str) -> None:
     state = {key: value.clone() for key, value in network.state_dict().items()}
     places = [0, 0, *spread(spec, 3)]
     found = grow(spec, network.state_dict(), places, Beginning(init), size, 5)
-    found = calibrated(found, inputs, size, 5) if spec.takes_images else found
+    found = calibrated(found, inputs) if spec.inputs.shape is not None else found
     deeper = found.module(size, 5).eval()
     torch.testing.assert_close(deeper(inputs), network(inputs), rtol=1e-6, atol=1e-6)
     assert len(found.spec.blocks) == len(spec.canonical.blocks) + 5 and len(found.new) == 5

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from nasjac import build
 from nasjac.architecture.block import Block
+from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import TERMS, Estimate, Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.kinds.facts import Facts, facts
-from nasjac.scores import Score
+from nasjac.kinds.facts import facts
 from nasjac.scores.meanfield import Meanfield
 from nasjac.search import racing
 from nasjac.search.draw import draw

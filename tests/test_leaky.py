@@ -16,8 +16,8 @@ from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.kinds.build import build
-from nasjac.kinds.convolutional.network import initialize
 from nasjac.kinds.facts import facts
+from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.sampler import drawn
 from nasjac.kinds.options.stepped import IMPLICIT_PASSES
 from nasjac.kinds.population import sample

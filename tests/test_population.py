@@ -18,6 +18,7 @@ from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import MAX_ROWS, sample
 from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.kinds.table import kind_of
 from nasjac.kinds.tiles.routes import Routes
 from nasjac.mathematics.probes import exact
 from nasjac.sampling.draws import Draws
@@ -212,7 +213,7 @@ def test_forward_is_the_independent_plan_without_its_way_back(device: torch.devi
 def test_finished_rows_leave_and_one_matrix_branches_have_one_product() -> None:
     """Rows active in a block: those that have it, rounded up; rows with an inner product: those with two matrices."""
     specs = [Spec.of(width=WIDTH, blocks=(Block(),) * depth, branch=BRANCHES[depth % 2]) for depth in range(12, 0, -1)]
-    routes = Routes(specs, torch.float32, torch.device("cpu"))
+    routes = Routes([kind_of(spec).sampling.row(spec) for spec in specs], torch.float32, torch.device("cpu"))
     assert [routes.active(block) for block in range(12)] == [12] * 4 + [8] * 4 + [4] * 4
     inner = routes.at(0).hidden[0].inner
     assert inner is not None and inner.kept == 6 and inner.rows is not None and len(inner.rows) == 8

@@ -22,11 +22,11 @@ POINTS = 16
 def made(spec: Spec, points: int = POINTS) -> tuple[nn.Module, Tensor]:
     """A network as `measurable` makes it, away from its initialization, and data points."""
     generator = torch.Generator().manual_seed(1)
-    inputs = 11 if spec.takes_tokens else 64
-    network = build(spec, inputs, 11 if spec.takes_tokens else 5, torch.Generator().manual_seed(0))
+    inputs = 11 if spec.inputs.takes_ids else 64
+    network = build(spec, inputs, 11 if spec.inputs.takes_ids else 5, torch.Generator().manual_seed(0))
     for parameter in network.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
-    if spec.takes_tokens:
+    if spec.inputs.takes_ids:
         return measurable(network), torch.randint(inputs, (points, CONTEXT), generator=generator)
     return measurable(network), torch.randn(points, inputs, generator=generator)
 
@@ -58,7 +58,7 @@ def test_each_product_is_that_of_the_whole_jacobian(name: str) -> None:
     ends = layers[-1].flatten(1)
     cosine = nn.functional.cosine_similarity(ends[0::2], ends[1::2], dim=-1)
     np.testing.assert_allclose(found.decorrelation, (1 - cosine).numpy(), rtol=1e-7)
-    assert (found.stream_tokens.size > 0) == SPECS[name].is_transformer
+    assert (found.stream_tokens.size > 0) == (SPECS[name].tokens > 1)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -98,11 +98,11 @@ def test_a_network_of_pruned_blocks_is_the_identity() -> None:
         ),
         (
             lambda: Spec.of(width=8, blocks=(), kind="transformer_lm", context=4, block="implicit"),
-            ["block", "explicit in a transformer_lm", "'implicit'"],
+            ["`block`", "not a field of Decoder", "width, blocks, placement"],
         ),
         (
             lambda: Spec.of(width=8, blocks=(), kind="densenet", shape=(1, 8, 8), norm="none", step=0.5),
-            ["step", "1.0 in a densenet", "0.5"],
+            ["`step`", "not a field of DenseNet", "width, blocks, norm"],
         ),
         (lambda: Block(skip=1.5), ["skip", "[0, 1]", "1.5"]),
         (lambda: Block(skip=0, scale=0), ["scale", "greater than 0", "0"]),

@@ -196,11 +196,12 @@ def of(**changes: object) -> dict[str, object]:
         (of(blocks=[""]), "`blocks.0` must be an object of fields, got ''"),
         (of(blocks=[{"op": []}]), "`blocks.0.op` must be a name, got []"),
         (of(blocks=[{"skip": 10**400}]), "`blocks.0.skip` must be a number, got 100000"),
-        (of(kind={}), "`kind` must be a name, got {}"),
-        (of(shape=5), "`shape` must be a list, got 5"),
+        (of(kind={}), "`kind` must be one of residual_mlp, transformer_lm, vit, resnet, densenet, got {}"),
+        (of(shape=5), "`shape` is not a field of ResidualMLP"),
+        (of(kind="resnet", norm="none", blocks=[], shape=5), "`shape` must be a list, got 5"),
         ({"width": 8}, "`blocks` must be there, got {'width': 8}"),
         ("5", "`spec` must be an object of fields, got 5"),
-        (of(**{"\x1b[2J": 1}), "`\\x1b[2J` is not a field of Spec"),
+        (of(**{"\x1b[2J": 1}), "`\\x1b[2J` is not a field of ResidualMLP"),
     ],
 )
 def test_malformed_specs_are_bad_rows(tmp_path: Path, spec: object, reason: str) -> None:

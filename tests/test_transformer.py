@@ -24,7 +24,7 @@ from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.population import sample
 from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
 from nasjac.kinds.transformer.encoder_space import VitSpace
-from nasjac.kinds.transformer.network import Transformer
+from nasjac.kinds.transformer.network import TransformerNetwork
 from nasjac.kinds.transformer.patches import patches
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS
 from nasjac.sampling.draws import Draws
@@ -60,19 +60,19 @@ def spec_of(kind: str = "transformer_lm", **fields: Any) -> Spec:
     ).canonical
 
 
-def built(spec: Spec, generator: torch.Generator | None = None) -> Transformer:
-    module = build(spec, VOCABULARY if spec.takes_tokens else 60, VOCABULARY, generator)
-    assert isinstance(module, Transformer)
+def built(spec: Spec, generator: torch.Generator | None = None) -> TransformerNetwork:
+    module = build(spec, VOCABULARY if spec.inputs.takes_ids else 60, VOCABULARY, generator)
+    assert isinstance(module, TransformerNetwork)
     return module
 
 
-def module_of(spec: Spec, bank: Draws, draw: int) -> Transformer:
+def module_of(spec: Spec, bank: Draws, draw: int) -> TransformerNetwork:
     """The ordinary module with the weights of one draw."""
     module = built(spec).to(bank.device, bank.dtype)
     learned = spec.positions == "learned"
     with torch.no_grad():
         patched = bank.normal("embedding", WIDTH, 12) / 12**0.5
-        weights = bank.normal("tokens", VOCABULARY, WIDTH) if spec.takes_tokens else patched
+        weights = bank.normal("tokens", VOCABULARY, WIDTH) if spec.inputs.takes_ids else patched
         module.embedding.weight.copy_(weights[draw] / (2**0.5 if learned else 1))
         if module.positions is not None:
             module.positions.weight.copy_(bank.normal("positions", TOKENS, WIDTH)[draw] / 2**0.5)
@@ -302,17 +302,25 @@ def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> Non
     [
         (lambda: spec_of(heads=3), ["`width`", "multiple of `heads`", "8 for 3"]),
         (lambda: spec_of(heads=8, positions="rotary"), ["`width`", "even", "8 for 8"]),
-        (lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm"), ["`context`", "at least 2", "1"]),
-        (lambda: Spec.of(width=WIDTH, blocks=DECODER), ["`op`", "ffn", "'attention'"]),
-        (lambda: spec_of(branch="one_matrix"), ["`branch`", "two_matrix"]),
-        (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS), "apjn"), ["`inputs`", "token ids", "transformer_lm"]),
-        (lambda: nasjac.measure([spec_of()], ids()[:, 1:], "apjn"), ["`context`", "4 tokens", "5"]),
         (
-            lambda: nasjac.measure([Spec.of(width=WIDTH, blocks=())], ids(), "apjn"),
-            ["`inputs`", "real features", "residual_mlp"],
+            lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm"),
+            ["`context`", "said of a transformer_lm", "width, blocks"],
         ),
+        (
+            lambda: Spec.of(width=WIDTH, blocks=DECODER, kind="transformer_lm", context=1),
+            ["`context`", "at least 2", "1"],
+        ),
+        (lambda: Spec.of(width=WIDTH, blocks=DECODER), ["`op`", "ffn", "'attention'"]),
+        (lambda: spec_of(branch="one_matrix"), ["`branch`", "not a field of Decoder", "width, blocks, placement"]),
+        (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS)), ["`inputs`", "token ids", "transformer_lm"]),
+        (lambda: nasjac.measure([spec_of()], ids()[:, 1:]), ["`context`", "4 tokens", "5"]),
+        (lambda: nasjac.measure([Spec.of(width=WIDTH, blocks=())], ids()), ["`inputs`", "real features", "residual_mlp"]),
         (lambda: TransformerLmSpace(widths=(36,), heads=(8,)), ["`space.widths`", "36", "8"]),
-        (lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4), ["`shape`", "channels, rows, columns", "vit"]),
+        (lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4), ["`shape`", "said of a vit", "context"]),
+        (
+            lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4, shape=()),
+            ["`shape`", "channels, rows, columns", "vit"],
+        ),
         (
             lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4, shape=(1, 8, 8), patch=3),
             ["`patch`", "divide", "(8, 8)", "3"],

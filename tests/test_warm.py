@@ -36,7 +36,7 @@ BEGINNING = Beginning("small_gain", 0.1, 0)
 
 def around(name: str, **options: Any) -> WarmSpace:
     spec = SPECS[name]
-    data = Text(context=CONTEXT).load() if spec.takes_tokens else Digits().load()
+    data = Text(context=CONTEXT).load() if spec.inputs.takes_ids else Digits().load()
     network = build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(0))
     info = {"inputs": data.inputs, "outputs": data.outputs}
     return WarmSpace(Trained(spec.canonical, network.eval(), info, data), **{"beginning": BEGINNING, **options})
@@ -51,7 +51,7 @@ def test_choices_of_one_kind_give_the_networks_of_prune_and_grow(name: str) -> N
     space = around(name)
     spec, state = space.old.spec, space.old.module.state_dict()
     place = space.places[0]
-    times = 2 if spec.is_transformer else 1
+    times = 2 if (spec.tokens > 1) else 1
     expected = {
         "identity": ({}, spec, state),
         "pruned": ({"keep_1": False}, (smaller := prune(spec, state, [1])).spec, smaller.state),
@@ -64,7 +64,7 @@ def test_choices_of_one_kind_give_the_networks_of_prune_and_grow(name: str) -> N
     for choices, wanted, tensors in expected.values():
         found = space.network(choices)
         assert found.spec == wanted == space.spec(choices)
-        calibrated = {f"blocks.{n}." for n in found.new} if spec.convolves else set()
+        calibrated = {f"blocks.{n}." for n in found.new} if (spec.kind in ("resnet", "densenet")) else set()
         assert found.state.keys() == tensors.keys()
         for key, tensor in found.state.items():
             own = key.startswith(tuple(calibrated)) and ("running" in key or "num_batches" in key)
@@ -80,7 +80,7 @@ def test_growing_and_pruning_at_once_is_the_grown_network_with_shut_gates(name: 
     choices = {f"insert_{first}": 1, f"insert_{last}": 1, "keep_0": False, "keep_2": False}
     found = space.network(choices)
     assert found.spec == space.spec(choices)
-    added = [p for p in (first, last) for _ in range(2 if old.spec.is_transformer else 1)]
+    added = [p for p in (first, last) for _ in range(2 if (old.spec.tokens > 1) else 1)]
     grown = grow(old.spec, old.module.state_dict(), added, space.beginning, *old.sizes)
     gone = [n + sum(p <= n for p in added) for n in (0, 2)]
     gates = torch.tensor([float(n not in gone) for n in range(len(grown.spec.blocks))])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -82,7 +81,7 @@ def inputs_of(spec: Spec) -> Tensor:
 
 
 def _features(spec: Spec) -> int:
-    return math.prod(spec.shape) if spec.shape else FEATURES
+    return spec.inputs.features or FEATURES
 
 
 def _measured(spec: Spec, item: Measurement) -> dict[str, Any]:
