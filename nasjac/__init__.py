@@ -11,7 +11,7 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
      6  scores trainers
      7  tables models
      8  surgery
-     9  search
+     9  searching
     10  cli
 
 mathematics, architecture, sampling, kinds and scores need torch and numpy alone.

@@ -27,10 +27,10 @@ from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
-from nasjac.search.objectives import Budget
-from nasjac.search.scored import architecture_rows
-from nasjac.search.search import Search, SearchOptions, search
-from nasjac.search.train import Task, train
+from nasjac.searching.objectives import Budget
+from nasjac.searching.scored import architecture_rows
+from nasjac.searching.search import Search, SearchOptions, search
+from nasjac.searching.train import Task, train
 from nasjac.store.checkpoints import checkpoint
 from nasjac.trainers import SGD
 from tests.store_rows import validation

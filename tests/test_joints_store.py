@@ -22,13 +22,13 @@ from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
 from nasjac.kinds.facts import Facts, facts
 from nasjac.scores.meanfield import Meanfield
-from nasjac.search import racing
-from nasjac.search.draw import draw
-from nasjac.search.objectives import Budget
-from nasjac.search.scored import architecture_rows
-from nasjac.search.search import Search, SearchOptions, objective_values, recommend, search
-from nasjac.search.study import Proposal
-from nasjac.search.train import Task, keep
+from nasjac.searching import racing
+from nasjac.searching.draw import draw
+from nasjac.searching.objectives import Budget
+from nasjac.searching.scored import architecture_rows
+from nasjac.searching.search import Search, SearchOptions, objective_values, recommend, search
+from nasjac.searching.study import Proposal
+from nasjac.searching.train import Task, keep
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import TrialRow

@@ -25,8 +25,8 @@ from nasjac.mathematics.trainability import TOLERANCE, merit, penalties, trainab
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit, MeritAmong
-from nasjac.search.search import Search
-from nasjac.search.study import random_specs
+from nasjac.searching.search import Search
+from nasjac.searching.study import random_specs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 CPU = torch.device("cpu")

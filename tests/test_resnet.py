@@ -31,7 +31,7 @@ from nasjac.mathematics.meanfield.graphs import zero_padded_conv
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from nasjac.scores.meanfield import Meanfield
-from nasjac.search.spaces import SPACES
+from nasjac.searching.spaces import SPACES
 from nasjac.store import Store
 from nasjac.trainers import AdamW
 

@@ -18,7 +18,7 @@ from nasjac import Block, Spec, build
 from nasjac.cli import main
 from nasjac.cli.grow_and_prune import own_data
 from nasjac.datasets import Data, Digits, Text, standardized
-from nasjac.search.report import report
+from nasjac.searching.report import report
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from tests.store_rows import filled, key_of, validation

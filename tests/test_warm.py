@@ -17,9 +17,9 @@ import torch
 from nasjac import Block, Spec, build
 from nasjac.datasets import Digits, Text
 from nasjac.kinds.facts import facts
-from nasjac.search.objectives import Budget
-from nasjac.search.warm_search import WarmOptions, WarmSearch
-from nasjac.search.warm_space import WarmSpace
+from nasjac.searching.objectives import Budget
+from nasjac.searching.warm_search import WarmOptions, WarmSearch
+from nasjac.searching.warm_space import WarmSpace
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.branches.ours import gated, measurable
 from nasjac.surgery.compression import prune

@@ -41,9 +41,9 @@ from nasjac.samplers.nsga2 import NSGAII
 from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
-from nasjac.search.objectives import Budget
-from nasjac.search.search import Search, search
-from nasjac.search.study import Study, random_specs
+from nasjac.searching.objectives import Budget
+from nasjac.searching.search import Search, search
+from nasjac.searching.study import Study, random_specs
 from nasjac.trainers import AdamW, Run
 
 

@@ -38,11 +38,11 @@ from nasjac.models.prescribe_spec import as_text as prescribe_text
 from nasjac.models.prescribe_spec import prescription
 from nasjac.models.theory import as_text as theory_text
 from nasjac.models.theory import spec_of, theory
-from nasjac.search.draw import draw
-from nasjac.search.report import folder_name, report
-from nasjac.search.search import Search, search
-from nasjac.search.train import Task, train
-from nasjac.search.validate import validate
+from nasjac.searching.draw import draw
+from nasjac.searching.report import folder_name, report
+from nasjac.searching.search import Search, search
+from nasjac.searching.train import Task, train
+from nasjac.searching.validate import validate
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.tables.correlate import Options as CorrelateOptions

@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 from nasjac.datasets import DATASETS
 from nasjac.models.diagnosis_report import Options as DiagnoseOptions
 from nasjac.scores import SCORES
-from nasjac.search.objectives import Budget
-from nasjac.search.search import SearchOptions
-from nasjac.search.spaces import SPACES
-from nasjac.search.validate import ValidationOptions
-from nasjac.search.warm_search import WarmOptions
+from nasjac.searching.objectives import Budget
+from nasjac.searching.search import SearchOptions
+from nasjac.searching.spaces import SPACES
+from nasjac.searching.validate import ValidationOptions
+from nasjac.searching.warm_search import WarmOptions
 from nasjac.surgery.limits import Budget as GrowBudget
 from nasjac.surgery.prune import PruneOptions
 from nasjac.tables.correlate import Options as CorrelateOptions

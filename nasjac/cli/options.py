@@ -16,11 +16,11 @@ from nasjac.cli.load import load
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
-from nasjac.search.objectives import Budget
-from nasjac.search.search import Search, SearchOptions
-from nasjac.search.spaces import SPACES
-from nasjac.search.study import SamplerFactory, random_specs
-from nasjac.search.validate import ValidationOptions
+from nasjac.searching.objectives import Budget
+from nasjac.searching.search import Search, SearchOptions
+from nasjac.searching.spaces import SPACES
+from nasjac.searching.study import SamplerFactory, random_specs
+from nasjac.searching.validate import ValidationOptions
 from nasjac.store.database import path_of
 
 Choices = Mapping[str, str]

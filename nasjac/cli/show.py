@@ -13,7 +13,7 @@ from nasjac.cli.query_words import check_format, parsed, take
 from nasjac.foundation import text_tables as tables
 from nasjac.foundation.errors import InputError
 from nasjac.reporting.wording import mixed
-from nasjac.search.provenance import counted, measured_by
+from nasjac.searching.provenance import counted, measured_by
 from nasjac.store import Store
 
 FORMATS = ("table", "json")

@@ -14,8 +14,8 @@ from nasjac.cli.options import option, search_of, search_options, typed
 from nasjac.cli.trust import Trust, check_option, check_plain, check_targets
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import parse_json
-from nasjac.search.objectives import OBJECTIVES, Budget, Direction, directions
-from nasjac.search.search import Search
+from nasjac.searching.objectives import OBJECTIVES, Budget, Direction, directions
+from nasjac.searching.search import Search
 from nasjac.store import Store
 from nasjac.store.rows import StudyRow
 

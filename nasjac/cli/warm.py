@@ -13,10 +13,10 @@ from nasjac.cli.options import Choices, option, sampler_of, search_options, type
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.interrupts import interrupts
-from nasjac.search.around_checkpoint import as_text, search_from
-from nasjac.search.objectives import Budget
-from nasjac.search.warm_search import OBJECTIVES_OF_WEIGHTS, WarmOptions, WarmSearch
-from nasjac.search.warm_space import WarmSpace
+from nasjac.searching.around_checkpoint import as_text, search_from
+from nasjac.searching.objectives import Budget
+from nasjac.searching.warm_search import OBJECTIVES_OF_WEIGHTS, WarmOptions, WarmSearch
+from nasjac.searching.warm_space import WarmSpace
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.growth import Beginning
 from nasjac.surgery.trained import check_out, trained

@@ -24,10 +24,10 @@ from nasjac.kinds.facts import Facts
 from nasjac.mathematics.pareto import knee
 from nasjac.samplers.options import check_sampler
 from nasjac.scores import Score
-from nasjac.search import racing
-from nasjac.search.objectives import OBJECTIVES, Budget, directions
-from nasjac.search.scored import architecture_rows, pattern_rows, standings, with_patterns
-from nasjac.search.study import TRIES, Proposal, SamplerFactory, Study
+from nasjac.searching import racing
+from nasjac.searching.objectives import OBJECTIVES, Budget, directions
+from nasjac.searching.scored import architecture_rows, pattern_rows, standings, with_patterns
+from nasjac.searching.study import TRIES, Proposal, SamplerFactory, Study
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
 

@@ -22,10 +22,10 @@ from nasjac.foundation.text_tables import as_csv
 from nasjac.foundation.text_tables import as_text as as_table
 from nasjac.mathematics.pareto import knee, pareto_front
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
-from nasjac.search.objectives import OBJECTIVES, directions
-from nasjac.search.study import TRIES, Proposal, Study
-from nasjac.search.warm_search import TERMS, Row, WarmSearch
-from nasjac.search.warm_space import Choices, WarmSpace
+from nasjac.searching.objectives import OBJECTIVES, directions
+from nasjac.searching.study import TRIES, Proposal, Study
+from nasjac.searching.warm_search import TERMS, Row, WarmSearch
+from nasjac.searching.warm_space import Choices, WarmSpace
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.trained import check_out, shown, size, worth
 

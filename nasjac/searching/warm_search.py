@@ -17,10 +17,10 @@ from nasjac.kinds.facts import Facts, facts
 from nasjac.mathematics.meanfield.growth import edge_time, measured_sum
 from nasjac.samplers.options import check_sampler
 from nasjac.scores.apjn import measured_at
-from nasjac.search.objectives import OBJECTIVES, Budget, directions
-from nasjac.search.search import objective_values
-from nasjac.search.study import SamplerFactory
-from nasjac.search.warm_space import Choices, WarmSpace
+from nasjac.searching.objectives import OBJECTIVES, Budget, directions
+from nasjac.searching.search import objective_values
+from nasjac.searching.study import SamplerFactory
+from nasjac.searching.warm_space import Choices, WarmSpace
 from nasjac.surgery.branches.ours import branch_norms, measurable
 from nasjac.surgery.branches.samples import samples_at
 from nasjac.surgery.growth import Beginning
