@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nasjac.models import diagnose
     from nasjac.scores import measure
     from nasjac.scores.closed_forms import expected_norms
+    from nasjac.searching.front import report, search, train, validate
     from nasjac.store import Store
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
@@ -41,9 +42,14 @@ _PUBLIC = {
     "diagnose": "nasjac.models",
     "Store": "nasjac.store",
     "expected_norms": "nasjac.scores.closed_forms",
+    "search": "nasjac.searching.front",
+    "validate": "nasjac.searching.front",
+    "report": "nasjac.searching.front",
+    "train": "nasjac.searching.front",
 }
 
 __all__ = ["Block", "InputError", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
+__all__ += ["report", "search", "train", "validate"]
 
 
 def __getattr__(name: str) -> Any:

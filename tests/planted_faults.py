@@ -129,30 +129,30 @@ FAULTS = (
     # search and resume
     Fault(
         "a resume forgets failed trials",
-        "nasjac/searching/search.py",
+        "nasjac/searching/loop.py",
         "for row in rows if row.is_lasting",
         'for row in rows if row.state == "complete"',
         "tests/test_joints_store.py::test_what_failed_before_a_resume_is_known_after_it",
     ),
     Fault(
         "a resume forgets the sampler's last notes",
-        "nasjac/searching/search.py",
+        "nasjac/searching/loop.py",
         "before=rows[-1].batch + 1 if rows else 0)",
         "before=rows[-1].batch if rows else 0)",
         "tests/test_joints_store.py::test_a_resumed_sampler_has_its_notes",
     ),
     Fault(
         "a duplicate keeps the ensemble, not its pattern",
-        "nasjac/searching/search.py",
-        "dict(shown.objectives) or None, shown.kept_key, shown.reason",
-        "dict(shown.objectives) or None, shown.architecture_key, shown.reason",
+        "nasjac/searching/loop.py",
+        "shown.score_id or self.score_id, shown.kept_key)",
+        "shown.score_id or self.score_id, shown.architecture_key)",
         "tests/test_joints_store.py::test_a_duplicate_of_an_ensemble_keeps_the_same_pattern",
     ),
     Fault(
         "the knee of a study without logarithms",
-        "nasjac/searching/search.py",
-        "[OBJECTIVES[objective].is_ratio for objective in names]",
-        "[False for objective in names]",
+        "nasjac/searching/objectives.py",
+        "[OBJECTIVES[name].is_ratio for name in objectives]",
+        "[False for name in objectives]",
         "tests/test_joints_store.py::test_the_recommended_architecture_is_the_knee_in_logarithms_of_ratios",
     ),
     Fault(
@@ -455,7 +455,7 @@ FAULTS = (
     ),
     Fault(
         "the report's predictor is the first objective by name",
-        "nasjac/cli/stored.py",
+        "nasjac/searching/stored.py",
         "return dict(zip(names, directions(names), strict=True))",
         "return dict(sorted(zip(names, directions(names), strict=True), reverse=True))",
         "tests/test_joints_reports.py::test_the_predictor_of_a_search_is_its_first_objective",
@@ -576,7 +576,7 @@ FAULTS = (
     ),
     Fault(
         "a study measured by other formulas is validated",
-        "nasjac/cli/stored.py",
+        "nasjac/searching/stored.py",
         "if old != new:",
         'if old["name"] != new["name"]:',
         "tests/test_same_data.py::test_a_study_measured_by_other_formulas_is_neither_gone_on_with_nor_validated",
@@ -612,8 +612,8 @@ FAULTS = (
     Fault(
         "racing studies share their measurements",
         "nasjac/searching/search.py",
-        "racing.score_id(job.score_id, name) if job.options.racing else job.score_id",
-        "job.score_id",
+        "racing.score_id(self.score_id, study) if self.options.racing else self.score_id",
+        "self.score_id",
         "tests/test_history.py::test_racing_studies_of_different_budgets_do_not_share_what_they_raced",
     ),
     Fault(

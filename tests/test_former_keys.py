@@ -27,9 +27,10 @@ from nasjac.kinds.facts import facts
 from nasjac.kinds.population import sample
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
+from nasjac.searching.loop import run as search
 from nasjac.searching.objectives import Budget
 from nasjac.searching.scored import architecture_rows
-from nasjac.searching.search import Search, SearchOptions, search
+from nasjac.searching.search import Search, SearchOptions
 from nasjac.searching.train import Task, train
 from nasjac.store.checkpoints import checkpoint
 from nasjac.trainers import SGD

@@ -16,11 +16,11 @@ import torch
 
 from nasjac import Block, Spec, build
 from nasjac.cli import main
-from nasjac.cli.grow_and_prune import own_data
 from nasjac.datasets import Data, Digits, Text, standardized
 from nasjac.searching.report import report
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.checkpoint_data import own_data
 from tests.store_rows import filled, key_of, validation
 
 SEED = torch.Generator().manual_seed(3)

@@ -41,8 +41,9 @@ from nasjac.samplers.nsga2 import NSGAII
 from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
+from nasjac.searching.loop import run as search
 from nasjac.searching.objectives import Budget
-from nasjac.searching.search import Search, search
+from nasjac.searching.search import Search
 from nasjac.searching.study import Study, random_specs
 from nasjac.trainers import AdamW, Run
 

@@ -11,21 +11,21 @@ from omegaconf import DictConfig
 
 from nasjac.architecture.spec import Spec, check_choice
 from nasjac.cli.given_model import batch_of, made, plain
-from nasjac.cli.options import Choices, device_of, existing, option
-from nasjac.datasets import DATASETS, Data, Text
+from nasjac.cli.options import Choices, option
+from nasjac.datasets import Data
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.places import check_folder
+from nasjac.searching.options import device_of, existing
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.former import stored_spec
 from nasjac.surgery import grow, grow_model, prune, prune_model
+from nasjac.surgery.checkpoint_data import folder_of, own_data, own_name
 from nasjac.surgery.growth import Beginning
 from nasjac.surgery.limits import Limits
 
 FORMATS = ("text", "json")
-#: the dataset of a kind of network whose checkpoint does not say
-DATASET_OF = {"transformer_lm": "text"}
 
 
 def run_grow(config: DictConfig, choices: Choices) -> int:
@@ -139,15 +139,6 @@ def _out(config: DictConfig, source: str, what: str) -> Path:
     return path
 
 
-def folder_of(checkpoint_path: str, name: str = "checkpoint") -> Path:
-    """The checkpoint's folder, as the option `name` says it. ValueError: a file."""
-    path = Path(checkpoint_path)
-    if path.is_file():
-        rule = f"the folder that holds {checkpoint.MODEL} and {checkpoint.SPEC} (of a pickle with allow_pickle=true)"
-        raise InputError(f"`{name}` must be {rule}, got the file {path}")
-    return path
-
-
 def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> tuple[str, Data]:
     """Name and data of the dataset asked for; else of that of the checkpoint or one of the kind, with its default options
     and its context.
@@ -156,28 +147,6 @@ def _data(config: DictConfig, choices: Choices, info: Mapping[str, Any]) -> tupl
         dataset = option("dataset", choices, config)
         return dataset.name, dataset.load()
     return own_name(info), own_data(info)
-
-
-def own_name(info: Mapping[str, Any]) -> str:
-    """The name of a checkpoint's dataset, or of the one for networks of its kind where it does not say."""
-    spec = info.get("spec")
-    kind = spec.get("kind") if isinstance(spec, Mapping) else None
-    return str(info.get("dataset") or DATASET_OF.get(str(kind), "digits"))
-
-
-def own_data(info: Mapping[str, Any]) -> Data:
-    """The dataset of a checkpoint, or one of its kind, with its default options and its context.
-
-    ValueError: the checkpoint says that it is of other data than these.
-    """
-    spec, name = info.get("spec"), own_name(info)
-    check_choice("dataset", name, DATASETS)
-    of_context = name == "text" and isinstance(spec, Mapping) and "context" in spec
-    data = Text(context=spec["context"]).load() if of_context else DATASETS[name]().load()  # type: ignore[index]
-    if info.get("dataset_digest", data.digest) != data.digest:
-        rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
-        raise InputError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
-    return data
 
 
 def _spec(config: DictConfig) -> Spec:

@@ -10,6 +10,8 @@ from nasjac.cli.answers import put_text, write, written_out
 from nasjac.cli.last_resort import last_resort
 from nasjac.cli.query_options import read_options
 from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import parse_json
+from nasjac.store.checkpoint_studies import check_of_initialization
 from nasjac.store.database import check_known, path_of
 from nasjac.store.files import opened
 from nasjac.store.leaderboard import leaderboard_sql
@@ -61,8 +63,9 @@ def answer(asked: argparse.Namespace) -> Iterator[Stream]:
     name = "sql" if asked.where is None else "where"
     with opened(asked.files, path_of(asked.database), trust=asked.trust) as connection:
         if asked.study is not None:
-            studies = select(connection, "SELECT name FROM study ORDER BY rowid", {}, "study").rows
-            check_known("study", asked.study, [study for (study,) in studies])
+            studies = dict(select(connection, "SELECT name, identity FROM study ORDER BY rowid", {}, "study").rows)
+            check_known("study", asked.study, studies)
+            check_of_initialization(asked.study, parse_json(str(studies[asked.study]), f"identity of {asked.study!r}"))
         limit = TimeLimit(asked.seconds)
         with last_resort(limit), stream(connection, sql, values, name, asked.where, limit) as found:
             yield found

@@ -15,6 +15,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.reporting.wording import mixed
 from nasjac.searching.provenance import counted, measured_by
 from nasjac.store import Store
+from nasjac.store.checkpoint_studies import AROUND
 
 FORMATS = ("table", "json")
 PROFILE_POINTS = 9  # how many layers of a profile the table shows, both ends among them
@@ -122,7 +123,7 @@ def _lines(known: Mapping[str, Any]) -> Iterator[str]:
     yield f"\ntrials: {len(known['trials'])}"
     for row in known["trials"]:
         objectives = ", ".join(f"{name} {tables.cell(value)}" for name, value in row["objectives"].items())
-        kept = f", kept {row['kept_key']}" if row["kept_key"] != row["architecture_key"] else ""
+        kept = f", kept {row['kept_key']}" if row["kept_key"] not in (None, row["architecture_key"]) else ""
         why = f", {row['reason']}" if row["reason"] else ""
         yield f"  {row['study']} trial {row['number']} {row['state']}: {objectives}{kept}{why}"
     for row in known["measurements"]:
@@ -155,7 +156,8 @@ def _measurement(row: Mapping[str, Any]) -> Iterator[str]:
     if row["pattern_of"]:
         how += f", as a pattern of {row['pattern_of']}"
     took = f"{how}, {tables.cell(row['seconds'])} s, {row['created']}"
-    yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
+    at = " (at the weights of one of its networks)" if row["score"] == AROUND else ""
+    yield f"\nmeasurement {row['score']} {row['score_id']}{at}: {row['status']}{why}, {took}"
     yield f"  made by {_maker(row)}"
     terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}
     yield from _pairs({name: _plus_minus(term["value"], term["standard_error"]) for name, term in terms.items()})

@@ -1,7 +1,4 @@
-"""search from a checkpoint: which branches of a trained network go and where blocks come, scored at its weights.
-
-The terms are those of the sampled score, with the weights fixed and a pair of data points in the place of a draw; depth is
-by the branches' energies at the data. No closed form enters, for after training branches are not independent.
+"""What a search around a checkpoint leaves: the recommended network as a checkpoint, and all trials beside it.
 
 Cost against depth: either alone is best where nothing or everything goes, and the FLOPs are the budget.
 """
@@ -9,133 +6,25 @@ Cost against depth: either alone is best where nothing or everything goes, and t
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nasjac.foundation.console import Advance
+from nasjac.architecture.measurement import Estimate
 from nasjac.foundation.errors import InputError
-from nasjac.foundation.interrupts import Interrupted
 from nasjac.foundation.text_tables import as_csv
 from nasjac.foundation.text_tables import as_text as as_table
-from nasjac.mathematics.pareto import knee, pareto_front
+from nasjac.mathematics.pareto import pareto_front
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
-from nasjac.searching.objectives import OBJECTIVES, directions
-from nasjac.searching.study import TRIES, Proposal, Study
-from nasjac.searching.warm_search import TERMS, Row, WarmSearch
-from nasjac.searching.warm_space import Choices, WarmSpace
+from nasjac.searching.loop import NOTES
+from nasjac.searching.objectives import directions, knee_of
+from nasjac.searching.warm_search import TERMS, WarmSearch
+from nasjac.searching.warm_space import Choices
+from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
+from nasjac.store.rows import TrialRow
 from nasjac.surgery.trained import check_out, shown, size, worth
-
-
-class _Loop:
-    """The trials so far; each network is measured once."""
-
-    def __init__(self, job: WarmSearch) -> None:
-        self.job, self.rows = job, list[Row]()
-        self.study = Study(job.space, job.sampler, job.bounds, directions(job.objectives), job.seed)
-        self.seen: dict[tuple[tuple[str, Any], ...], Row] = {}
-
-    def run(self, advance: Advance, stop: Interrupted) -> None:
-        """Until the budget is spent, the sampler ends it, or a signal."""
-        began, budget, batch = time.perf_counter(), self.job.budget, 0
-        while len(self.rows) < budget.trials and not self.study.ended:
-            for proposal in self.study.ask(batch, self.job.batch)[: budget.trials - len(self.rows)]:
-                if stop() or (budget.minutes is not None and time.perf_counter() - began > 60 * budget.minutes):
-                    return
-                self.rows.append({"number": len(self.rows), **self._settled(proposal)})
-                advance(len(self.rows), self._best)
-            batch += 1
-
-    def _settled(self, proposal: Proposal) -> Row:
-        choices = dict(proposal.trial.params)
-        identity = tuple(sorted(choices.items()))
-        if not proposal.feasible:
-            broken = [name for name, violation in proposal.constraints.items() if violation > 0]
-            known = {"key": proposal.spec.key, "flops": proposal.facts.flops, "params": proposal.facts.params}
-            told = f"{' and '.join(broken)} not kept in {TRIES + 1} proposals"
-            row: Row = {**known, "state": "infeasible", "reason": told}
-        elif identity in self.seen:
-            row = {**self.seen[identity], "state": "duplicate"}
-        else:
-            row = self.seen[identity] = self.job.measure(choices)
-        self.study.tell(proposal, row.get("objectives"))
-        return {**row, **chosen(self.job.space, choices)}
-
-    @property
-    def _best(self) -> str:
-        costs = [row["trainability_cost"] for row in self.rows if row["state"] == "complete"]
-        return f"least trainability_cost {min(costs):.3f}" if costs else ""
-
-
-def chosen(space: WarmSpace, choices: Choices) -> Row:
-    """What the choices are, for people and programs."""
-    return {"pruned": space.gone(choices), "inserted": space.added(choices), "choices": dict(choices)}
-
-
-def search_from(
-    folder: str | Path, job: WarmSearch, out: str | Path, advance: Advance, stop: Interrupted
-) -> dict[str, Any]:
-    """Search around the checkpoint that was in `folder`, and write the knee's network into `out` with all trials beside it.
-
-    The summary, for JSON. ValueError, with nothing written: no network keeps budget and growth rule, or has terms.
-    """
-    target, old = check_out(out), job.space.old
-    before = {**job.measure({}), **chosen(job.space, {}), **worth(old.module, old.data)}
-    loop = _Loop(job)
-    loop.run(advance, stop)
-    complete = [row for row in loop.rows if row["state"] == "complete"]
-    if not complete:
-        reasons = [row["reason"] for row in loop.rows]
-        most = max(set(reasons), key=reasons.count) if reasons else "stopped before the first"
-        raise InputError(f"`budget` must leave a network to recommend, got none in {len(reasons)} trials: {most}")
-    values, ways = [list(row["objectives"].values()) for row in complete], directions(job.objectives)
-    index, reason = knee(values, ways, job.objectives, [OBJECTIVES[name].is_ratio for name in job.objectives])
-    front = [_judged(job, complete[n]) for n in pareto_front(values, ways)]
-    best = next(row for row in front if row["number"] == complete[index]["number"])
-    states = [row["state"] for row in loop.rows]
-    summary = {
-        "checkpoint": str(folder),
-        "out": str(target),
-        **old.on_data,
-        "kind": old.spec.kind,
-        "key": {"before": old.spec.key, "after": best["key"]},
-        "objectives": list(job.objectives),
-        "seed": job.seed,
-        "budget": {**asdict(job.budget), "max_flops": job.bounds.max_flops, "min_effective_depth": None},
-        "options": asdict(job.options),
-        "trials": len(loop.rows),
-        "states": {state: states.count(state) for state in dict.fromkeys(states)},
-        "interrupted": stop(),
-        "before": before,
-        "front": front,
-        "recommended": best,
-        "reason": reason,
-    }
-    _write(job, best, summary, loop.rows, target)
-    return summary
-
-
-def _judged(job: WarmSearch, row: Row) -> Row:
-    """With accuracy and loss on the validation split."""
-    module = job.space.network(row["choices"]).module(*job.space.old.sizes).eval()
-    return {**row, **worth(module, job.space.old.data), "parameters": size(module)}
-
-
-def _write(job: WarmSearch, best: Row, summary: Mapping[str, Any], rows: Sequence[Row], target: Path) -> None:
-    found = job.space.network(best["choices"])
-    note = {name: summary[name] for name in ("checkpoint", "seed", "options", "reason")}
-    old = job.space.old
-    info = {**old.changed_info, "accuracy": best["accuracy"], "loss": best["loss"], "key": best["key"]}
-    searched = {**note, **{name: best[name] for name in ("pruned", "inserted")}}
-    files = {
-        "search.json": (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode(),
-        "trials.csv": as_csv(COLUMNS, [[_flat(row.get(name)) for name in COLUMNS] for row in rows]).encode(),
-    }
-    checkpoint.save(target, found.spec, found.state, {**info, "searched": searched}, files, "out")
-
 
 COLUMNS = (
     "number", "state", "reason", "key", "pruned", "inserted", "flops", "params", "effective_depth", "growth_sum",
@@ -143,21 +32,186 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class WarmTrial:
+    """One trial around a checkpoint; a duplicate has the figures of the trial that it repeats.
+
+    `number`    None: the checkpoint itself
+    `pruned`    blocks of the checkpoint whose branches go
+    `inserted`  behind how many of its blocks a new one comes, an entry each
+    `worth`     accuracy and loss on the validation split, and parameters, of those that are looked at closely
+    """
+
+    number: int | None
+    state: str
+    reason: str | None
+    key: str
+    choices: Choices
+    pruned: Sequence[int]
+    inserted: Sequence[int]
+    flops: int | None
+    params: int | None
+    objectives: Mapping[str, float]
+    terms: Mapping[str, Estimate]
+    notes: Mapping[str, float | None]
+    worth: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its figures by the names of `COLUMNS`, choices, objectives and worth."""
+        content = {name: value for name, value in vars(self).items() if name not in ("terms", "notes", "worth")}
+        content |= {"choices": dict(self.choices), "objectives": dict(self.objectives) or None, **self.notes, **self.worth}
+        for name, term in self.terms.items():
+            content |= {name: term.value, f"{name}_error": term.standard_error}
+        return content if self.number is not None else {k: v for k, v in content.items() if k != "number"}
+
+
+@dataclass(frozen=True)
+class WarmSummary:
+    """What a search around a checkpoint has found; `out` is the folder of the recommended network."""
+
+    study: str
+    checkpoint: str
+    out: Path
+    job: WarmSearch
+    before: WarmTrial
+    trials: Sequence[WarmTrial]
+    front: Sequence[WarmTrial]
+    recommended: WarmTrial
+    reason: str
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many trials ended in which state, in order of appearance."""
+        states = [trial.state for trial in self.trials]
+        return {state: states.count(state) for state in dict.fromkeys(states)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of search.json."""
+        job, old = self.job, self.job.space.old
+        return {
+            "study": self.study,
+            "checkpoint": self.checkpoint,
+            "out": str(self.out),
+            **old.on_data,
+            "kind": old.spec.kind,
+            "key": {"before": old.spec.key, "after": self.recommended.key},
+            "objectives": list(job.objectives),
+            "seed": job.seed,
+            "budget": {**asdict(job.budget), "min_effective_depth": None},
+            "options": asdict(job.options),
+            "trials": len(self.trials),
+            "states": self.states,
+            "interrupted": False,
+            "before": self.before.to_json(),
+            "front": [trial.to_json() for trial in self.front],
+            "recommended": self.recommended.to_json(),
+            "reason": self.reason,
+        }
+
+    def as_text(self) -> str:
+        """The front, what is recommended and why, and where its checkpoint is."""
+        names = (
+            "trainability_cost",
+            "trainability_cost_error",
+            "effective_depth",
+            "flops",
+            "accuracy",
+            "pruned",
+            "inserted",
+        )
+        rows = [("before", self.before), *((trial.number, trial) for trial in self.front)]
+        cells = [[label, *(_flat(trial.to_json().get(name)) for name in names)] for label, trial in rows]
+        best, before = self.recommended, self.before
+        told = [
+            ("trials", f"{len(self.trials)} ({', '.join(f'{count} {state}' for state, count in self.states.items())})"),
+            ("recommended", f"trial {best.number}: {self.reason}"),
+            ("pruned", _flat(best.pruned) or "none"),
+            ("inserted after", _flat(best.inserted) or "none"),
+            ("accuracy", f"{before.worth['accuracy']:.6g} -> {best.worth['accuracy']:.6g}, without further training"),
+        ]
+        return f"{as_table(('trial', *names), cells)}\n{shown(told)}\n\n{EFFECTIVE_DEPTH}\nCheckpoint: {self.out}"
+
+
+def summarize(store: Store, study: str, job: WarmSearch, folder: str | Path, out: str | Path) -> WarmSummary:
+    """Judge what a finished search around the checkpoint in `folder` has found, and write the knee's network into `out`.
+
+    Raises:
+        InputError: There is something in `out`, or no network keeps budget and growth rule, or has terms.
+    """
+    target, old = check_out(out), job.space.old
+    trials = list(_trials(store, study, job))
+    complete = [trial for trial in trials if trial.state == "complete"]
+    if not complete:
+        reasons = [str(trial.reason) for trial in trials]
+        most = max(set(reasons), key=reasons.count) if reasons else "stopped before the first"
+        raise InputError(f"`budget` must leave a network to recommend, got none in {len(reasons)} trials: {most}")
+    values = [list(trial.objectives.values()) for trial in complete]
+    index, reason = knee_of(values, job.objectives)
+    front = [_judged(job, complete[n]) for n in pareto_front(values, directions(job.objectives))]
+    best = next(trial for trial in front if trial.number == complete[index].number)
+    before = replace(_of_checkpoint(job), worth=worth(old.module, old.data))
+    summary = WarmSummary(study, str(folder), target, job, before, trials, front, best, reason)
+    _write(summary)
+    return summary
+
+
+def _trials(store: Store, study: str, job: WarmSearch) -> Iterator[WarmTrial]:
+    rows = store.trials(study)
+    first = {job.token("", row.choices): row for row in reversed(rows) if row.is_lasting}
+    known = store.architectures([str(row.architecture_key) for row in rows])
+    for row in rows:
+        told = first.get(job.token("", row.choices), row)
+        fact = known[str(row.architecture_key)]
+        yield WarmTrial(
+            number=row.number,
+            state=row.state,
+            reason=row.reason,
+            key=store.today(fact.key),
+            choices=row.choices,
+            pruned=job.space.gone(row.choices),
+            inserted=job.space.added(row.choices),
+            flops=fact.flops,
+            params=fact.params,
+            objectives=row.objectives,
+            terms=_terms(store, told),
+            notes=told.system_attrs.get(NOTES, {}),
+        )
+
+
+def _terms(store: Store, row: TrialRow) -> dict[str, Estimate]:
+    found = store.measurements([str(row.architecture_key)], str(row.score_id), profile=False)
+    return {name: item.terms[name] for item in found.values() for name in TERMS}
+
+
+def _of_checkpoint(job: WarmSearch) -> WarmTrial:
+    """The checkpoint as it is, measured like a trial."""
+    known = job.examine({})
+    verdict = job.verdict({}, known)
+    terms = {name: known.measurement.terms[name] for name in TERMS} if known.measurement else {}
+    about = (None, verdict.state, verdict.reason, known.key)
+    sizes = (known.facts.flops, known.facts.params)
+    return WarmTrial(*about, {}, [], [], *sizes, verdict.objectives or {}, terms, known.notes)
+
+
+def _judged(job: WarmSearch, trial: WarmTrial) -> WarmTrial:
+    """With accuracy and loss on the validation split."""
+    module = job.space.network(trial.choices).module(*job.space.old.sizes).eval()
+    return replace(trial, worth={**worth(module, job.space.old.data), "parameters": size(module)})
+
+
+def _write(summary: WarmSummary) -> None:
+    job, best = summary.job, summary.recommended
+    found, content = job.space.network(best.choices), summary.to_json()
+    note = {name: content[name] for name in ("checkpoint", "seed", "options", "reason")}
+    info = {**job.space.old.changed_info, **{name: best.worth[name] for name in ("accuracy", "loss")}, "key": best.key}
+    rows = [trial.to_json() for trial in summary.trials]
+    files = {
+        "search.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
+        "trials.csv": as_csv(COLUMNS, [[_flat(row.get(name)) for name in COLUMNS] for row in rows]).encode(),
+    }
+    searched = {**note, "pruned": best.pruned, "inserted": best.inserted}
+    checkpoint.save(summary.out, found.spec, found.state, {**info, "searched": searched}, files, "out")
+
+
 def _flat(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def as_text(summary: Mapping[str, Any]) -> str:
-    """The front, what is recommended and why, and where its checkpoint is."""
-    names = ("trainability_cost", "trainability_cost_error", "effective_depth", "flops", "accuracy", "pruned", "inserted")
-    rows = [("before", summary["before"]), *((row["number"], row) for row in summary["front"])]
-    cells = [[label, *(_flat(row.get(name)) for name in names)] for label, row in rows]
-    best, states = summary["recommended"], summary["states"]
-    told = [
-        ("trials", f"{summary['trials']} ({', '.join(f'{count} {state}' for state, count in states.items())})"),
-        ("recommended", f"trial {best['number']}: {summary['reason']}"),
-        ("pruned", _flat(best["pruned"]) or "none"),
-        ("inserted after", _flat(best["inserted"]) or "none"),
-        ("accuracy", f"{summary['before']['accuracy']:.6g} -> {best['accuracy']:.6g}, without further training"),
-    ]
-    return f"{as_table(('trial', *names), cells)}\n{shown(told)}\n\n{EFFECTIVE_DEPTH}\nCheckpoint: {summary['out']}"

@@ -1,33 +1,31 @@
-"""search: architectures sampled, scored before training, and stored, a batch at a time."""
+"""A search among architectures at initialization: its options, and how proposals are scored."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import optuna
 import torch
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.space import Space
-from nasjac.datasets import Data
+from nasjac.datasets import Data, check_kind
 from nasjac.foundation import arguments
-from nasjac.foundation.console import Advance
 from nasjac.foundation.errors import InputError
-from nasjac.foundation.interrupts import Interrupted
-from nasjac.kinds.facts import Facts
-from nasjac.mathematics.pareto import knee
 from nasjac.samplers.options import check_sampler
 from nasjac.scores import Score
 from nasjac.searching import racing
-from nasjac.searching.objectives import OBJECTIVES, Budget, directions
-from nasjac.searching.scored import architecture_rows, pattern_rows, standings, with_patterns
-from nasjac.searching.study import TRIES, Proposal, SamplerFactory, Study
+from nasjac.searching.job import DIGITS, Job, Verdict
+from nasjac.searching.objectives import Budget, directions, knee_of, objective_values
+from nasjac.searching.options import Chosen
+from nasjac.searching.scored import standings
+from nasjac.searching.spaces import SPACES
+from nasjac.searching.study import Proposal, SamplerFactory, random_specs
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
 
@@ -41,6 +39,7 @@ class SearchOptions:
 
     `batch`       proposals that are asked for, scored and stored together, at most 16,384, for all are in memory
     `objectives`  what the sampler optimizes (null: what the score is for, merit of the default score)
+    `warm_start`  folder of a trained network, whose growths and prunings are searched in the place of a space
     `racing`      stop sampling a candidate that is certain to be dominated: by 4 standard errors of the paired difference
                   to the cheapest architecture so far that is as good in every other objective
     """
@@ -48,6 +47,7 @@ class SearchOptions:
     batch: int = 64
     objectives: tuple[str, ...] | None = None
     racing: bool = False
+    warm_start: str | None = None
 
     def __post_init__(self) -> None:
         arguments.whole("search.batch", self.batch, 1, 16_384)
@@ -56,8 +56,11 @@ class SearchOptions:
 
 
 @dataclass(frozen=True)
-class Search:
-    """Everything that makes a search; `names` labels its open parts (space, score, sampler, dataset) and their options."""
+class Search(Job):
+    """A search among architectures at initialization, which their keys tell apart.
+
+    `names` labels its open parts (space, score, sampler, dataset) and their options.
+    """
 
     space: Space
     score: Score
@@ -84,20 +87,33 @@ class Search:
         own: tuple[str, ...] = getattr(self.score, "objectives", OF_JACOBIANS)
         return self.options.objectives or own
 
+    @property
+    def batch(self) -> int:
+        return self.options.batch
+
+    @property
+    def score_name(self) -> str:
+        return self.score.name
+
+    @property
+    def dataset_digest(self) -> str:
+        return self.data.digest
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a study must share to be resumed."""
-        options = {"search": {**asdict(self.options), "objectives": self.objectives}, "seed": self.seed}
+        search = {"batch": self.batch, "objectives": self.objectives, "racing": self.options.racing}
+        options = {"search": search, "seed": self.seed}
         names = {**self.names, "space": self._space_names, "score": self._score_names, "dataset": self._dataset}
         return json.loads(json.dumps({**names, **options}))  # type: ignore[no-any-return]
 
     @cached_property
     def score_id(self) -> str:
-        """Digest of all that a measurement depends on beside the architecture; `racing.score_id` where it races."""
+        """Digest of all that a measurement depends on beside the architecture; `score_id_in` where it races."""
         content = {"score": self._score_names, "dataset": self._dataset, "device": self.device.type}
         if digest := getattr(self.score, "digest", None):
             content["reference"] = digest
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
     @property
     def _score_names(self) -> dict[str, Any]:
@@ -115,7 +131,7 @@ class Search:
 
     @cached_property
     def _dataset(self) -> dict[str, Any]:
-        digest = hashlib.sha256(self.data.train_inputs.numpy().tobytes()).hexdigest()[:12]
+        digest = hashlib.sha256(self.data.train_inputs.numpy().tobytes()).hexdigest()[:DIGITS]
         return {"name": self.names["dataset"]["name"], "inputs": digest}
 
     @property
@@ -124,161 +140,84 @@ class Search:
         parts = (str(self.names[part]["name"]).rpartition(":")[2] for part in ("space", "dataset", "sampler"))
         return "-".join((*parts, str(self.seed)))
 
+    def score_id_in(self, study: str) -> str:
+        """A racing study has a digest of its own: how far it samples depends on all that it has met before."""
+        return racing.score_id(self.score_id, study) if self.options.racing else self.score_id
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a search ended: trials stored, how many of them now, with seconds by part, and what stopped it before its budget.
+    def token(self, key: str, choices: Mapping[str, Any]) -> str:
+        """The key: equal Specs are one network here."""
+        return key
 
-    `interrupted` by a signal; `ended` by the sampler, which had nothing left to propose.
+    def measure(
+        self,
+        store: Store,
+        study: str,
+        proposals: Sequence[Proposal],
+        told: Sequence[TrialRow],
+        over: Callable[[], bool],
+    ) -> Iterator[Verdict]:
+        """Take what the store has, and measure the others all together, whatever `over` says."""
+        score_id = self.score_id_in(study)
+        known = store.reusable([proposal.spec.key for proposal in proposals], score_id)
+        unknown = [proposal for proposal in proposals if proposal.spec.key not in known]
+        fresh = {item.key: item for item in (self._score(store, unknown, told) if unknown else [])}
+        for proposal in proposals:
+            item = fresh.get(proposal.spec.key) or known[proposal.spec.key]
+            values, reason = objective_values(self.objectives, item, proposal.facts)
+            state = "complete" if values else "failed"
+            measured = fresh.get(proposal.spec.key)
+            yield Verdict(state, values, reason, score_id, item.kept_key, item.status, measured)  # type: ignore[arg-type]
+
+    def _score(self, store: Store, proposals: Sequence[Proposal], told: Sequence[TrialRow]) -> list[Measurement]:
+        specs = [proposal.spec for proposal in proposals]
+        if not self.options.racing:
+            return self.score(specs, self.data.train_inputs, self.device)
+        rivals = racing.rivals(store, proposals, told, self.objectives)
+        return self.score(specs, self.data.train_inputs, self.device, rivals=rivals)  # type: ignore[call-arg]
+
+    def recommend(self, store: Store, study: str) -> None:
+        """Recommend the knee of the front; objectives whose ratios matter enter by their logarithm.
+
+        The cost is in nats already, so both axes are: a doubled depth is worth the same anywhere.
+        """
+        keys, values = standings(store, study, self.objectives)
+        if keys:
+            index, reason = knee_of(values, self.objectives)
+            store.recommend(study, keys[index], reason)
+
+
+def search_of(
+    space: Chosen,
+    score: Chosen,
+    sampler: Chosen,
+    dataset: Chosen,
+    budget: Budget,
+    options: SearchOptions,
+    seed: int,
+    device: torch.device,
+) -> Search:
+    """Return the search that these options describe: the space fitted to the data, the score with its population.
+
+    Raises:
+        InputError: The dataset cannot be read, space and data do not go together, or an option is wrong.
     """
-
-    trials: int
-    fresh: int
-    seconds: Mapping[str, float]
-    interrupted: bool
-    group_size: float | None
-    ended: bool
-
-
-def search(store: Store, name: str, job: Search, advance: Advance, stop: Interrupted) -> Outcome:
-    """Run or resume the study `name` until its budget is spent, `stop()`, or its sampler ends it; then recommend.
-
-    Each batch is one transaction: proposals, what was measured, and the sampler's notes. An incomplete last batch (the
-    budget ended inside it) is asked for again, so that a search does not depend on where it was interrupted.
-    """
-    study = Study(job.space, job.sampler, job.budget, directions(job.objectives), job.seed)
-    loop = _Loop(store, name, job, study)
-    first = loop.number
-    began = time.perf_counter()
-    while loop.number < job.budget.trials and not study.ended and not stop():
-        if job.budget.minutes is not None and time.perf_counter() - began > 60 * job.budget.minutes:
-            break
-        loop.run_batch()
-        advance(loop.number, loop.summary)
-    recommend(store, name, job)
-    return Outcome(loop.number, loop.number - first, loop.seconds, stop(), loop.group_size, study.ended)
+    chosen = {"space": space, "score": score, "sampler": sampler, "dataset": dataset}
+    data = dataset.made.load()
+    fitted = _fitted(space.made, data)
+    if type(fitted) in SPACES.values():  # a space of the user's own is called by the search alone
+        check_kind(data, fitted(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
+    names = {group: one.label for group, one in chosen.items()}
+    job = Search(fitted, score.made, sampler.made, data, names, budget, options, seed, device)
+    if not hasattr(score.made, "among"):
+        return job
+    return replace(job, score=score.made.among(random_specs(fitted, score.made.reference)))
 
 
-class _Loop:
-    """The state of a running search: what it has seen, and where the time goes."""
-
-    def __init__(self, store: Store, name: str, job: Search, study: Study) -> None:
-        self.store, self.name, self.job, self.study = store, name, job, study
-        self.score_id = racing.score_id(job.score_id, name) if job.options.racing else job.score_id
-        self.seconds = {"sampler": 0.0, "score": 0.0, "store": 0.0}
-        self._groups: list[int] = []
-        with self._timed("store"):
-            rows = store.trials(name)
-            if rows and len(rows) < job.budget.trials:
-                last = rows[-1].batch
-                if sum(row.batch == last for row in rows) < job.options.batch:
-                    rows = [row for row in rows if row.batch < last]
-            notes = store.notes(name, before=rows[-1].batch + 1 if rows else 0)
-        with self._timed("sampler"):
-            study.replay(rows, notes)
-        self.number, self.batch = len(rows), rows[-1].batch + 1 if rows else 0
-        self.told = {store.today(str(row.architecture_key)): row for row in rows if row.is_lasting}
-
-    @property
-    def summary(self) -> str:
-        """The best value of the first objective so far."""
-        name, *_ = self.job.objectives
-        values = [row.objectives[name] for row in self.told.values() if name in row.objectives]
-        least = directions([name]) == ["minimize"]
-        return f"{'least' if least else 'most'} {name} {(min if least else max)(values):.3f}" if values else ""
-
-    @property
-    def group_size(self) -> float | None:
-        """Mean number of architectures measured by one call of the score."""
-        return sum(self._groups) / len(self._groups) if self._groups else None
-
-    def run_batch(self) -> None:
-        with self._timed("sampler"):
-            proposals = self.study.ask(self.batch, self.job.options.batch)
-            proposals = proposals[: self.job.budget.trials - self.number]
-        fresh = {p.spec.key: p for p in proposals if p.feasible and p.spec.key not in self.told}
-        with self._timed("store"):
-            known = self.store.reusable(list(fresh), self.score_id)
-        with self._timed("score"):
-            unknown = [p for key, p in fresh.items() if key not in known]
-            measured = self._measure(unknown) if unknown else []
-        with self._timed("sampler"):
-            found = known | {measurement.key: measurement for measurement in measured}
-            rows = [self._settle(p, self.number + i, found) for i, p in enumerate(proposals)]
-            notes = self.study.take_notes()
-        with self._timed("store"):
-            architectures = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals])
-            architectures += pattern_rows(measured)
-            found_now = with_patterns(measured)
-            self.store.record_batch(
-                self.name, self.batch, rows, architectures, found_now, self.job.score.name, self.score_id, notes
-            )
-        self.number, self.batch = self.number + len(rows), self.batch + 1
-
-    def _measure(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        self._groups.append(len(proposals))
-        job, specs = self.job, [proposal.spec for proposal in proposals]
-        if not job.options.racing:
-            return job.score(specs, job.data.train_inputs, job.device)
-        rivals = racing.rivals(self.store, proposals, list(self.told.values()), job.objectives)
-        return job.score(specs, job.data.train_inputs, job.device, rivals=rivals)  # type: ignore[call-arg]
-
-    def _settle(self, proposal: Proposal, number: int, found: Mapping[str, Measurement]) -> TrialRow:
-        """Tell the sampler, and the row to store."""
-        key = proposal.spec.key
-        shown = self.told.get(key)
-        values, kept, reason, state, status = None, None, None, "infeasible", None
-        if not proposal.feasible:
-            broken = [name for name, violation in proposal.constraints.items() if violation > 0]
-            reason = f"{' and '.join(broken)} not kept in {TRIES + 1} proposals"
-        elif shown is not None:
-            values, kept, reason, state = dict(shown.objectives) or None, shown.kept_key, shown.reason, "duplicate"
-        else:
-            values, reason = objective_values(self.job.objectives, found[key], proposal.facts)
-            kept, state, status = found[key].kept_key, "complete" if values else "failed", found[key].status
-        columns = self.study.tell(proposal, values)
-        row = TrialRow(
-            self.name,
-            number,
-            self.batch,
-            state,  # type: ignore[arg-type]
-            architecture_key=key,
-            kept_key=kept,
-            reason=reason,
-            status=status,
-            **columns,
-        )
-        if row.is_lasting:
-            self.told[key] = row
-        return row
-
-    @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[part] += time.perf_counter() - began
-
-
-def objective_values(
-    names: Sequence[str], measurement: Measurement, known: Facts
-) -> tuple[dict[str, float] | None, str | None]:
-    """The objectives by name, or None and the reason why there are none."""
-    if measurement.status != "ok":
-        return None, f"{measurement.status}: {measurement.reason}"
-    values = {name: OBJECTIVES[name].value(measurement.terms, known) for name in names}
-    missing = [name for name, value in values.items() if value is None]
-    if missing:
-        return None, f"the score gives no {missing[0]}"
-    return {name: float(value) for name, value in values.items() if value is not None}, None
-
-
-def recommend(store: Store, name: str, job: Search) -> None:
-    """Store the knee of the study's front, if there is one; objectives whose ratios matter enter by their logarithm.
-
-    The cost is in nats already, so both axes are: a doubled depth is worth the same anywhere.
-    """
-    names = job.objectives
-    keys, values = standings(store, name, names)
-    if keys:
-        index, reason = knee(values, directions(names), names, [OBJECTIVES[objective].is_ratio for objective in names])
-        store.recommend(name, keys[index], reason)
+def _fitted(space: Any, data: Data) -> Any:
+    """A space of images for those of the dataset; any other space as it is."""
+    if not hasattr(space, "for_images"):
+        return space
+    if data.shape is None:
+        got = "token ids" if data.is_tokens else f"{data.inputs} features without a shape"
+        raise InputError(f"`dataset` must hold images for a space of images, got {got}")
+    return space.for_images(data.shape)

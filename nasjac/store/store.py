@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nasjac.architecture.measurement import TERMS, Measurement
@@ -177,8 +178,12 @@ class Store:
         score: str,
         score_id: str,
         notes: Mapping[str, Any],
+        apart: Mapping[str, Measurement] = MappingProxyType({}),
     ) -> None:
         """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
+
+        Trials that say nothing of a digest, and `measurements`, go by `score_id`; `apart` are further measurements, each by
+        a digest of its own, as those of networks with weights are, which the key of their architecture does not tell apart.
 
         Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
         fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again; the
@@ -190,7 +195,10 @@ class Store:
             self._replace_partial(study, batch, len(trials))
             self._insert("batch", [{"study": study, "batch": batch, "notes": to_json(notes)}])
             self._record_scored(architectures, measurements, score, score_id)
-            self._insert("trial", [of_row(self._tried(replace(trial, score_id=score_id))) for trial in trials])
+            for digest, measurement in apart.items():
+                self._record_scored([], [measurement], score, digest)
+            named = [replace(trial, score_id=trial.score_id or score_id) for trial in trials]
+            self._insert("trial", [of_row(self._tried(trial)) for trial in named])
 
     def notes(self, study: str, before: int) -> dict[str, Any]:
         """What the sampler had noted on the study when batch `before` began."""
