@@ -193,8 +193,18 @@ def _sampler(given: object) -> Chosen:
     if not isinstance(kind, type):
         raise InputError(f"`sampler` must be a name, a class of samplers or a partial of one, got {shown(given)}")
     alike = (name for name, known in SAMPLERS.items() if known.func is kind and known.keywords.keys() <= options.keys())
+    if odd := next((name for name, value in options.items() if not _is_plain(value)), None):
+        raise InputError(
+            f"`sampler` must have options that are plain values, for they are stored, got {odd}={options[odd]!r}"
+        )
     path = class_path(kind)
     return Chosen(next(alike, path), given, {"_target_": path, **options})
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return all(map(_is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, str | int | float | None)
 
 
 def sampler_of(name: str, options: Mapping[str, Any]) -> Chosen:
