@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nasjac.scores.closed_forms import expected_norms
     from nasjac.searching.front import report, search, train, validate
     from nasjac.store import Store
+    from nasjac.tables.correlate import correlate
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
@@ -38,6 +39,7 @@ _PUBLIC = {
     "InputError": "nasjac.foundation.errors",
     "Spec": "nasjac.architecture.spec",
     "build": "nasjac.kinds.build",
+    "correlate": "nasjac.tables.correlate",
     "measure": "nasjac.scores",
     "diagnose": "nasjac.models",
     "Store": "nasjac.store",
@@ -48,7 +50,7 @@ _PUBLIC = {
     "train": "nasjac.searching.front",
 }
 
-__all__ = ["Block", "InputError", "Spec", "Store", "build", "diagnose", "expected_norms", "measure"]
+__all__ = ["Block", "InputError", "Spec", "Store", "build", "correlate", "diagnose", "expected_norms", "measure"]
 __all__ += ["report", "search", "train", "validate"]
 
 

@@ -114,7 +114,7 @@ FAULTS = (
     ),
     Fault(
         "one dead draw makes an architecture diverged",
-        "nasjac/scores/apjn.py",
+        "nasjac/scores/sampled_terms.py",
         "lost > DEAD_DRAWS",
         "lost > 0",
         "tests/test_dead_draws.py::test_a_rare_dead_draw_leaves_the_terms_of_the_others",
@@ -206,23 +206,23 @@ FAULTS = (
     ),
     Fault(
         "an overflow names the last layer whose activations are not finite",
-        "nasjac/scores/apjn.py",
+        "nasjac/scores/sampled_terms.py",
         "np.flatnonzero(bad.any(axis=(0, 1)))[0]",
         "np.flatnonzero(bad.any(axis=(0, 1)))[-1]",
         "tests/test_joints_scores.py::test_an_overflow_is_named_by_the_layer_where_it_begins",
     ),
     Fault(
         "an overflow of the Jacobian names the layer farthest from where it begins",
-        "nasjac/scores/apjn.py",
+        "nasjac/scores/sampled_terms.py",
         "layers[0] if name == 'forward' else layers[-1]",
         "layers[-1] if name == 'forward' else layers[0]",
         "tests/test_joints_scores.py::test_an_overflow_is_named_by_the_layer_where_it_begins",
     ),
     Fault(
-        "E log J without the half in score=meanfield",
-        "nasjac/scores/meanfield.py",
-        "mean_log[direction] = average(typical - gap / 2)",
-        "mean_log[direction] = average(typical - gap)",
+        "E log J without the half",
+        "nasjac/mathematics/logarithms.py",
+        "return log_mean - log_relative_square / 2",
+        "return log_mean - log_relative_square",
         "tests/test_joints_scores.py::test_e_log_of_the_closed_form_is_that_of_the_log_normal_law",
     ),
     Fault(

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.sampling.draws import Draws
-from nasjac.tables import routed
 from nasjac.tables.nasbench201.network import EDGES, OPS, Cell201, Network201
-from nasjac.tables.nasbench201.population import body, features, stem
 from nasjac.tables.nasbench201.space import NasBench201
-from nasjac.tables.pullbacks import drawn, initialize
+from nasjac.tables.networks import Operation, initialize, lifted, prepared, routed
+
+SPACE = NasBench201()
 
 
 def cells(count: int, seed: int = 0) -> list[Cell201]:
@@ -30,8 +30,9 @@ def weights(dtype: torch.dtype = torch.float64) -> Draws:
 
 def population(chosen: list[Cell201]) -> tuple[Tensor, Tensor]:
     """Features [B, P, 16] and the gradients [B, P, ...] of a probe of them at h_0."""
-    h = stem(images().double(), drawn(weights()), 4)[:, None].repeat(1, len(chosen), 1, 1, 1).requires_grad_()
-    out = features(body(h, chosen, drawn(weights()), 4, 2))
+    stem, head = (prepared(part, f"{name}.", weights()) for name, part in zip(("stem", "head"), SPACE.ends(4), strict=True))
+    h = lifted(stem, images().double()[:, None]).repeat(1, len(chosen), 1, 1, 1).requires_grad_()
+    out = lifted(head, SPACE.body(h, chosen, weights(), 4, repeats=2))
     (gradient,) = torch.autograd.grad((out * torch.arange(1.0, 17)).sum(), h)
     return out.detach(), gradient
 
@@ -111,7 +112,7 @@ def test_company_does_not_matter() -> None:
 def test_each_operation_runs_once_on_exactly_the_rows_that_use_it() -> None:
     seen: list[tuple[str, int]] = []
 
-    def operation(name: str) -> routed.Operation:
+    def operation(name: str) -> Operation:
         def run(x: Tensor) -> Tensor:
             seen.append((name, x.shape[1]))
             return x + 1
@@ -119,9 +120,10 @@ def test_each_operation_runs_once_on_exactly_the_rows_that_use_it() -> None:
         return run
 
     x = torch.arange(5.0).reshape(1, 5, 1, 1, 1)
-    found = routed.routed(x, ["a", "none", "b", "a", "a"], {name: operation(name) for name in ("a", "b", "c")})
+    found = routed(x, ["a", "none", "b", "a", "a"], {name: operation(name) for name in ("a", "b", "c")})
     assert seen == [("a", 3), ("b", 1)]
-    assert [(rows.tolist(), out.flatten().tolist()) for rows, out in found] == [([0, 3, 4], [1, 4, 5]), ([2], [3])]
+    assert found.flatten().tolist() == [1, 0, 3, 4, 5]
+    assert not routed(x, ["none"] * 5, {}).any()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -142,7 +144,7 @@ def test_parameters_and_flops_are_those_of_the_built_network(seed: int) -> None:
     facts = space.facts(cell)
     assert facts["params"] == sum(parameter.numel() for parameter in network.parameters())
     assert facts["flops"] == 2 * adds[0]
-    assert space.live_params(cell) == space.facts(cell.canonical)["params"] * any(cell.live)
+    assert space.live_flops(cell) == space.facts(cell.canonical)["flops"] * any(cell.live)
 
 
 @pytest.mark.parametrize(

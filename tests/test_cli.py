@@ -103,13 +103,13 @@ def test_a_longer_budget_goes_on_as_if_it_had_been_asked_for_at_once(run: Run, t
 def test_nothing_is_scored_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not within a study, not in another one of the same score, not after an interruption."""
     scored: list[str] = []
-    call = Apjn.__call__
+    call = Apjn.race
 
     def counted(self: Apjn, specs: Sequence[Spec], *rest: Any) -> list[Measurement]:
         scored.extend(spec.key for spec in specs)
         return call(self, specs, *rest)
 
-    monkeypatch.setattr(Apjn, "__call__", counted)
+    monkeypatch.setattr(Apjn, "race", counted)
     nothing = ["validation.top=0", "validation.random=0", "validation.matched=0", "sampler=random"]
     narrow = ["space.wiring_seeds=1", "space.weight_gain_max=0.7", "space.skip_density_min=1", "space.prune_ratio_max=0"]
     for study, budget, seed in (("k", 13, 1), ("k", 24, 1), ("l", 24, 2)):

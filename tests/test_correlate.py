@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -320,22 +321,22 @@ def test_a_baseline_serves_in_either_direction() -> None:
     truth, score = size + generator.normal(size=100), size + generator.normal(size=100)
     within = strata(np.exp(size), np.zeros(100))
     found, turned = (agreement(score, truth, {"size": s, "depth": depth}, within, 200, 0) for s in (size, -size))
-    for one, other in ((found, turned), (found["strata"]["equal_depth"], turned["strata"]["equal_depth"])):
+    for one, other in ((found, turned), (found.strata["equal_depth"], turned.strata["equal_depth"])):
         for name in ("best_baseline", "best_baseline_spearman"):
-            assert one[name] == "size" and other[name] == "-size"
-        assert other["difference"] == pytest.approx(one["difference"])
-        assert other["difference_interval"] == pytest.approx(one["difference_interval"])
-    assert turned["baselines"]["size"]["kendall_tau"] == pytest.approx(-found["baselines"]["size"]["kendall_tau"])
+            assert getattr(one, name) == "size" and getattr(other, name) == "-size"
+        assert other.difference == pytest.approx(one.difference)
+        assert other.difference_interval == pytest.approx(one.difference_interval)
+    assert turned.baselines["size"].kendall_tau == pytest.approx(-found.baselines["size"].kendall_tau)
     gap = stats.spearmanr(score, truth).statistic - stats.spearmanr(size, truth).statistic
-    for block in (found, turned, turned["strata"]["equal_depth"]):
-        assert block["spearman_difference"] == pytest.approx(gap)
-        assert block["spearman_difference_interval"] == pytest.approx(found["spearman_difference_interval"], abs=1e-5)
-    low, high = found["spearman_difference_interval"]
+    for block in (found, turned, turned.strata["equal_depth"]):
+        assert block.spearman_difference == pytest.approx(gap)
+        assert block.spearman_difference_interval == pytest.approx(found.spearman_difference_interval, abs=1e-5)
+    low, high = found.spearman_difference_interval
     assert low < gap < high
     lost = agreement(-score, truth, {"size": -size}, within, 200, 0)
     [said] = [text for text in warnings(lost, "s") if "depth" in text]
     own, rival = (stats.kendalltau(values, truth).statistic for values in (-score, size))
-    low, high = lost["strata"]["equal_depth"]["difference_interval"]
+    low, high = lost.strata["equal_depth"].difference_interval
     between = f"a difference of {low:+.3f} to {high:+.3f}"
     assert said == f"s does not beat -size within equal depth: tau {own:.3f} against {rival:.3f}, {between}"
 
@@ -349,18 +350,18 @@ def test_the_paired_difference_and_the_warning() -> None:
     baselines = {"params": size, "depth": depth}
     within = strata(size, depth)
     better = agreement(truth + generator.normal(0, 0.3, 300), truth, baselines, within, 300, 0)
-    assert better["best_baseline"] == "params" and better["difference_interval"][0] > 0 and not warnings(better, "s")
-    assert better["difference"] == pytest.approx(better["kendall_tau"] - better["baselines"]["params"]["kendall_tau"])
+    assert better.best_baseline == "params" and better.difference_interval[0] > 0 and not warnings(better, "s")
+    assert better.difference == pytest.approx(better.kendall_tau - better.baselines["params"].kendall_tau)
     worse = agreement(size + generator.normal(0, 1.0, 300), truth, baselines, within, 300, 0)
-    assert worse["difference_interval"][1] < 0
+    assert worse.difference_interval[1] < 0
     assert "s does not beat params within equal depth: tau" in warnings(worse, "s")[-1]
     pairs = [(i, j) for i in range(300) for j in range(i) if depth[i] == depth[j]]
-    assert better["strata"]["equal_depth"]["pairs"] == len(pairs)
+    assert better.strata["equal_depth"].pairs == len(pairs)
 
 
 def test_figures_that_do_not_exist_are_none() -> None:
     for n in (0, 1, 2):
         zeros = np.zeros(n)
         found = agreement(zeros, zeros, {"params": zeros}, strata(zeros, zeros), 20, 0)
-        assert found["kendall_tau"] is None and found["interval"] is None and found["spearman"] is None
-        json.dumps(found, allow_nan=False)
+        assert found.kendall_tau is None and found.interval is None and found.spearman is None
+        json.dumps(asdict(found), allow_nan=False)

@@ -16,8 +16,9 @@ from nasjac.kinds.population import sample
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.estimators import NAMES, terms
 from nasjac.sampling.samples import Samples
-from nasjac.scores.apjn import DEAD_DRAWS, Apjn, measured_at
+from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
+from nasjac.scores.sampled_terms import DEAD_DRAWS, measured_at
 
 CPU = torch.device("cpu")
 SPEC = Spec(24, (Block(), Block(skip=0), Block()), activation="gelu")
@@ -76,7 +77,9 @@ def test_racing_pairs_the_same_draws_where_some_are_dead() -> None:
 def test_the_status_of_an_architecture_does_not_hang_on_the_number_of_draws() -> None:
     """Of a plain relu network of 6 units some 3% of draws are dead: at many draws too it is measured."""
     spec = Spec(6, (Block(), Block(skip=0), Block()))
-    measured = [Apjn(draws=draws, rel_error=None, dtype="float64")([spec], inputs(), CPU)[0] for draws in (16, 256, 1024)]
+    measured = [
+        Apjn(draws=draws, rel_error=None, dtype="float64").measure([spec], inputs(), CPU)[0] for draws in (16, 256, 1024)
+    ]
     assert [item.status for item in measured] == ["ok"] * 3
     assert 0.005 < float(measured[-1].terms["dead_fraction"].value or 0) < 0.08
     values = [item.terms["mean_log"] for item in measured]
@@ -89,7 +92,7 @@ def test_the_status_of_an_ensemble_does_not_hang_on_the_number_of_patterns() -> 
     """Some 3% of its patterns' draws are dead, and many patterns have one such draw among them."""
     spec = Spec(8, (Block(skip=0.5),) * 10, branch="one_matrix", weight_gain=1.4)
     for patterns in (3, 8, 24):
-        [found] = Apjn(draws=64, rel_error=None, patterns=patterns, dtype="float64")([spec], inputs(), CPU)
+        [found] = Apjn(draws=64, rel_error=None, patterns=patterns, dtype="float64").measure([spec], inputs(), CPU)
         assert found.status == "ok" and found.terms["mean_log"].value is not None, found.reason
         assert 0 < float(found.terms["dead_fraction"].value or 0) < DEAD_DRAWS
 
@@ -111,7 +114,7 @@ def test_merit_is_of_the_living_inputs_and_draws() -> None:
     with_none = 0
     for seed in range(6):
         score = Merit(seed=seed, rel_error=None, dtype="float64", decorrelation_draws=8)
-        plain, dead = score.among(population)(specs, inputs(), CPU)
+        plain, dead = score.bind(population).measure(specs, inputs(), CPU)
         with_none += int((~np.isfinite(score.decorrelations([specs[0].canonical], inputs(), CPU))).any())
         assert (plain.status == "ok") == (plain.terms.get("merit") is not None and plain.terms["merit"].value is not None)
         assert dead.status == "diverged" and dead.terms["merit"].value is None
@@ -144,4 +147,4 @@ def test_decorrelation_does_not_measure_the_width() -> None:
     found = Merit(decorrelation_draws=16).decorrelations(specs, inputs(), CPU)
     median = np.median(found, axis=1)
     assert (found > -1000).all() and (np.abs(np.log(median / median[-1])) < np.log(6)).all()
-    assert Merit().among(specs * 86).provenance["least_images"] == 4
+    assert Merit().bind(specs * 86).provenance["least_images"] == 4

@@ -141,7 +141,7 @@ def test_effective_depth_is_about_the_logarithm_of_the_widths() -> None:
 def test_the_layers_grow_but_norms_per_unit_need_not(norm: str) -> None:
     """At the He gain E 𝒥 of one stage stays within a nat of 1, whatever the norm, while raw norms quadruple."""
     spec = spec_of(width=8, growth=6, blocks=(DENSE,) * 4, shape=(1, 16, 16), norm=norm, order="pre", weight_gain=2**0.5)
-    [found] = nasjac.measure([spec], images(120, 256).float())
+    [found] = nasjac.measure([spec], images(120, 256).float(), "apjn")
     assert found.status == "ok" and abs(found.terms["log_mean"].value or 9.0) < 1
     assert found.terms["log_rank"].value is not None and found.terms["log_rank"].value < math.log(8 / 32)
 

@@ -15,7 +15,7 @@ from nasjac.cli.sentence import quoted
 from nasjac.foundation.arguments import number, whole
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.places import check_folder
-from nasjac.scores import apjn
+from nasjac.scores import sample_bank
 from nasjac.scores.apjn import Apjn
 from tests.test_cli import Run, run  # noqa: F401
 
@@ -127,22 +127,22 @@ def test_hydra_reads_a_quoted_value_as_it_was(value: str) -> None:
 
 def test_draws_are_the_same_however_many_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, spec = torch.randn(40, 6, generator=torch.Generator().manual_seed(1)), Spec(8, (Block(), Block(skip=0.0)))
-    [whole] = Apjn(draws=48, rel_error=None)([spec], inputs, torch.device("cpu"))
-    monkeypatch.setattr(apjn, "TOGETHER", 20)
-    [parts] = Apjn(draws=48, rel_error=None)([spec], inputs, torch.device("cpu"))
+    [whole] = Apjn(draws=48, rel_error=None).measure([spec], inputs, torch.device("cpu"))
+    monkeypatch.setattr(sample_bank, "TOGETHER", 20)
+    [parts] = Apjn(draws=48, rel_error=None).measure([spec], inputs, torch.device("cpu"))
     assert parts.terms == whole.terms
 
 
 def test_draws_whose_samples_have_no_room_are_refused_with_the_numbers() -> None:
     score = Apjn(draws=65536, rel_error=None, max_memory=0.01)
     with pytest.raises(InputError, match=r"0\.01 GiB.*65536 draws of 1 architectures, whose samples take 0\.0205 GiB"):
-        score([Spec(8, (Block(), Block()))], torch.randn(40, 6), torch.device("cpu"))
+        score.measure([Spec(8, (Block(), Block()))], torch.randn(40, 6), torch.device("cpu"))
 
 
 def test_weights_that_have_no_room_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasjac.kinds.population.free", lambda device: 100_000)
     monkeypatch.setattr("nasjac.kinds.population.Tile", lambda *_: pytest.fail("drawn"))
-    [found] = Apjn()([Spec(64, (Block(),))], torch.randn(40, 6), torch.device("cpu"))
+    [found] = Apjn().measure([Spec(64, (Block(),))], torch.randn(40, 6), torch.device("cpu"))
     assert found.status == "out_of_memory"
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.population import sample
+from nasjac.mathematics.logarithms import debiased, debiased_ratio
 from nasjac.mathematics.probes import PROBES
 from nasjac.mathematics.trainability import trainability_cost, trainability_penalty
 from nasjac.sampling.draws import Draws
-from nasjac.sampling.estimators import NAMES, debiased, debiased_ratio, profile, terms
+from nasjac.sampling.estimators import NAMES, profile, terms
 from nasjac.sampling.samples import Samples
 
 WIDTH, DRAWS, REPETITIONS = 32, 16, 480

@@ -304,7 +304,7 @@ def test_a_network_stored_under_two_keys_is_one_from_now_on(tmp_path: Path, aske
     path, wanted = tmp_path / "two.db", job(1)
     with before_this_version(), Store(path) as store:
         assert two[0].key != two[1].key
-        measured = wanted.score([two[0]], data().train_inputs, wanted.device)
+        measured = wanted.score.measure([two[0]], data().train_inputs, wanted.device)
         store.record_scored(architecture_rows(two, facts(two)), measured, "apjn", wanted.score_id)
         first = store.resolve_key(two[0].key)
     again = [Spec.from_json(spec.to_json()) for spec in two]

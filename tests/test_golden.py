@@ -61,7 +61,7 @@ def relu_residual_fourth_moments() -> list[float]:
     found, mean = fluctuations(columns, width=8, hidden=6), whole(columns)
     assert found.exact[0]
     fourth = math.exp(found.forward[0, -1]) * mean**2
-    return [fourth, fourth / (8 * math.exp(found.log_rank[0]))]
+    return [fourth, fourth / (8 * math.exp(found.log_effective_rank[0]))]
 
 
 def relu_residual_relative_variance() -> list[float]:

@@ -54,7 +54,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    made, call = Machine(), Apjn.__call__
+    made, call = Machine(), Apjn.race
 
     def limited(self: Apjn, specs: Sequence[Spec], *rest: Any, **named: Any) -> list[Measurement]:
         made.measured.update(spec.key for spec in specs)
@@ -68,7 +68,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
             for item, is_deep in zip(found, deep, strict=True)
         ]
 
-    monkeypatch.setattr(Apjn, "__call__", limited)
+    monkeypatch.setattr(Apjn, "race", limited)
     yield made
 
 
@@ -308,15 +308,15 @@ POPULATION = [
 def test_merit_without_memory_for_its_decorrelation_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was `ok` without a merit, which later studies took for what the architecture is worth."""
     spec, inputs = Spec(8, (Block(),) * 3), torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
-    score = Merit(rel_error=None).among(POPULATION)
-    [whole] = score([spec], inputs, CPU)
+    score = Merit(rel_error=None).bind(POPULATION)
+    [whole] = score.measure([spec], inputs, CPU)
     assert whole.status == "ok" and whole.terms["merit"].value is not None
     sampled = common_probe.sampled
     monkeypatch.setattr(common_probe, "sampled", lambda specs, *rest: ((n, None) for n, _ in sampled(specs, *rest)))
-    [found] = score([spec], inputs, CPU)
+    [found] = score.measure([spec], inputs, CPU)
     assert found.status == "out_of_memory" and found.terms["merit"].value is None and not found.is_reusable
     with pytest.raises(
         ValueError, match=r"`score.reference` must be architectures that there is memory for, all 10 of them"
     ):
-        Merit(rel_error=None).among(POPULATION)([spec], inputs, CPU)
+        Merit(rel_error=None).bind(POPULATION).measure([spec], inputs, CPU)
     assert np.isnan(Merit().decorrelations([spec], inputs, CPU)).all()

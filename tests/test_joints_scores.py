@@ -17,15 +17,15 @@ import nasjac
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Block, Spec
 from nasjac.kinds.facts import facts
-from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.log_percentile import LogPercentile
 from nasjac.mathematics.trainability import merit
 from nasjac.models.diagnosis_report import Diagnosed
 from nasjac.models.diagnosis_report import as_text as diagnosis_text
 from nasjac.models.prescribe_spec import prescription
 from nasjac.sampling.estimators import NAMES, Terms
 from nasjac.sampling.samples import Samples
-from nasjac.scores.apjn import measured_at
 from nasjac.scores.meanfield import Meanfield
+from nasjac.scores.sampled_terms import measured_at
 from nasjac.surgery.branches import Norms
 from tests.test_cli import Run, run
 from tests.test_correlate import SPACE, answer, table
@@ -110,9 +110,9 @@ def test_a_racing_difference_is_paired() -> None:
 def test_the_error_of_merit_is_that_of_its_parts_times_their_slopes() -> None:
     """Both slopes by differences of merit itself."""
     reference, own, flops = decorrelations(POPULATION), decorrelations(SPECS), [fact.flops for fact in facts(SPECS)]
-    measured = MERIT.among(POPULATION)(SPECS, inputs(), CPU)
-    capacity = LogRank([float(fact.flops) for fact in facts(POPULATION)])(flops)
-    ranks = np.array([LogRank(one)(another) for one, another in zip(reference.T, own.T, strict=True)])
+    measured = MERIT.bind(POPULATION).measure(SPECS, inputs(), CPU)
+    capacity = LogPercentile([float(fact.flops) for fact in facts(POPULATION)])(flops)
+    ranks = np.array([LogPercentile(one)(another) for one, another in zip(reference.T, own.T, strict=True)])
     told = []
     for number, found in enumerate(measured):
         penalty = found.terms["trainability_penalty"]

@@ -21,6 +21,7 @@ from nasjac.architecture.measurement import TERMS, Estimate, Measurement
 from nasjac.architecture.spec import Block, Spec
 from nasjac.datasets import Data
 from nasjac.kinds.facts import Facts, facts
+from nasjac.scores import Score
 from nasjac.scores.meanfield import Meanfield
 from nasjac.searching import racing
 from nasjac.searching.draw import draw
@@ -199,13 +200,13 @@ def test_the_rival_is_the_cheapest_of_those_as_good_in_everything_else(store: St
 
 
 @dataclass
-class Scripted:
+class Scripted(Score):
     """A score of made-up costs, by width; odd widths diverge."""
 
     measured: list[str] = field(default_factory=list)
     name = "scripted"
 
-    def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
+    def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         self.measured += [spec.key for spec in specs]
         return [self._of(spec) for spec in specs]
 

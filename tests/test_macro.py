@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from nasjac.sampling.draws import Draws
 from nasjac.tables.nasbench_macro.network import Macro, MacroNetwork
-from nasjac.tables.nasbench_macro.population import body, features, stem
 from nasjac.tables.nasbench_macro.space import NasBenchMacro
-from nasjac.tables.pullbacks import drawn, initialize
+from nasjac.tables.networks import initialize, lifted, prepared
 
 SPACE = NasBenchMacro()
 
@@ -25,8 +24,9 @@ def images(size: int = 16) -> Tensor:
 
 def population(chosen: list[Macro]) -> tuple[Tensor, Tensor]:
     """Features [B, P, 80] and the gradients [B, P, ...] of a probe of them at h_0."""
-    h = stem(images(), drawn(weights()), 2)[:, None].repeat(1, len(chosen), 1, 1, 1).requires_grad_()
-    out = features(body(h, chosen, drawn(weights()), 2), drawn(weights()), 2)
+    stem, head = (prepared(part, f"{name}.", weights()) for name, part in zip(("stem", "head"), SPACE.ends(2), strict=True))
+    h = lifted(stem, images()[:, None]).repeat(1, len(chosen), 1, 1, 1).requires_grad_()
+    out = lifted(head, SPACE.body(h, chosen, weights(), 2))
     (gradient,) = torch.autograd.grad((out * torch.arange(80)).sum(), h)
     return out.detach(), gradient
 

@@ -13,7 +13,7 @@ import torch
 from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms, fluctuations
-from nasjac.mathematics.meanfield.correlation import decorrelation
+from nasjac.mathematics.meanfield.correlation import output_decorrelation
 from nasjac.mathematics.meanfield.critical import annealed_density, critical_densities, critical_gain, quenched_density
 from nasjac.mathematics.meanfield.gated import gated_chain
 from nasjac.mathematics.meanfield.moments import (
@@ -130,7 +130,7 @@ def test_ten_thousand_blocks_do_not_overflow() -> None:
         names.tolist(), np.ones_like(on_input), gain, on_input, on_branch, on_sum, blocks, skip[:, None], blocks
     )
     found, spread = expected_norms(columns), fluctuations(columns, 8)
-    for values in (found.forward, found.backward, spread.forward, spread.backward, spread.log_rank):
+    for values in (found.forward, found.backward, spread.forward, spread.backward, spread.log_effective_rank):
         assert np.isfinite(values).all()
     np.testing.assert_allclose(found.forward[:, -1], found.backward[:, 0], rtol=1e-10)
     assert found.forward[:, -1].max() > 4000 and found.forward[:, -1].min() < -10_000
@@ -140,7 +140,7 @@ def test_a_chain_of_identities_is_legal() -> None:
     for columns in (chain(3, keep=np.zeros((1, 3))), chain(0)):
         found, spread = expected_norms(columns), fluctuations(columns, 16)
         assert not found.forward.any() and not found.backward.any() and found.exact.all()
-        assert not spread.forward.any() and spread.log_rank[0] == pytest.approx(0)
+        assert not spread.forward.any() and spread.log_effective_rank[0] == pytest.approx(0)
         assert not block_energies(columns).share.any()
         assert [critical.density for critical in critical_densities(columns)] == [None, None]
 
@@ -237,11 +237,11 @@ def test_independent_gates_may_lose_both_paths() -> None:
 
 
 def test_inputs_decorrelate_by_the_nonlinearity_alone() -> None:
-    assert decorrelation(chain(9, activation=["linear"]), 0.3)[0] == pytest.approx(0.7)
-    relu = decorrelation(chain(9), 0.3)[0]
+    assert output_decorrelation(chain(9, activation=["linear"]), 0.3)[0] == pytest.approx(0.7)
+    relu = output_decorrelation(chain(9), 0.3)[0]
     assert (np.diff(relu) < 0).all()
     kernel = (math.sqrt(1 - 0.09) + (math.pi - math.acos(0.3)) * 0.3) / math.pi  # arc-cosine, Cho & Saul 2009
-    assert decorrelation(chain(1, skip=0.0), 0.3)[0, 1] == pytest.approx(1 - kernel, rel=1e-12)
+    assert output_decorrelation(chain(1, skip=0.0), 0.3)[0, 1] == pytest.approx(1 - kernel, rel=1e-12)
 
 
 @pytest.mark.parametrize("activation", NAMES)
@@ -250,14 +250,14 @@ def test_decorrelation_of_random_gates_is_the_average_over_patterns(activation: 
     for on_input in (False, True):
         columns = chain(6, activation=[activation], scale=0.9, skip=0.6, keep=np.full((1, 6), 0.8), on_input=on_input)
         every, p = patterns(columns)
-        expected = p @ decorrelation(every, 0.2)
-        np.testing.assert_allclose(decorrelation(columns, 0.2)[0], expected, rtol=0.05)
+        expected = p @ output_decorrelation(every, 0.2)
+        np.testing.assert_allclose(output_decorrelation(columns, 0.2)[0], expected, rtol=0.05)
 
 
 @pytest.mark.parametrize("activation", NAMES)
 def test_decorrelation_survives_streams_of_any_size(activation: str) -> None:
     for gain, skip in ((0.3, 0.0), (1.8, 1.0)):
-        apart = decorrelation(chain(1000, activation=[activation], weight_gain=gain, skip=skip), 0.2)
+        apart = output_decorrelation(chain(1000, activation=[activation], weight_gain=gain, skip=skip), 0.2)
         assert np.isfinite(apart).all() and (apart >= 0).all()
 
 
@@ -291,4 +291,4 @@ def test_other_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="`width` must hold numbers of at least 2"):
         fluctuations(chain(2), 1)
     with pytest.raises(ValueError, match="`correlation` must hold numbers in"):
-        decorrelation(chain(2), 1.5)
+        output_decorrelation(chain(2), 1.5)

@@ -20,13 +20,13 @@ from nasjac.datasets import Data
 from nasjac.kinds.common_probe import input_correlations
 from nasjac.kinds.facts import facts
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
-from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.log_percentile import LogPercentile
 from nasjac.mathematics.trainability import TOLERANCE, merit, penalties, trainability_penalty
+from nasjac.samplers.random_specs import random_specs
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
-from nasjac.scores.merit import Merit, MeritAmong
+from nasjac.scores.merit import BoundMerit, Merit
 from nasjac.searching.search import Search
-from nasjac.searching.study import random_specs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 CPU = torch.device("cpu")
@@ -96,18 +96,18 @@ def test_merit_is_the_weaker_of_expressivity_and_trainability() -> None:
 
 
 def test_the_identity_has_no_penalty_but_for_the_inputs_correlation() -> None:
-    [found] = MERIT.among(POPULATION)([Spec(16, (Block(keep=False),) * 3)], inputs(), CPU)
+    [found] = MERIT.bind(POPULATION).measure([Spec(16, (Block(keep=False),) * 3)], inputs(), CPU)
     penalty, decorrelation = (found.terms[name].value for name in ("trainability_penalty", "log_decorrelation"))
     assert penalty is not None and decorrelation is not None
     assert penalty == pytest.approx(decorrelation**2, abs=0.02)
 
 
 def test_merit_is_log_ranks_of_capacity_and_decorrelation_or_the_penalty() -> None:
-    found = MERIT.among(POPULATION)(SPECS, inputs(), CPU)
-    plain = Apjn(rel_error=None, patterns=3)(SPECS, inputs(), CPU)
-    capacity = LogRank([fact.flops for fact in facts(POPULATION)])([fact.flops for fact in facts(SPECS)])
+    found = MERIT.bind(POPULATION).measure(SPECS, inputs(), CPU)
+    plain = Apjn(rel_error=None, patterns=3).measure(SPECS, inputs(), CPU)
+    capacity = LogPercentile([fact.flops for fact in facts(POPULATION)])([fact.flops for fact in facts(SPECS)])
     reference, own = decorrelations(POPULATION), decorrelations(SPECS)
-    ranks = np.array([LogRank(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])])
+    ranks = np.array([LogPercentile(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])])
     for number, (item, terms) in enumerate(zip(found, plain, strict=True)):
         penalty = terms.terms["trainability_penalty"]
         assert penalty.value is not None and penalty.standard_error is not None
@@ -122,22 +122,22 @@ def test_merit_is_log_ranks_of_capacity_and_decorrelation_or_the_penalty() -> No
 
 
 def test_merit_does_not_depend_on_company_order_or_call() -> None:
-    score = MERIT.among(POPULATION)
-    together = [without_time(m) for m in score([*SPECS, ENSEMBLE], inputs(), CPU)]
-    assert together == [without_time(m) for m in score([ENSEMBLE, *SPECS[::-1]], inputs(), CPU)][::-1]
+    score = MERIT.bind(POPULATION)
+    together = [without_time(m) for m in score.measure([*SPECS, ENSEMBLE], inputs(), CPU)]
+    assert together == [without_time(m) for m in score.measure([ENSEMBLE, *SPECS[::-1]], inputs(), CPU)][::-1]
     for spec, measurement in zip([*SPECS, ENSEMBLE], together, strict=True):
-        assert without_time(MERIT.among(POPULATION)([spec], inputs(), CPU)[0]) == measurement
-    assert score([], inputs(), CPU) == []
-    other = score(SPECS, 3 * inputs().flip(0), CPU)
-    again = [without_time(m) for m in score(SPECS, inputs(), CPU)]
+        assert without_time(MERIT.bind(POPULATION).measure([spec], inputs(), CPU)[0]) == measurement
+    assert score.measure([], inputs(), CPU) == []
+    other = score.measure(SPECS, 3 * inputs().flip(0), CPU)
+    again = [without_time(m) for m in score.measure(SPECS, inputs(), CPU)]
     assert again == together[:-1] and [merit_of(m) for m in other] != [merit_of(m) for m in again]
 
 
 def test_an_ensemble_has_the_mean_of_its_patterns_and_keeps_the_one_of_most_merit() -> None:
-    score = MERIT.among(POPULATION)
-    [found] = score([ENSEMBLE], inputs(), CPU)
+    score = MERIT.bind(POPULATION)
+    [found] = score.measure([ENSEMBLE], inputs(), CPU)
     drawn = members(ENSEMBLE, MERIT.patterns, MERIT.seed)
-    alone = {m.key: m for m in score([Spec.from_json(text) for text, _ in found.patterns], inputs(), CPU)}
+    alone = {m.key: m for m in score.measure([Spec.from_json(text) for text, _ in found.patterns], inputs(), CPU)}
     assert {key: without_time(m) for key, m in alone.items()} == {m.key: without_time(m) for _, m in found.patterns}
     ranked = np.mean([expressivity_of(alone[member.key]) for member in drawn])
     assert expressivity_of(found) == pytest.approx(ranked)
@@ -148,20 +148,20 @@ def test_where_all_have_equal_flops_the_others_terms_decide() -> None:
     population = [replace(spec, weight_gain=0.5 + 0.1 * number) for number, spec in enumerate(SPECS[:1] * 12)]
     specs = [replace(SPECS[0], weight_gain=gain) for gain in (0.8, 1.6)]
     assert len({fact.flops for fact in facts([*population, *specs])}) == 1
-    found = MERIT.among(population)(specs, inputs(), CPU)
+    found = MERIT.bind(population).measure(specs, inputs(), CPU)
     assert merit_of(found[0]) != merit_of(found[1])
     capacity, own = math.log(0.5), decorrelations(specs)
     reference = decorrelations(population)
-    ranked = np.mean([LogRank(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])], axis=0)
+    ranked = np.mean([LogPercentile(reference[:, draw])(own[:, draw]) for draw in range(own.shape[1])], axis=0)
     assert expressivity_of(found[0]) == pytest.approx(capacity + ranked[0], abs=1e-9)
 
 
 def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:
     overflow = Spec(16, (Block(),) * 60, activation="gelu", weight_gain=9.0)
     dead = Spec(2, (Block(skip=0),) * 6)
-    score = MERIT.among(POPULATION)
-    calm = [without_time(m) for m in score(SPECS, inputs(), CPU)]
-    *mixed, one, other = score([*SPECS, overflow, dead], inputs(), CPU)
+    score = MERIT.bind(POPULATION)
+    calm = [without_time(m) for m in score.measure(SPECS, inputs(), CPU)]
+    *mixed, one, other = score.measure([*SPECS, overflow, dead], inputs(), CPU)
     assert [without_time(m) for m in mixed] == calm
     assert (one.status, other.status) == ("diverged", "diverged")
     assert one.terms["merit"].value is None and other.terms["merit"].value is None
@@ -169,9 +169,9 @@ def test_what_diverges_has_no_merit_and_touches_no_one_else() -> None:
 
 def test_racing_leaves_the_merit_of_what_is_not_raced() -> None:
     cheap, costly = (Spec(16, (Block(scale=0.3),) * 8), Spec(16, (Block(skip=0), Block()) * 4, weight_gain=1.8))
-    score = replace(MERIT, rel_error=0.02, max_draws=128).among(POPULATION)
-    [alone] = score([costly], inputs(), CPU)
-    raced, free = score([costly, costly], inputs(), CPU, rivals=[cheap, None])
+    score = replace(MERIT, rel_error=0.02, max_draws=128).bind(POPULATION)
+    [alone] = score.measure([costly], inputs(), CPU)
+    raced, free = score.race([costly, costly], inputs(), CPU, [cheap, None])
     assert raced.raced and raced.draws < free.draws and math.isfinite(merit_of(raced))
     assert without_time(free) == without_time(alone)
 
@@ -183,11 +183,11 @@ def test_implicit_blocks_and_images_have_a_merit() -> None:
     pictures = torch.randn(60, 16, generator=torch.Generator().manual_seed(1))
     for spec, data in ((implicit, inputs()), (resnet, pictures)):
         gains = [replace(spec, weight_gain=0.8 + 0.1 * number) for number in range(8)]
-        [found] = replace(MERIT, decorrelation_draws=2).among(gains)([spec], data, CPU)
+        [found] = replace(MERIT, decorrelation_draws=2).bind(gains).measure([spec], data, CPU)
         assert math.isfinite(merit_of(found))
 
 
-def job(score: MeritAmong) -> Search:
+def job(score: BoundMerit) -> Search:
     rows = torch.randn(40, 10, generator=torch.Generator().manual_seed(2))
     data = Data(rows[:30], torch.zeros(30, dtype=torch.int64), rows[30:], torch.zeros(10, dtype=torch.int64), 2)
     names = {part: {"name": part} for part in ("space", "score", "sampler", "dataset")}
@@ -195,7 +195,7 @@ def job(score: MeritAmong) -> Search:
 
 
 def test_the_population_is_part_of_what_a_measurement_depends_on() -> None:
-    one, same, other = (MERIT.among(population) for population in (POPULATION, list(POPULATION), POPULATION[1:]))
+    one, same, other = (MERIT.bind(population) for population in (POPULATION, list(POPULATION), POPULATION[1:]))
     assert one.digest == same.digest != other.digest
     ids = [job(score).score_id for score in (one, same, other)]
     assert ids[0] == ids[1] != ids[2]
@@ -204,11 +204,11 @@ def test_the_population_is_part_of_what_a_measurement_depends_on() -> None:
 
 
 def test_a_search_is_for_merit_unless_told() -> None:
-    made = job(MERIT.among(POPULATION))
+    made = job(MERIT.bind(POPULATION))
     assert made.objectives == ("merit",) and made.identity["search"]["objectives"] == ["merit"]
     told = replace(made, options=replace(made.options, objectives=("params", "merit")))
     assert told.objectives == ("params", "merit") and told.score_id == made.score_id
-    assert job(MERIT.among(POPULATION)).objectives != replace(made, score=Apjn()).objectives
+    assert job(MERIT.bind(POPULATION)).objectives != replace(made, score=Apjn()).objectives
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,14 @@ def test_intervals_cover_the_truth_after_early_stopping(name: str) -> None:
     The truth is the float64 value of 16,384 draws, whose own error is a tenth of a measurement's at most.
     """
     spec = SPECS[name]
-    [exact] = Apjn(draws=16384, rel_error=None, dtype="float64", seed=10**6)([spec], inputs(), CPU)
+    [exact] = Apjn(draws=16384, rel_error=None, dtype="float64", seed=10**6).measure([spec], inputs(), CPU)
     truth = exact.terms["trainability_cost"].value
     assert truth is not None
-    [first] = Apjn(rel_error=None)([spec], inputs(), CPU)
+    [first] = Apjn(rel_error=None).measure([spec], inputs(), CPU)
     asked = 0.6 * float(first.terms["trainability_cost"].standard_error or 0)
     covered, draws = [], []
     for seed in range(REPETITIONS):
-        [found] = Apjn(rel_error=asked, max_draws=128, seed=seed)([spec], inputs(), CPU)
+        [found] = Apjn(rel_error=asked, max_draws=128, seed=seed).measure([spec], inputs(), CPU)
         value, error = found.terms["trainability_cost"].value, found.terms["trainability_cost"].standard_error
         assert value is not None and error is not None
         assert found.precision_reached is (error <= asked) and (found.precision_reached or found.draws == 128)
@@ -67,10 +67,10 @@ def test_precise_candidates_leave_and_the_others_go_on(plan: str, device: torch.
     rng = random.Random(2)
     specs = [random_spec(rng) for _ in range(20)]
     score = Apjn(rel_error=0.15, max_draws=96, plan=plan)
-    together = [without_time(m) for m in score(specs, inputs(), device)]
-    assert together == [without_time(m) for m in score(specs[::-1], inputs(), device)][::-1]
+    together = [without_time(m) for m in score.measure(specs, inputs(), device)]
+    assert together == [without_time(m) for m in score.measure(specs[::-1], inputs(), device)][::-1]
     assert together == [
-        without_time(Apjn(rel_error=0.15, max_draws=96, plan=plan)([s], inputs(), device)[0]) for s in specs
+        without_time(Apjn(rel_error=0.15, max_draws=96, plan=plan).measure([s], inputs(), device)[0]) for s in specs
     ]
     assert len({m.draws for m in together if m.status == "ok"}) > 2
     for found in together:
@@ -83,14 +83,14 @@ def test_precise_candidates_leave_and_the_others_go_on(plan: str, device: torch.
 
 
 def test_without_a_precision_there_is_one_round() -> None:
-    [found] = Apjn(rel_error=None)([COSTLY], inputs(), CPU)
+    [found] = Apjn(rel_error=None).measure([COSTLY], inputs(), CPU)
     assert found.draws == 16 and found.precision_reached is None and not found.raced
 
 
 def test_forward_gives_the_norm_alone() -> None:
     """The same tangents through the same weights, so the same spread within its error; no rank, no cost."""
-    [whole] = Apjn(rel_error=None, draws=256)([SPECS["pre gelu"]], inputs(), CPU)
-    [part] = Apjn(rel_error=None, draws=256, plan="forward")([SPECS["pre gelu"]], inputs(), CPU)
+    [whole] = Apjn(rel_error=None, draws=256).measure([SPECS["pre gelu"]], inputs(), CPU)
+    [part] = Apjn(rel_error=None, draws=256, plan="forward").measure([SPECS["pre gelu"]], inputs(), CPU)
     for name in ("log_mean", "mean_log", "sd_log", "log_decorrelation"):
         one, other = whole.terms[name], part.terms[name]
         assert one.value is not None and other.value is not None and other.standard_error is not None
@@ -101,8 +101,8 @@ def test_forward_gives_the_norm_alone() -> None:
 
 def test_racing_stops_what_is_certainly_worse_and_nothing_else() -> None:
     score = Apjn(rel_error=0.02, max_draws=128)
-    [alone] = score([COSTLY], inputs(), CPU)
-    raced, same, free = score([COSTLY, CHEAP, COSTLY], inputs(), CPU, rivals=[CHEAP, CHEAP, None])
+    [alone] = score.measure([COSTLY], inputs(), CPU)
+    raced, same, free = score.race([COSTLY, CHEAP, COSTLY], inputs(), CPU, [CHEAP, CHEAP, None])
     assert raced.raced and raced.draws < alone.draws == 128
     assert not same.raced and not free.raced and without_time(free) == without_time(alone)
     costs = [m.terms["trainability_cost"] for m in (raced, same)]
@@ -113,7 +113,7 @@ def test_racing_stops_what_is_certainly_worse_and_nothing_else() -> None:
 def test_out_of_memory_halves_the_tile_and_no_value_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(4)
     specs = [random_spec(rng) for _ in range(24)]
-    calm = [without_time(m) for m in Apjn(rel_error=None)(specs, inputs(), CPU)]
+    calm = [without_time(m) for m in Apjn(rel_error=None).measure(specs, inputs(), CPU)]
     run = tile.Tile.run
 
     def scarce(self: tile.Tile, samples: torch.Tensor) -> list[Samples]:
@@ -123,13 +123,13 @@ def test_out_of_memory_halves_the_tile_and_no_value_changes(monkeypatch: pytest.
 
     monkeypatch.setattr(tile.Tile, "run", scarce)
     score = Apjn(rel_error=None)
-    assert [without_time(m) for m in score(specs, inputs(), CPU)] == calm
+    assert [without_time(m) for m in score.measure(specs, inputs(), CPU)] == calm
     assert score.provenance["tiles_halved"] > 0 and score.provenance["largest_tile"] <= 5
 
 
 def test_an_architecture_without_memory_says_so_and_touches_no_one_else(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = [COSTLY, CHEAP, *SPECS.values()]
-    calm = [without_time(m) for m in Apjn(rel_error=None)(specs, inputs(), CPU)]
+    calm = [without_time(m) for m in Apjn(rel_error=None).measure(specs, inputs(), CPU)]
     run = tile.Tile.run
 
     def scarce(self: tile.Tile, samples: torch.Tensor) -> list[Samples]:
@@ -138,7 +138,7 @@ def test_an_architecture_without_memory_says_so_and_touches_no_one_else(monkeypa
         return run(self, samples)
 
     monkeypatch.setattr(tile.Tile, "run", scarce)
-    bad, *rest = [without_time(m) for m in Apjn(rel_error=None)(specs, inputs(), CPU)]
+    bad, *rest = [without_time(m) for m in Apjn(rel_error=None).measure(specs, inputs(), CPU)]
     assert rest == calm[1:]
     assert bad.status == "out_of_memory" and bad.reason and bad.terms["trainability_cost"].value is None
 
@@ -147,14 +147,17 @@ def test_memory_bounds_the_tiles_and_no_value_changes() -> None:
     rng = random.Random(6)
     specs = [random_spec(rng) for _ in range(24)]
     wide, narrow = Apjn(rel_error=None), Apjn(rel_error=None, max_memory=1e-3)
-    assert [without_time(m) for m in wide(specs, inputs(), CPU)] == [without_time(m) for m in narrow(specs, inputs(), CPU)]
+    free, bounded = ([without_time(m) for m in score.measure(specs, inputs(), CPU)] for score in (wide, narrow))
+    assert free == bounded
     assert narrow.provenance["largest_tile"] < wide.provenance["largest_tile"]
 
 
 def test_rankings_survive_products_in_bfloat16() -> None:
     rng = random.Random(8)
     specs = list({spec.key: spec for spec in (random_spec(rng) for _ in range(60)) if spec.blocks}.values())
-    pairs = zip(*(Apjn(rel_error=None, dtype=name)(specs, inputs(), CPU) for name in ("float32", "bf16")), strict=True)
+    pairs = zip(
+        *(Apjn(rel_error=None, dtype=name).measure(specs, inputs(), CPU) for name in ("float32", "bf16")), strict=True
+    )
     costs = [[m.terms["trainability_cost"].value for m in pair] for pair in pairs if all(m.status == "ok" for m in pair)]
     assert len(costs) > 40
     assert kendall_tau(*np.array(costs, dtype=float).T) > 0.9
@@ -175,4 +178,4 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
 
 def test_tf32_wants_a_gpu() -> None:
     with pytest.raises(ValueError, match="tf32 must be computed on a GPU"):
-        Apjn(dtype="tf32")([CHEAP], inputs(), CPU)
+        Apjn(dtype="tf32").measure([CHEAP], inputs(), CPU)

@@ -27,11 +27,11 @@ from nasjac.kinds.facts import branch_energies, facts
 from nasjac.kinds.population import Tally, sample, sampled
 from nasjac.kinds.resnet.network import ResNet
 from nasjac.kinds.resnet.space import ResNetSpace
+from nasjac.kinds.spaces import SPACES
 from nasjac.mathematics.meanfield.graphs import zero_padded_conv
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from nasjac.scores.meanfield import Meanfield
-from nasjac.searching.spaces import SPACES
 from nasjac.store import Store
 from nasjac.trainers import AdamW
 
@@ -273,7 +273,7 @@ def test_branch_energies() -> None:
     blocks = tuple(Block(op="basic", stage=stage, scale=0.7) for stage in (0, 0, 1))
     for norm in IMAGE_NORMS:
         spec = spec_of(width=16, shape=(1, 24, 24), norm=norm, order="pre", blocks=blocks)
-        [found] = nasjac.measure([spec], images(200, 576).float())
+        [found] = nasjac.measure([spec], images(200, 576).float(), "apjn")
         closed = float(np.log1p(branch_energies(spec)).sum())
         assert found.terms["log_mean"].value == pytest.approx(closed, abs=0.35), norm
         [known] = facts([spec])
@@ -379,7 +379,7 @@ def test_building_uses_the_generator_alone() -> None:
 
 def test_an_ensemble_of_skips_is_measured_by_patterns() -> None:
     spec = spec_of(norm="none", blocks=(Block(op="basic", skip=0.5), Block(op="basic", stage=1, skip=0.5)))
-    [found] = nasjac.measure([spec], images().float())
+    [found] = nasjac.measure([spec], images().float(), "apjn")
     assert found.status == "ok" and found.terms["sd_log_patterns"].value is not None and len(found.patterns) > 1
 
 
@@ -443,9 +443,12 @@ def test_a_space_takes_the_shape_of_images() -> None:
         (lambda: spec_of(blocks=(Block(op="basic", stage=2),)), ["`stage`", "the next", "2 after 0"]),
         (lambda: spec_of(width=6, blocks=blocks_of("bottleneck")), ["`width`", "multiple of 4", "6"]),
         (lambda: build(spec_of(), 41, 3), ["`inputs`", "(2, 4, 5), 40", "41"]),
-        (lambda: nasjac.measure([spec_of()], images(20).float()), ["`inputs`", f"at least {2 * BATCH}", "[20, 40]"]),
-        (lambda: nasjac.measure([spec_of()], images(40, 64).float()), ["`inputs`", "(2, 4, 5), 40", "64"]),
-        (lambda: nasjac.measure([spec_of()], torch.ones(40, 40).long()), ["`inputs`", "real features", "resnet"]),
+        (
+            lambda: nasjac.measure([spec_of()], images(20).float(), "apjn"),
+            ["`inputs`", f"at least {2 * BATCH}", "[20, 40]"],
+        ),
+        (lambda: nasjac.measure([spec_of()], images(40, 64).float(), "apjn"), ["`inputs`", "(2, 4, 5), 40", "64"]),
+        (lambda: nasjac.measure([spec_of()], torch.ones(40, 40).long(), "apjn"), ["`inputs`", "real features", "resnet"]),
         (lambda: sample([spec_of()], images(), BANK, products="bf16"), ["`products`", "not be bf16"]),
         (lambda: AdamW().train(spec_of(), Digits().load()), ["`dataset`", "shape (2, 4, 5)", "(1, 8, 8)"]),
         (lambda: AdamW().train(spec_of(), plain_data()), ["`dataset`", "images of shape", "40 features without a shape"]),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nasjac import Spec, build
-from nasjac.scores.apjn import measured_at
+from nasjac.scores.sampled_terms import measured_at
 from nasjac.surgery.branches.ours import blocks_of, measurable, stream
 from nasjac.surgery.branches.samples import probes, samples_at
 from tests.test_grow import CONTEXT, SPECS

@@ -11,7 +11,9 @@ import nasjac
 from nasjac.architecture.ensemble import members
 from nasjac.architecture.measurement import TERMS, Measurement
 from nasjac.architecture.spec import Block, Spec
-from nasjac.scores import SCORES
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.samplers.random_specs import random_specs
+from nasjac.scores import SCORES, Score
 from nasjac.scores.apjn import Apjn
 
 SPECS = [
@@ -24,6 +26,12 @@ def inputs() -> torch.Tensor:
     return torch.randn(60, 10, generator=torch.Generator().manual_seed(1))
 
 
+def of_name(name: str) -> Score:
+    """A score; one that ranks does so in a population of random architectures."""
+    score = SCORES[name]()
+    return score.bind(random_specs(ResidualMlpSpace(depth_max=6, widths=(8, 16)), 12))
+
+
 def without_time(measurement: Measurement) -> Measurement:
     patterns = tuple((text, replace(inner, seconds=0)) for text, inner in measurement.patterns)
     return replace(measurement, seconds=0, patterns=patterns)
@@ -31,17 +39,17 @@ def without_time(measurement: Measurement) -> Measurement:
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_measurement_does_not_depend_on_company_order_or_call(name: str, device: torch.device) -> None:
-    score = SCORES[name]()
-    together = [without_time(m) for m in score(SPECS, inputs(), device)]
-    assert together == [without_time(m) for m in score(SPECS[::-1], inputs(), device)][::-1]
+    score = of_name(name)
+    together = [without_time(m) for m in score.measure(SPECS, inputs(), device)]
+    assert together == [without_time(m) for m in score.measure(SPECS[::-1], inputs(), device)][::-1]
     for spec, measurement in zip(SPECS, together, strict=True):
-        assert without_time(SCORES[name]()([spec], inputs(), device)[0]) == measurement
+        assert without_time(of_name(name).measure([spec], inputs(), device)[0]) == measurement
         assert measurement.key == spec.key and measurement.status == "ok" and set(measurement.terms) == set(TERMS)
-    assert score([], inputs(), device) == []
+    assert score.measure([], inputs(), device) == []
 
 
 def test_the_profile_has_every_layer_in_both_directions(device: torch.device) -> None:
-    [measurement] = nasjac.measure(SPECS[:1], inputs(), device=device)
+    [measurement] = nasjac.measure(SPECS[:1], inputs(), "apjn", device=device)
     names = [(layer.direction, layer.name) for layer in measurement.profile]
     assert names == [(direction, f"h_{n}") for direction in ("forward", "backward") for n in range(4)]
     ends = [layer.mean_log for layer in measurement.profile if (layer.direction, layer.name) in
@@ -50,14 +58,14 @@ def test_the_profile_has_every_layer_in_both_directions(device: torch.device) ->
 
 
 def test_the_identity_costs_nothing_but_the_inputs_correlation(device: torch.device) -> None:
-    [measurement] = nasjac.measure([Spec(16, (Block(keep=False),) * 3)], inputs(), device=device)
+    [measurement] = nasjac.measure([Spec(16, (Block(keep=False),) * 3)], inputs(), "apjn", device=device)
     values = {name: measurement.terms[name].value for name in ("log_mean", "mean_log", "sd_log", "log_rank")}
     assert values == pytest.approx(dict.fromkeys(values, 0.0), abs=0.02)
 
 
 def test_dead_networks_say_so(device: torch.device) -> None:
     """Two units, no skips: relu dies in some draws, and then E log is −∞, not a number."""
-    [measurement] = nasjac.measure([Spec(2, (Block(skip=0),) * 6)], inputs(), device=device)
+    [measurement] = nasjac.measure([Spec(2, (Block(skip=0),) * 6)], inputs(), "apjn", device=device)
     assert measurement.status == "diverged" and "zero Jacobian" in str(measurement.reason)
     assert 0 < (measurement.terms["dead_fraction"].value or 0) <= 1
     assert measurement.terms["trainability_cost"].value is None
@@ -65,8 +73,8 @@ def test_dead_networks_say_so(device: torch.device) -> None:
 
 def test_overflow_is_said_with_its_layer_and_touches_no_one_else(device: torch.device) -> None:
     overflow = Spec(16, (Block(),) * 60, activation="gelu", weight_gain=9.0)
-    calm = [without_time(m) for m in nasjac.measure(SPECS, inputs(), device=device)]
-    *mixed, bad = nasjac.measure([*SPECS, overflow], inputs(), device=device)
+    calm = [without_time(m) for m in nasjac.measure(SPECS, inputs(), "apjn", device=device)]
+    *mixed, bad = nasjac.measure([*SPECS, overflow], inputs(), "apjn", device=device)
     assert [without_time(m) for m in mixed] == calm
     assert bad.status == "diverged" and "not finite at layer" in str(bad.reason)
     assert bad.terms["log_mean"].value is None
@@ -75,11 +83,11 @@ def test_overflow_is_said_with_its_layer_and_touches_no_one_else(device: torch.d
 def test_an_ensemble_is_measured_with_its_patterns(device: torch.device) -> None:
     ensemble = Spec(16, (Block(skip=0.5),) * 6)
     score = Apjn(patterns=4, rel_error=None)
-    [measurement] = nasjac.measure([ensemble], inputs(), score, device)
+    [measurement] = nasjac.measure([ensemble], inputs(), score, device=device)
     patterns = members(ensemble, score.patterns, score.seed)
     assert [Spec.from_json(text).key for text, _ in measurement.patterns] == list(dict.fromkeys(m.key for m in patterns))
     assert measurement.terms["sd_log_patterns"].value is not None
-    alone = nasjac.measure([Spec.from_json(text) for text, _ in measurement.patterns], inputs(), score, device)
+    alone = nasjac.measure([Spec.from_json(text) for text, _ in measurement.patterns], inputs(), score, device=device)
     assert [without_time(m) for m in alone] == [without_time(inner) for _, inner in measurement.patterns]
     costs = {m.key: cost for m in alone if (cost := m.terms["trainability_cost"].value) is not None}
     assert measurement.kept_key == min(costs, key=costs.__getitem__)
@@ -94,4 +102,4 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
 
 def test_bad_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="`inputs` must be"):
-        nasjac.measure(SPECS, torch.zeros(1, 5))
+        nasjac.measure(SPECS, torch.zeros(1, 5), "apjn")

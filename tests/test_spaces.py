@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.kinds.resnet.space import ResNetSpace
-from nasjac.searching.spaces import SPACES
+from nasjac.kinds.spaces import SPACES
 
 CHOICES: dict[str, Any] = {
     "depth": 12,

@@ -19,8 +19,8 @@ from nasjac.tables.correlate_size import check_size, has_room
 from nasjac.tables.file import read_table
 from nasjac.tables.nasbench201.space import NasBench201
 from nasjac.tables.nasbench_macro.space import NasBenchMacro
-from nasjac.tables.space import Table
 from nasjac.tables.spec_table import SpecTable
+from nasjac.tables.table import Table
 from tests.test_cli import Run, run  # noqa: F401
 
 MACRO = NasBenchMacro()

@@ -15,21 +15,22 @@ from torch import Tensor, nn
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Block, Spec
-from nasjac.mathematics.log_percentile import LogRank
+from nasjac.mathematics.log_percentile import LogPercentile
+from nasjac.mathematics.trainability import HARMS, PARTS
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
 from nasjac.tables.nasbench201.network import Cell201
 from nasjac.tables.nasbench201.space import NasBench201
 from nasjac.tables.nasbench_macro.space import NasBenchMacro
+from nasjac.tables.networks import Pullbacks
 from nasjac.tables.scores import TABLE_SCORES
 from nasjac.tables.scores.az_nas import AzNas, expressivity, of_blocks, trainability
 from nasjac.tables.scores.base import Scored, TableScore, only_draw, reference_population
 from nasjac.tables.scores.fact import Fact
-from nasjac.tables.scores.merit import HARMS, PARTS, TableMerit, _sample, _terms
+from nasjac.tables.scores.merit import TableMerit, two_probe_terms
 from nasjac.tables.scores.naswot import Naswot
 from nasjac.tables.scores.synflow import Synflow
 from nasjac.tables.scores.term import SCORED, TOGETHER, Term
-from nasjac.tables.space import Entry
 from nasjac.tables.spec_table import SpecTable
 
 SPACE, CPU = NasBench201(), torch.device("cpu")
@@ -51,13 +52,13 @@ def images() -> Tensor:
 
 def scored(score: TableScore, cells: list[Cell201]) -> list[float | None]:
     done: list[int] = []
-    found = score(SPACE, cells, images(), CPU, done.append)
+    found = score.measure(SPACE, cells, images(), CPU, done.append)
     assert done[-1] == len(cells) == len(found) and all(isinstance(item, Scored) for item in found)
     return [item.value for item in found]
 
 
 #: of published tables
-NAMES = [name for name, score in TABLE_SCORES.items() if getattr(score, "space_method", None) != "bound"]
+NAMES = [name for name, score in TABLE_SCORES.items() if score.needs & SPACE.offers]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,7 +78,7 @@ def test_scores_of_the_field_tell_networks_of_relu6_apart(name: str) -> None:
     """Those of NAS-Bench-Macro, which have no other activation."""
     space = NasBenchMacro()
     score = OPTIONS[name]
-    found = score(space, space.random(3, seed=1), images(), CPU, lambda done: None)  # type: ignore[operator]
+    found = score.measure(space, space.random(3, seed=1), images(), CPU, lambda done: None)
     values = [item.value for item in found]
     assert all(value is not None and math.isfinite(value) for value in values) and len(set(values)) == 3
 
@@ -119,20 +120,19 @@ def test_terms_are_those_of_the_jacobians() -> None:
     matrices = [scale * orthogonal(24)[:rank].T @ orthogonal(24)[:rank] for scale, rank in ((0.5, 24), (2.0, 12))]
     vectors = torch.from_numpy(rng.normal(size=(2, 400, 2, 24)))
     vectors *= math.sqrt(24) / vectors.norm(dim=-1, keepdim=True)
-    samples = [
-        _sample(
-            [torch.stack([v[i, d] @ matrices[i].double() for i in range(2)])[None] for v in vectors.transpose(1, 2)],
+    passes = [
+        Pullbacks(
+            torch.empty(0),
+            tuple(torch.stack([v[i, d] @ matrices[i].double() for i in range(2)])[None] for v in vectors.transpose(1, 2)),
             outputs,
         )
         for d, outputs in enumerate(torch.eye(2, 24).expand(400, 1, 2, 24))
     ]
-    mean_log, sd_log, log_rank, log_decorrelation = _terms(
-        *(torch.stack(item, dim=1) for item in zip(*samples, strict=True))
-    )
+    mean_log, sd_log, log_effective_rank, log_decorrelation = two_probe_terms(passes)
     energies = np.log([0.25, 4 * 12 / 24])
     assert mean_log == pytest.approx(energies.mean(), abs=0.05)
     assert sd_log == pytest.approx(energies.std(), rel=0.05)
-    assert log_rank == pytest.approx(-math.log((1 + 2) / 2), abs=0.15)
+    assert log_effective_rank == pytest.approx(-math.log((1 + 2) / 2), abs=0.15)
     assert log_decorrelation == pytest.approx(0, abs=1e-12)
 
 
@@ -142,10 +142,10 @@ def test_the_reference_population_is_frozen() -> None:
     assert hashlib.sha256(texts.encode()).hexdigest()[:12] == "365ab826068f"
 
 
-def test_log_ranks() -> None:
+def test_log_percentiles() -> None:
     """Of the reference: log of its shares; monotone, continuous, linear beyond the ends, the same in any company."""
     reference = np.random.default_rng(0).normal(size=100)
-    rank = LogRank(reference)
+    rank = LogPercentile(reference)
     assert rank(np.sort(reference)) == pytest.approx(np.log((np.arange(100) + 1) / 101))
     x = np.linspace(-9, 9, 1001)
     ranks = rank(x)
@@ -153,12 +153,12 @@ def test_log_ranks() -> None:
     for side in (slice(0, 300), slice(701, 1001)):
         assert np.diff(ranks[side], 2) == pytest.approx(0, abs=1e-9)
     assert rank([-math.inf])[0] == -math.inf
-    tied = LogRank([0] * 5 + [1] * 5)
+    tied = LogPercentile([0] * 5 + [1] * 5)
     assert tied([0, 1]) == pytest.approx(np.log([3 / 11, 8 / 11]))
-    assert LogRank([1.0] * 20)([-5.0, 1.0, 7.0]) == pytest.approx(math.log(0.5))
+    assert LogPercentile([1.0] * 20)([-5.0, 1.0, 7.0]) == pytest.approx(math.log(0.5))
     for few in ([1.0, 2.0], [math.nan] * 20):
         with pytest.raises(ValueError, match="`reference` must hold at least 8 values, of which some are finite"):
-            LogRank(few)
+            LogPercentile(few)
 
 
 def test_synflow_is_the_derivative_along_the_weights() -> None:
@@ -183,7 +183,7 @@ def test_synflow_is_the_derivative_along_the_weights() -> None:
 
 def test_a_synflow_that_overflows_is_missing_with_its_reason() -> None:
     cell = Cell201.from_arch("|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|")
-    [found] = Synflow(dtype="float32")(SPACE, [cell], images(), CPU, lambda _: None)
+    [found] = Synflow(dtype="float32").measure(SPACE, [cell], images(), CPU, lambda _: None)
     assert found.value is None and "not a finite number" in str(found.reason)
     assert scored(Synflow(), [cell])[0] is not None
 
@@ -201,7 +201,7 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TableMerit(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`score\.pixels` must divide .* got 7 for images of 32 x 32"):
-        TableMerit(pixels=7)(SPACE, SPACE.random(1, 0), images(), CPU, lambda _: None)
+        TableMerit(pixels=7).measure(SPACE, SPACE.random(1, 0), images(), CPU, lambda _: None)
 
 
 def hadamard(log_size: int) -> Tensor:
@@ -294,7 +294,7 @@ def test_az_nas_sums_the_log_ranks_of_four_proxies() -> None:
 
 
 def test_az_nas_has_nothing_to_say_of_dead_cells() -> None:
-    dead, alive = AZ_NAS(SPACE, [Cell201.from_arch(DEAD), Cell201.from_arch(SKIPS)], images(), CPU, lambda _: None)
+    dead, alive = AZ_NAS.measure(SPACE, [Cell201.from_arch(DEAD), Cell201.from_arch(SKIPS)], images(), CPU, lambda _: None)
     assert dead.value is None and "a block's features are constant" in str(dead.reason)
     assert alive.value is not None and alive.reason is None
 
@@ -331,7 +331,7 @@ MOSTLY_DEAD = chain(*[PLAIN] * 12, width=2, branch="one_matrix")
 
 def of_specs(score: Term, specs: list[Spec], inputs: Tensor | None = None) -> list[Scored]:
     done: list[int] = []
-    found = score(SpecTable(), specs, features() if inputs is None else inputs, CPU, done.append)
+    found = score.measure(SpecTable(), specs, features() if inputs is None else inputs, CPU, done.append)
     assert done == [*range(TOGETHER, len(specs), TOGETHER), len(specs)] and len(found) == len(specs)
     return found
 
@@ -342,7 +342,7 @@ def test_a_term_is_that_of_the_sampled_score(which: str) -> None:
     specs = [*CHAINS, *(chain(*[SKIP] * depth) for depth in range(2, 32))]
     score = Term(which, max_draws=16)
     found = of_specs(score, specs)
-    measured = Apjn(max_draws=16)(specs, features(), CPU)
+    measured = Apjn(max_draws=16).measure(specs, features(), CPU)
     for item, one in zip(measured, found, strict=True):
         terms = {name: term.value or 0.0 for name, term in item.terms.items()}
         logs = [layer.mean_log or 0.0 for layer in item.profile if layer.direction == "forward"]
@@ -381,7 +381,7 @@ def test_what_is_not_measured_has_no_value() -> None:
         return [Measurement("0" * 12, "out_of_memory", "there is no memory for it, even alone")]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Apjn, "__call__", without_memory)
+        patch.setattr(Apjn, "race", without_memory)
         [found] = of_specs(Term("spread"), [chain(SKIP)])
     assert found == Scored(None, "out_of_memory: there is no memory for it, even alone")
     ensemble = chain(Block(skip=0.5), SKIP)
@@ -403,8 +403,7 @@ def test_bad_options_of_terms_are_named() -> None:
 def test_the_reference_population_of_a_table_is_its_own() -> None:
     """Whatever its order; different ones, all where there are no more, the first of them whatever is asked for."""
     specs = [chain(*[SKIP] * depth) for depth in range(20)]
-    entries = [Entry(row, spec, {}) for row, spec in enumerate(specs, 2)]
-    table, turned = SpecTable().bound(entries), SpecTable().bound(entries[::-1])
+    table, turned = SpecTable().bind(specs), SpecTable().bind(specs[::-1])
     assert table.random(12, seed=0) == turned.random(12, seed=0) == table.random(20, seed=0)[:12]
     assert {spec.key for spec in table.random(99, seed=1)} == {spec.key for spec in specs}
     assert len(table.random(99, seed=1)) == 20 and table.random(20, seed=0) != table.random(20, seed=1)
@@ -416,5 +415,5 @@ def test_the_reference_population_of_a_table_is_its_own() -> None:
 def test_plain_blocks_are_those_without_a_skip() -> None:
     """Of kept ones; few are better."""
     specs = [chain(PLAIN, PLAIN, SKIP), chain(SKIP, SKIP), chain(PLAIN, Block(keep=False, skip=0.0))]
-    found = Fact("plain_blocks")(SpecTable(), specs, torch.empty(0), CPU, lambda _: None)
+    found = Fact("plain_blocks").measure(SpecTable(), specs, torch.empty(0), CPU, lambda _: None)
     assert [item.value for item in found] == [-2, 0, -1]

@@ -208,7 +208,7 @@ def test_branch_energies_are_those_of_sampling_to_leading_order(weight_gain: flo
         query_gain=query_gain,
     )
     data = torch.randint(40, (200, 16), generator=torch.Generator().manual_seed(2))
-    [found] = nasjac.measure([spec], data)
+    [found] = nasjac.measure([spec], data, "apjn")
     closed = float(np.log1p(branch_energies(spec)).sum())
     assert found.terms["log_mean"].value == pytest.approx(closed, abs=0.25)
     known = facts([spec])[0]
@@ -291,14 +291,14 @@ def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> Non
         (lambda: Spec(WIDTH, DECODER, kind="transformer_lm"), ["`context`", "at least 2", "1"]),
         (lambda: Spec(WIDTH, DECODER), ["`op`", "ffn", "'attention'"]),
         (lambda: spec_of(branch="one_matrix"), ["`branch`", "two_matrix"]),
-        (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS)), ["`inputs`", "token ids", "transformer_lm"]),
-        (lambda: nasjac.measure([spec_of()], ids()[:, 1:]), ["`context`", "4 tokens", "5"]),
-        (lambda: nasjac.measure([Spec(WIDTH, ())], ids()), ["`inputs`", "real features", "residual_mlp"]),
+        (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS), "apjn"), ["`inputs`", "token ids", "transformer_lm"]),
+        (lambda: nasjac.measure([spec_of()], ids()[:, 1:], "apjn"), ["`context`", "4 tokens", "5"]),
+        (lambda: nasjac.measure([Spec(WIDTH, ())], ids(), "apjn"), ["`inputs`", "real features", "residual_mlp"]),
         (lambda: TransformerLmSpace(widths=(36,), heads=(8,)), ["`space.widths`", "36", "8"]),
         (lambda: Spec(WIDTH, (), kind="vit", context=4), ["`shape`", "channels, rows, columns", "vit"]),
         (lambda: Spec(WIDTH, (), kind="vit", context=4, shape=(1, 8, 8), patch=3), ["`patch`", "divide", "(8, 8)", "3"]),
         (lambda: Spec(WIDTH, (), kind="vit", context=4, shape=(1, 8, 8), patch=2), ["`context`", "patches, 16", "4"]),
-        (lambda: nasjac.measure([spec_of("vit")], torch.randn(9, 59)), ["`inputs`", "(3, 2, 10), 60", "59"]),
+        (lambda: nasjac.measure([spec_of("vit")], torch.randn(9, 59), "apjn"), ["`inputs`", "(3, 2, 10), 60", "59"]),
         (lambda: build(spec_of("vit"), 59, 3), ["`inputs`", "60", "59"]),
         (lambda: VitSpace(patches=()), ["`space.patches`", "at least 1", "[]"]),
         (lambda: VitSpace(patches=(3,)).for_images((1, 28, 28)), ["`space.patches`", "28 x 28", "3"]),

@@ -111,7 +111,7 @@ def measured(options: Options, data: Data) -> dict[tuple[str, float], Measuremen
     score = Apjn(draws=options.draws, rel_error=None, plan="forward")
     specs = {(kind, h): chain(kind, h, options.width, options.depth, options.leak) for kind in KINDS for h in options.steps}
     there = {name: spec for name, spec in specs.items() if spec is not None}
-    found = score(list(there.values()), data.train_inputs, torch.device("cpu"))
+    found = score.measure(list(there.values()), data.train_inputs, torch.device("cpu"))
     return dict(zip(there, found, strict=True))
 
 

@@ -29,7 +29,7 @@ from nasjac.foundation.console import Console
 from nasjac.foundation.text_tables import write_csv
 from nasjac.kinds.facts import columns
 from nasjac.mathematics.meanfield import block_energies, expected_norms, fluctuations
-from nasjac.mathematics.meanfield.correlation import decorrelation
+from nasjac.mathematics.meanfield.correlation import output_decorrelation
 from nasjac.mathematics.meanfield.critical import annealed_density, quenched_density
 from nasjac.mathematics.rank_correlation import bootstrap_interval, spearman
 from nasjac.mathematics.trainability import trainability_cost
@@ -90,7 +90,7 @@ def closed(options: Options, placement: str, densities: Array) -> Closed:
     chains = columns([chain(options, placement, max(options.depths), float(s)) for s in densities])
     norms, spread = expected_norms(chains), fluctuations(chains, options.width).forward
     mean_log = norms.forward_typical - spread / 2
-    return Closed(norms.forward, norms.forward_typical, mean_log, np.sqrt(spread), decorrelation(chains, 0.0))
+    return Closed(norms.forward, norms.forward_typical, mean_log, np.sqrt(spread), output_decorrelation(chains, 0.0))
 
 
 def train(options: Options, data: Data) -> Iterator[dict[str, Any]]:
@@ -135,7 +135,7 @@ def cell_rows(options: Options, networks: list[dict[str, Any]]) -> Iterator[dict
                 row["least"], row["most"] = (f(each["accuracy"] for each in own) for f in (min, max))
                 row["diverged"], row["runs"] = (sum(each[name] for each in own) for name in ("diverged", "runs"))
                 there = (number, depth)
-                rank = float(fluctuations(columns([chain(options, *same)]), options.width).log_rank[0])
+                rank = float(fluctuations(columns([chain(options, *same)]), options.width).log_effective_rank[0])
                 terms = (at.mean_log[there], at.sd_log[there], np.array(rank), np.log(at.apart[there]))
                 yield row | {
                     "annealed": at.annealed[there],

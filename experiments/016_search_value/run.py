@@ -38,13 +38,14 @@ from nasjac.kinds.facts import facts
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.samplers.nsga2 import NSGAII
+from nasjac.samplers.random_specs import random_specs
 from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
 from nasjac.searching.loop import run as search
 from nasjac.searching.objectives import Budget
 from nasjac.searching.search import Search
-from nasjac.searching.study import Study, random_specs
+from nasjac.searching.study import Study
 from nasjac.trainers import AdamW, Run
 
 
@@ -149,7 +150,7 @@ Choice = tuple[Spec, int]
 def by_search(task: Task, merit: bool) -> Choice:
     """What `nasjac search` recommends, by merit or by the former two objectives; all else is its default."""
     spent = Spent(task.options.seconds)
-    score: Score = Merit().among(random_specs(task.space, Merit().reference)) if merit else Apjn()
+    score: Score = Merit().bind(random_specs(task.space, Merit().reference)) if merit else Apjn()
     names = {"space": {"name": "residual_mlp"}, "dataset": {"name": "digits"}, "sampler": {"name": "nsga2"}}
     sampler, budget = partial(NSGAII, population_size=50), Budget(trials=10**6)
     names["score"] = {"name": score.name}

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,21 +30,22 @@ from nasjac.datasets.data import Data
 from nasjac.datasets.digits import Digits
 from nasjac.datasets.text import Text
 from nasjac.foundation import text_tables as tables
-from nasjac.tables.correlate import Options as CorrelateOptions
-from nasjac.tables.correlate import correlate, inputs_for
+from nasjac.mathematics.trainability import EXPRESSIVITY, HARMS, PARTS
+from nasjac.mathematics.trainability import merit_of_parts as total
+from nasjac.tables.correlate import correlate
 from nasjac.tables.nasbench201.space import NasBench201
 from nasjac.tables.nasbench_macro.space import NasBenchMacro
 from nasjac.tables.scores.az_nas import AzNas
 from nasjac.tables.scores.base import Done, Scored, TableScore
 from nasjac.tables.scores.jacob_cov import JacobCov
-from nasjac.tables.scores.merit import EXPRESSIVITY, HARMS, PARTS, TableMerit, total
+from nasjac.tables.scores.merit import TableMerit
 from nasjac.tables.scores.naswot import Naswot
 from nasjac.tables.scores.synflow import Synflow
 from nasjac.tables.scores.term import Term
+from nasjac.tables.space import Material
 from nasjac.tables.spec_table import SpecTable
 
 HERE = Path(__file__).parent
-CPU = torch.device("cpu")
 #: the parts of merit by name, each [n]
 Parts = Mapping[str, NDArray[np.float64]]
 
@@ -119,23 +119,23 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(TableScore):
     """One of `VARIANTS`, of parts that are computed once for each table."""
 
     label: str
 
-    needs_images: ClassVar[bool] = True
+    needs: ClassVar[Material] = Material.NETWORKS | Material.SPECS
     known: ClassVar[dict[str, Parts]] = {}
 
     @property
     def name(self) -> str:
         return self.label
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    def measure(
+        self, space: Any, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
         if space.name not in self.known:
-            self.known[space.name] = TableMerit().parts(space, architectures, images, device, done)
+            self.known[space.name] = TableMerit().parts(space, architectures, inputs, device, done)
         return [Scored(float(value)) for value in VARIANTS[self.label](self.known[space.name])]
 
 
@@ -156,9 +156,9 @@ def cases(options: Options) -> Iterator[Case]:
 
 def judged(case: Case, target: str, score: TableScore, options: Options, data: Data, n: int, resamples: int) -> Row:
     """What `nasjac correlate` says."""
-    asked = CorrelateOptions(target, n, options.half, options.seed, resamples)
-    bar = lambda total: nullcontext(lambda done, text: None)  # noqa: E731
-    return correlate(case.path, case.space, score, lambda space: inputs_for(space, data), asked, CPU, bar)
+    asked = {"target": target, "n": n, "half": options.half, "seed": options.seed, "resamples": resamples}
+    found: Row = json.loads(correlate(case.path, case.space, score, dataset=data, **asked).to_json())
+    return found
 
 
 def timings(case: Case, options: Options) -> Iterator[Row]:

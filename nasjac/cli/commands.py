@@ -31,7 +31,7 @@ from nasjac.searching.options import device_of, existing
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.tables.correlate import Options as CorrelateOptions
-from nasjac.tables.correlate import correlate, inputs_for
+from nasjac.tables.correlate import correlate
 from nasjac.tables.correlate_text import as_text as correlate_text
 
 FORMATS = ("text", "json")
@@ -101,11 +101,17 @@ def run_correlate(config: DictConfig, choices: Choices) -> int:
     """Print how well a score ranks a table of trained architectures; return the exit code."""
     console, device = _common(config)
     space, score = (option(group, choices, config, "correlate") for group in ("space", "score"))
-    options = CorrelateOptions(**{entry.name: config[entry.name] for entry in fields(CorrelateOptions)})
-    inputs = lambda bound: inputs_for(bound, option("dataset", choices, config).load())  # noqa: E731
-    bar = lambda total: console.bar(f"correlate {score.name}", total)  # noqa: E731
-    found = correlate(config.table, space, score, inputs, options, device, bar, config.out)
-    console.result(json.dumps(found, allow_nan=False) if config.format == "json" else correlate_text(found))
+    found = correlate(
+        config.table,
+        space,
+        score,
+        dataset=lambda: option("dataset", choices, config).load(),
+        **{entry.name: config[entry.name] for entry in fields(CorrelateOptions)},
+        device=device,
+        out=config.out,
+        bar=lambda total: console.bar(f"correlate {score.name}", total),
+    )
+    console.result(found.to_json() if config.format == "json" else correlate_text(found))
     return 0
 
 

@@ -19,7 +19,7 @@ from nasjac.kinds.build import build
 from nasjac.kinds.convolutional.network import ImageNetwork, initialize
 from nasjac.kinds.modules.implicit import through
 from nasjac.kinds.population import sampled
-from nasjac.mathematics.decorrelation import correlations
+from nasjac.mathematics.decorrelation import jacobian_correlations
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED
 
@@ -93,4 +93,4 @@ def _correlations(network: ImageNetwork, batch: Tensor, draws: Draws, draw: int)
     seen = network.features(last)
     probe = draws.normal("common cotangent", seen.shape[1])[draw]
     (pulled,) = torch.autograd.grad((seen * probe).sum(), first)
-    return correlations(pulled.flatten(1)[None].cpu())[0]
+    return jacobian_correlations(pulled.flatten(1)[None].cpu())[0]

@@ -9,26 +9,25 @@ from torch import Tensor
 FLOOR = 1e-5
 
 
-def decorrelation(products: Tensor) -> Tensor:
-    """[P] −Σ (log λ + 1/λ), λ the eigenvalues of the correlation matrix of `products` [P, B, D] over B, plus 1e-5.
+def jacobian_decorrelation(products: Tensor) -> Tensor:
+    """Return −Σ (log λ + 1/λ) [P], λ the eigenvalues of the correlation matrix of `products` [P, B, D] over B, plus 1e-5.
 
     Largest, −B, where no two inputs' Jacobians are correlated. −∞ where that of some input is constant over D (zero, as in
     a dead network): it has no correlation with any. (Mellor, Turner, Storkey & Crowley, arXiv:2006.04647v1.)
     """
-    return of_correlations(correlations(products))
+    return decorrelation_of(jacobian_correlations(products))
 
 
-def correlations(products: Tensor) -> Tensor:
-    """[P, B, B] over D of `products` [P, B, D]; nan where those of some input are constant over D."""
+def jacobian_correlations(products: Tensor) -> Tensor:
+    """Return correlations [P, B, B] over D of `products` [P, B, D]; nan where those of some input are constant over D."""
     centred = products.double() - products.double().mean(dim=2, keepdim=True)
     norms = centred.norm(dim=2, keepdim=True)
     unit: Tensor = centred / norms
     return unit @ unit.transpose(1, 2)
 
 
-def of_correlations(correlations: Tensor) -> Tensor:
-    """[...] the decorrelation that correlation matrices [..., B, B] say; −∞ where one is not finite."""
+def decorrelation_of(correlations: Tensor) -> Tensor:
+    """Return −Σ (log λ + 1/λ) [...] of correlation matrices [..., B, B]; −∞ where one is not finite."""
     dead = ~correlations.isfinite().flatten(-2).all(dim=-1)
     values = torch.linalg.eigvalsh(torch.where(dead[..., None, None], 0.0, correlations)).clamp(min=0) + FLOOR
-    found: Tensor = torch.where(dead, -torch.inf, -(values.log() + 1 / values).sum(dim=-1))
-    return found
+    return torch.where(dead, -torch.inf, -(values.log() + 1 / values).sum(dim=-1))

@@ -1,4 +1,4 @@
-"""Log-ranks: where a value stands in a reference population that is drawn once and never changes."""
+"""Log-percentiles: where a value stands in a reference population that is drawn once and never changes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from nasjac.foundation.errors import InputError
 LEAST = 8
 
 
-class LogRank:
-    """A value's log rank among `reference` values: log of the share that lies below, a tie counted half.
+class LogPercentile:
+    """The logarithm of a value's percentile among `reference` values: of the share that lies below, a tie counted half.
 
     Linear between the values of the reference, and beyond its ends with the mean slope of the outer quarter of their range:
-    a value has one log-rank whatever it is compared with, the same for all where the reference has one value alone. −∞
-    stays −∞ but there. ValueError: fewer than 8 values, or none that is finite.
+    a value has one log-percentile whatever it is compared with, the same for all where the reference has one value alone.
+    −∞ stays −∞ but there.
+
+    Args:
+        reference: [R] values, of which some are finite; R at least 8.
+
+    Raises:
+        InputError: Fewer than 8 values, or none that is finite.
+
+    >>> LogPercentile(range(1, 10))([5.0]).round(4).tolist()  # the median
+    [-0.6931]
     """
 
     def __init__(self, reference: Sequence[float] | NDArray[np.float64]) -> None:
@@ -30,7 +39,7 @@ class LogRank:
             raise InputError(f"`reference` must hold {rule}, got {counts.sum()}, {counts[finite].sum()} of them finite")
 
     def __call__(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """[n] log-ranks of `values` [n]."""
+        """Return the log-percentiles [n] of `values` [n]."""
         asked = np.asarray(values, dtype=np.float64)
         low, high = self.values[0], self.values[-1]
         if low == high:

@@ -17,6 +17,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import as_text as as_table
 from nasjac.foundation.text_tables import cell
 from nasjac.kinds.facts import columns
+from nasjac.mathematics.logarithms import mean_of_log
 from nasjac.mathematics.meanfield import expected_norms, fluctuations
 from nasjac.mathematics.meanfield.expected import model_error
 from nasjac.mathematics.probes import on_sphere
@@ -75,7 +76,7 @@ def prescription(
     # directions alone are drawn: the closed form starts from a stream of one size
     stream = torch.randn(INPUTS, whole.width, generator=torch.Generator().manual_seed(seed))
     score = Apjn(rel_error=PRECISION, max_draws=MAX_DRAWS, patterns=PATTERNS, seed=seed, plan="forward")
-    sampled = measure(list(specs.values()), math.sqrt(stream_variance) * on_sphere(stream), score, device)
+    sampled = measure(list(specs.values()), math.sqrt(stream_variance) * on_sphere(stream), score, device=device)
     seen = {item.key: _seen(item, one, stream_variance) for item, one in zip(specs.values(), sampled, strict=True)}
     contents = [_content(p, Band(target, tolerance), seen[whole.key], seen.get(_key(p) or "")) for p in found]
     summary = {
@@ -102,16 +103,17 @@ def _seen(spec: Spec, sampled: Measurement, stream_variance: float) -> dict[str,
     """
     chain, depth = columns([spec]), len(spec.blocks)
     norms, spread = expected_norms(chain, stream_variance), fluctuations(chain, spec.width, stream_variance)
-    log_norm, gap = float(norms.forward_typical[0, -1]), float(spread.forward[0, -1]) / 2
+    log_norm = float(norms.forward_typical[0, -1])
+    expected = mean_of_log(log_norm, float(spread.forward[0, -1]))
     exact = bool(norms.exact[0])
-    stated = LAW_ERROR * gap if exact else float(model_error(norms.exact, depth, spec.width)[0])
+    stated = LAW_ERROR * (log_norm - expected) if exact else float(model_error(norms.exact, depth, spec.width)[0])
     value, error = sampled.terms["mean_log"].value, sampled.terms["mean_log"].standard_error
     agrees = None
     if exact and value is not None and error is not None:
-        agrees = abs(value - (log_norm - gap)) <= ERRORS * error + stated + ROUND_OFF
+        agrees = abs(value - expected) <= ERRORS * error + stated + ROUND_OFF
     return {
         "log_norm": log_norm,
-        "expected_mean_log": log_norm - gap,
+        "expected_mean_log": expected,
         "stated_error": stated,
         "sampled_status": sampled.status,
         "sampled_mean_log": value,

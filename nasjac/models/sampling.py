@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.logarithms import Array
 from nasjac.models.hooks import Pass
 from nasjac.models.passes import Prober, Vectors
 from nasjac.models.statistics import mean_log
-from nasjac.sampling.estimators import Array
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasjac.sampling.estimators import Array, Debiased, debiased, jackknife_variance
+from nasjac.mathematics.logarithms import Array, Debiased, debiased, jackknife_error
 
 
 def ranks(energies: Array, products: Array, width: Array) -> Array:
@@ -30,12 +30,18 @@ def ranks(energies: Array, products: Array, width: Array) -> Array:
 
 def log_mean(energies: Array) -> tuple[Array, Array]:
     """log E 𝒥 [K] and its standard error."""
-    return _with_error(lambda energies: np.log(energies.mean(axis=(0, 1, 2))), energies)
+
+    def of(energies: Array) -> Array:
+        return np.asarray(np.log(energies.mean(axis=(0, 1, 2))))
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return of(energies), _error(of, energies)
 
 
 def mean_log(energies: Array) -> tuple[Array, Array]:
     """E log 𝒥 [K], the logarithm's probe bias removed, and its standard error."""
-    _, error = _with_error(lambda energies: np.log(energies.mean(axis=1)).mean(axis=(0, 1)), energies)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = _error(lambda energies: np.log(energies.mean(axis=1)).mean(axis=(0, 1)), energies)
     return _by_network(energies).value.mean(axis=(0, 1)), error
 
 
@@ -55,9 +61,6 @@ def _by_network(energies: Array) -> Debiased:
         return debiased(np.moveaxis(np.log(energies), 1, -1))
 
 
-def _with_error(value: Callable[[Array], Array], energies: Array) -> tuple[Array, Array]:
-    """A statistic and its jackknife error: over initializations if there are several, otherwise over probes."""
-    axis = 0 if len(energies) > 1 else 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left_out = np.stack([value(np.delete(energies, n, axis)) for n in range(energies.shape[axis])])
-        return value(energies), np.sqrt(jackknife_variance(left_out))
+def _error(statistic: Callable[[Array], Array], energies: Array) -> Array:
+    """The jackknife error of a statistic: over initializations if there are several, otherwise over probes."""
+    return jackknife_error(statistic, energies, axis=0 if len(energies) > 1 else 1)

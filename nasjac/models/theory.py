@@ -20,6 +20,7 @@ from nasjac.foundation.text_tables import as_text as as_table
 from nasjac.foundation.text_tables import cell
 from nasjac.kinds.facts import columns, facts
 from nasjac.mathematics.gradient_paths import count_paths, path_lengths
+from nasjac.mathematics.logarithms import mean_of_log
 from nasjac.mathematics.meanfield import Columns, block_energies, fluctuations
 from nasjac.mathematics.meanfield.critical import DEEPEST, critical_densities, critical_gain, norms_over_density
 from nasjac.mathematics.meanfield.expected import expected_norms, model_error
@@ -133,9 +134,9 @@ def _norms(spec: Spec, stream_variance: float) -> dict[str, Any]:
         "exact": exact,
         "model_error": float(model_error(means.exact, depth, spec.width)[0]),
         "log_norm": float(forward[-1]),
-        "mean_log_norm": float(forward[-1] - spread.forward[0, -1] / 2) if known else None,
+        "mean_log_norm": float(mean_of_log(forward[-1], spread.forward[0, -1])) if known else None,
         "sd_log_norm": math.sqrt(spread.forward[0, -1]) if known else None,
-        "log_rank": float(spread.log_rank[0]) if known else None,
+        "log_rank": float(spread.log_effective_rank[0]) if known else None,
         "typical_log_norm": float(means.forward_typical[0, -1]),
         "sd_log_norm_patterns": math.sqrt(means.gate_variance[0]) if spec.is_ensemble else None,
         "growth_per_block": float(forward[-1] - forward[half]) / (depth - half) if depth else None,

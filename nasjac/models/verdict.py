@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, TypeGuard
 import numpy as np
 from scipy import stats
 
+from nasjac.mathematics.logarithms import Array
 from nasjac.models.diagnose import Diagnosis
-from nasjac.sampling.estimators import Array
 
 #: fewest blocks from which a law can be told
 FEWEST = 4

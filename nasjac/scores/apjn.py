@@ -5,34 +5,27 @@ Source: Doshi, He & Gromov 2023 (arXiv:2111.12143) for the norm; Hutchinson 1990
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.architecture.ensemble import members, with_members
-from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement, Status
+from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec, check_choice
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.foundation.memory import free
-from nasjac.kinds.population import Tally, sampled
-from nasjac.sampling.draws import Draws
-from nasjac.sampling.estimators import NAMES, VERSION, Terms, profile, terms, token_terms
-from nasjac.sampling.samples import FORWARD, INDEPENDENT, Array, Samples, joined
+from nasjac.kinds.population import Tally
+from nasjac.sampling.estimators import NAMES, TOKEN_TERMS, VERSION
+from nasjac.sampling.samples import FORWARD, INDEPENDENT
+from nasjac.scores.base import Score
+from nasjac.scores.sample_bank import DTYPES, SampleBank, Sampling
+from nasjac.scores.sampled_terms import SampledTerms, measurement_of, sampled_terms
 
-#: precision -> dtype of everything but the matrix products, and theirs
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}
-#: draws whose weights are in memory together
-TOGETHER = 256
 #: draws of the weights; a standard error falls with their square root, and is a thousandth of a nat by then
 MOST_DRAWS = 2**16
 #: skip patterns of an ensemble, each a network
@@ -40,13 +33,10 @@ MOST_PATTERNS = 2**12
 PLANS = {"independent": INDEPENDENT, "forward": FORWARD}
 #: paired standard errors beyond which a candidate is certain to be dominated
 RACING_ERRORS = 4.0
-#: An architecture is diverged where a larger share of draws (of an ensemble, of draws of its patterns) has a zero Jacobian,
-#: at one input at least. Below it the terms are those of the other draws: E log 𝒥 of the draws with 𝒥 > 0.
-DEAD_DRAWS = 0.1
 
 
 @dataclass(frozen=True)
-class Apjn:
+class Apjn(Score):
     """Options of the sampled score.
 
     `draws`      draws of the weights in the first round, at least 16; each carries 2 inputs × 2 probes in both directions
@@ -70,9 +60,6 @@ class Apjn:
     plan: str = "independent"
     max_memory: float | None = None
 
-    #: options that no value depends on
-    incidental: ClassVar[tuple[str, ...]] = ("max_memory",)
-
     def __post_init__(self) -> None:
         for name, least, most in (("draws", 16, MOST_DRAWS), ("max_draws", 0, MOST_DRAWS), ("patterns", 3, MOST_PATTERNS)):
             object.__setattr__(self, name, arguments.whole(f"score.{name}", getattr(self, name), least, most))
@@ -90,14 +77,24 @@ class Apjn:
         return "apjn"
 
     @property
-    def formulas(self) -> str:
-        """Which estimators: measurements by others are not compared with."""
-        return f"estimators {VERSION}"
+    def terms(self) -> tuple[str, ...]:
+        """The terms of the Jacobian; those of tokens are of transformers alone."""
+        return (*NAMES, "dead_fraction", *TOKEN_TERMS)
 
     @property
     def objective(self) -> str:
         """The term whose precision is asked for."""
         return "trainability_cost" if self.plan == "independent" else "mean_log"
+
+    @property
+    def incidental(self) -> tuple[str, ...]:
+        """The memory that the work may take."""
+        return ("max_memory",)
+
+    @property
+    def formulas(self) -> str:
+        """Which estimators: measurements by others are not compared with."""
+        return f"estimators {VERSION}"
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -109,60 +106,89 @@ class Apjn:
             "tiles_halved": tally.halvings,
         }
 
-    def __call__(
-        self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None] | None = None
-    ) -> list[Measurement]:
-        """Measure each spec on standardized `inputs` [n, features], n at least 2, drawn from at random.
+    @property
+    def races(self) -> bool:
+        """Draws are paired: those of all architectures share weights, inputs and probes."""
+        return True
 
-        A spec with a rival stops early if its objective is above the rival's by more than 4 standard errors of the paired
-        difference (the same draws), and is then `raced`. Without rivals a measurement depends on nothing but its own spec.
+    def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
+        """Measure each architecture on inputs [n, features] or [n, T], n at least 2, that are drawn at random.
+
+        Args:
+            specs: Architectures; an ensemble is the mean over `patterns` of its skip patterns.
+            inputs: Standardized data, or token ids.
+            device: Where networks are sampled.
+
+        Returns:
+            One Measurement for each architecture, with standard errors over draws, and with a profile by layer.
+
+        Raises:
+            InputError: The inputs do not fit; tf32 without a GPU; all samples together need more memory than there is.
+        """
+        return self.race(specs, inputs, device, [None] * len(specs))
+
+    def race(
+        self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None]
+    ) -> list[Measurement]:
+        """Measure each architecture; one with a rival stops early if it is certainly worse, and is then `raced`.
+
+        Worse is an objective above the rival's by more than 4 standard errors of the paired difference (the same draws).
+
+        Args:
+            specs: As in `measure`.
+            inputs: As in `measure`.
+            device: As in `measure`.
+            rivals: For each of `specs` an architecture or None.
+
+        Returns:
+            As `measure` does.
+
+        Raises:
+            InputError: As `measure` does.
         """
         if self.dtype == "tf32" and device.type != "cuda":
             raise InputError(f"`score.dtype` tf32 must be computed on a GPU, got device {device}")
         started = time.perf_counter()
         bank = self._bank_of(inputs, device)
         groups = [members(spec, self.patterns, self.seed) for spec in specs]
-        found: dict[int, Measurement] = {}
+        measured: dict[int, Measurement] = {}
         draws = 0
-        while waiting := [index for index in range(len(specs)) if index not in found]:
-            draws = self._stop(draws)
+        while waiting := [index for index in range(len(specs)) if index not in measured]:
+            draws = min(2 * draws, max(self.max_draws, self.draws)) if draws else self.draws
             bank.reach(draws, [member for index in waiting for member in groups[index]])
-            candidates = {index: _Candidate(self, specs[index], groups[index], bank, draws) for index in waiting}
-            found |= {index: candidate.measurement() for index, candidate in candidates.items() if candidate.is_done}
-            racing = {index: rival for index in waiting if rivals and index not in found and (rival := rivals[index])}
-            found |= {
-                index: candidates[index].measurement(raced=True) for index in self._lost(candidates, racing, bank, draws)
-            }
+            candidates = {index: _Candidate(self, groups[index], bank, draws) for index in waiting}
+            ended = {index for index, candidate in candidates.items() if candidate.is_done}
+            racing = {index: rival for index in waiting if index not in ended and (rival := rivals[index])}
+            lost = self._lost(candidates, racing, bank, draws)
+            measured |= {index: candidates[index].measurement(specs[index], raced=index in lost) for index in ended | lost}
+        bank.keep({member.key for rival in rivals if rival for member in members(rival, self.patterns, self.seed)})
         seconds = (time.perf_counter() - started) / max(1, sum(map(len, groups)))
-        rows = [members(rival, self.patterns, self.seed) for rival in rivals or () if rival is not None]
-        bank.keep({member.key for group in rows for member in group})
-        return [_timed(found[index], seconds) for index in range(len(specs))]
+        return [_timed(measured[index], seconds) for index in range(len(specs))]
 
-    def _lost(self, candidates: Mapping[int, _Candidate], racing: Mapping[int, Spec], bank: _Bank, draws: int) -> list[int]:
+    def _lost(
+        self, candidates: Mapping[int, _Candidate], racing: Mapping[int, Spec], bank: SampleBank, draws: int
+    ) -> set[int]:
         """The candidates that are certain to be worse than their rivals, both over the first `draws` draws."""
         groups = {rival.key: members(rival, self.patterns, self.seed) for rival in racing.values()}
         bank.reach(draws, [member for group in groups.values() for member in group])
-        rivals = {key: _Candidate(self, group[0], group, bank, draws).terms for key, group in groups.items()}
-        lost = []
+        rivals = {key: _Candidate(self, group, bank, draws).terms for key, group in groups.items()}
+        lost = set()
         for index, rival in racing.items():
             own, other = candidates[index].terms, rivals[rival.key]
             if own is not None and other is not None:
                 excess, error = own.excess(other, self.objective)
-                lost += [index] if excess > RACING_ERRORS * error else []
+                lost |= {index} if excess > RACING_ERRORS * error else set()
         return lost
 
-    def _stop(self, draws: int) -> int:
-        """The draws after the round that begins when there are `draws`: late rounds have few candidates, but many draws."""
-        return min(2 * draws, max(self.max_draws, self.draws)) if draws else self.draws
-
-    def _bank_of(self, inputs: Tensor, device: torch.device) -> _Bank:
+    def _bank_of(self, inputs: Tensor, device: torch.device) -> SampleBank:
         """What is sampled already on these very inputs: the rivals of the last call."""
-        if not self._sampled or self._sampled[0].inputs is not inputs or self._sampled[0].device != device:
-            self._sampled[:] = [_Bank(self, inputs, device)]
-        return self._sampled[0]
+        if not self._banks or self._banks[0].inputs is not inputs or self._banks[0].device != device:
+            how = Sampling(self.draws, PLANS[self.plan], self.seed, self.dtype, self.max_memory)
+            self._banks[:] = [SampleBank(how, inputs, device, self._tally)]
+        return self._banks[0]
 
     @cached_property
-    def _sampled(self) -> list[_Bank]:
+    def _banks(self) -> list[SampleBank]:
         return []
 
     @cached_property
@@ -170,62 +196,17 @@ class Apjn:
         return Tally()
 
 
-class _Bank:
-    """The samples on one set of inputs, a round of draws at a time; None for an architecture that is out of memory."""
-
-    def __init__(self, score: Apjn, inputs: Tensor, device: torch.device) -> None:
-        self.score, self.inputs, self.device = score, inputs, device
-        self.samples: dict[str, Samples | None] = {}
-        self._drawn: Counter[str] = Counter()
-
-    def reach(self, draws: int, specs: Sequence[Spec]) -> None:
-        """Sample until each of these has that many draws, few at a time: all share the weights while they are there."""
-        score, unique = self.score, {spec.key: spec for spec in specs}
-        memory = None if score.max_memory is None else score.max_memory * 2**30
-        self._check_room(draws, list(unique.values()), memory)
-        start, together = 0, min(score.draws, TOGETHER)
-        while start < draws:
-            stop = min(start + together, draws)
-            behind = [spec for key, spec in unique.items() if self._drawn[key] == start]
-            numbers = Draws(score.seed, range(start, stop), DTYPES[score.dtype], self.device)
-            run = sampled(behind, self.inputs, numbers, PLANS[score.plan], score.dtype, memory, score._tally)
-            for position, samples in run if behind else ():
-                key = behind[position].key
-                before = self.samples.get(key)
-                self.samples[key] = samples if before is None or samples is None else joined([before, samples])
-                self._drawn[key] = stop
-            start = stop
-
-    def _check_room(self, draws: int, specs: Sequence[Spec], memory: float | None) -> None:
-        """Refuse what would not fit beside the sampling: all samples stay until their architectures are measured."""
-        plan = PLANS[self.score.plan]
-        numbers = 1 + 2 * (plan.tangents + plan.cotangents) if any(spec.is_transformer for spec in specs) else 1
-        numbers += plan.tangents + plan.cotangents
-        needed = 8 * draws * plan.inputs * numbers * sum(len(spec.blocks) + 1 for spec in specs)
-        room = free(torch.device("cpu")) / 2 if memory is None else memory
-        if needed > room:
-            rule = f"few enough for {room / 2**30:.3g} GiB, half of what is free or `score.max_memory`"
-            told = f"{draws} draws of {len(specs)} architectures, whose samples take {needed / 2**30:.3g} GiB"
-            raise InputError(f"`score.draws`, `score.max_draws` and `search.batch` must be {rule}, got {told}")
-
-    def keep(self, keys: Collection[str]) -> None:
-        """Forget the others."""
-        for key in self.samples.keys() - keys:
-            del self.samples[key], self._drawn[key]
-
-
 class _Candidate:
-    """One architecture over the first `draws` draws: its terms, or why it has none."""
+    """One architecture, by the `group` of networks that it stands for, over the first `draws` draws."""
 
-    def __init__(self, score: Apjn, spec: Spec, group: Sequence[Spec], bank: _Bank, draws: int) -> None:
-        self.score, self.spec, self.group, self.draws = score, spec, group, draws
+    def __init__(self, score: Apjn, group: Sequence[Spec], bank: SampleBank, draws: int) -> None:
+        self.score, self.group, self.draws = score, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = _result([self.samples[member.key] for member in group], spec.block, score.objective)
+        self.result = sampled_terms([self.samples[member.key] for member in group], group[0].block, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
-        self.precise = self._precise(self.result)
 
-    def _precise(self, result: _Result) -> bool | None:
+    def _is_precise(self, result: SampledTerms) -> bool | None:
         """Whether the objective is as precise as was asked for; None if nothing was, or there is none."""
         if self.score.rel_error is None or result.status != "ok" or result.terms is None:
             return None
@@ -234,134 +215,25 @@ class _Candidate:
     @property
     def is_done(self) -> bool:
         """Whether another round is of no use, or not allowed."""
-        return self.precise is not False or self.draws >= self.score.max_draws
+        return self._is_precise(self.result) is not False or self.draws >= self.score.max_draws
 
-    def measurement(self, raced: bool = False) -> Measurement:
-        """The measurement, with those of its patterns if it is an ensemble."""
-        whole = self._measurement(self.spec.key, self.result, [self.samples[member.key] for member in self.group], raced)
-        if not self.spec.is_ensemble:
+    def measurement(self, spec: Spec, raced: bool) -> Measurement:
+        """The measurement of the architecture, with those of its patterns if it is an ensemble."""
+        whole = self._measurement(spec.key, self.result, [member.key for member in self.group], raced)
+        if not spec.is_ensemble:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = _result([samples], self.spec.block, self.score.objective)
-            inner[key] = self._measurement(key, result, [samples], raced)
+            result = sampled_terms([samples], spec.block, self.score.objective)
+            inner[key] = self._measurement(key, result, [key], raced)
         return with_members(whole, self.group, inner)
 
-    def _measurement(self, key: str, result: _Result, samples: Sequence[Samples | None], raced: bool) -> Measurement:
-        single = samples[0] if len(samples) == 1 and result.status == "ok" else None
-        return Measurement(
-            key=key,
-            status=result.status,
-            reason=result.reason,
-            terms=_estimates(result, [item for item in samples if item is not None]),
-            profile=_profile(single, result.living) if single is not None else (),
-            draws=self.draws,
-            kept_key=key,
-            precision_reached=self._precise(result),
-            raced=raced,
-        )
-
-
-class _Result(NamedTuple):
-    """What samples say: a status with its reason, the share of zero Jacobians, and terms where all is finite.
-
-    `living` [S, D] are the draws of each pattern without a zero Jacobian, of which the terms and the profile speak.
-    """
-
-    status: Status
-    reason: str | None
-    dead: Estimate
-    terms: Terms | None
-    living: NDArray[np.bool_]
-
-
-def measured_at(key: str, samples: Samples) -> Measurement:
-    """What samples of one network with fixed weights say, a pair of points a draw.
-
-    The terms are those of the sampled score, their spread and their standard errors over points and probes.
-    """
-    result = _result([samples], "explicit", "trainability_cost")
-    lines = _profile(samples, result.living) if result.status == "ok" else ()
-    draws, terms_of = len(samples.decorrelation), _estimates(result, [samples])
-    return Measurement(key, result.status, result.reason, terms_of, lines, draws, kept_key=key)
-
-
-def _estimates(result: _Result, held: Sequence[Samples]) -> dict[str, Estimate]:
-    estimates = dict.fromkeys(TERMS, Estimate(None, None)) | {"dead_fraction": result.dead}
-    if result.terms is not None:
-        values = zip(NAMES, result.terms.values, result.terms.errors, strict=True)
-        estimates |= {name: _estimate(value, error) for name, value, error in values}
-        estimates |= {name: _estimate(value, error) for name, (value, error) in token_terms(held, result.living).items()}
-    return estimates
-
-
-def _result(samples: Sequence[Samples | None], block: str, objective: str) -> _Result:
-    """Of the samples of each pattern of an architecture."""
-    unknown, nothing = Estimate(None, None), np.zeros((0, 0), dtype=bool)
-    held = [item for item in samples if item is not None]
-    if len(held) < len(samples):
-        return _Result("out_of_memory", "there is no memory for it, even alone", unknown, None, nothing)
-    failure = next((reason for item in held if (reason := _failure(item))), None)
-    if failure is not None and block == "implicit":
-        failure += ": Newton's method finds no solution of the block, or it has none"
-    dead_SDI = np.stack([_is_dead(item) for item in held])
-    dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=2))
-    dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
-    lost = 1 - float(living.mean())
-    if failure is None and lost > DEAD_DRAWS:
-        failure = f"{lost:.3g} of the draws have a zero Jacobian, more than {DEAD_DRAWS:g}"
-    if failure is not None:
-        return _Result("diverged", failure, dead, None, living)
-    found = terms(held, living)
-    known = NAMES[:-1] if objective == "trainability_cost" else ("log_mean", "mean_log", "sd_log", "log_decorrelation")
-    missing = [name for name in known if not np.isfinite(found.values[NAMES.index(name)])]
-    failure = f"{missing[-1]} is not finite" if missing else None
-    return _Result("diverged" if missing else "ok", failure, dead, found, living)
-
-
-def _is_dead(samples: Samples) -> NDArray[np.bool_]:
-    """[D, I] where the Jacobian is zero, in one direction at least: in the other it may be round-off."""
-    ends = np.concatenate([samples.forward[..., -1], samples.backward[..., 0], samples.round_trip], axis=-1)
-    return np.asarray(np.isneginf(ends).any(axis=-1))
-
-
-def _failure(samples: Samples) -> str | None:
-    """Where activations or Jacobian first stop being finite, or None."""
-    bad = np.isnan(samples.stream) | np.isposinf(samples.stream)
-    if bad.any():
-        return f"the activations are not finite at layer {np.flatnonzero(bad.any(axis=(0, 1)))[0]}"
-    for name, energies in (("forward", samples.forward), ("backward", samples.backward)):
-        bad = np.isnan(energies) | np.isposinf(energies)
-        if bad.any():
-            layers = np.flatnonzero(bad.any(axis=(0, 1, 2)))
-            return f"the {name} Jacobian is not finite at layer {layers[0] if name == 'forward' else layers[-1]}"
-    return None
+    def _measurement(self, key: str, result: SampledTerms, patterns: Sequence[str], raced: bool) -> Measurement:
+        measured = measurement_of(key, result, [self.samples[pattern] for pattern in patterns], self.draws)
+        return replace(measured, precision_reached=self._is_precise(result), raced=raced)
 
 
 def _timed(measurement: Measurement, seconds: float) -> Measurement:
     """With its share of the time: `seconds` for each network sampled."""
     patterns = tuple((text, replace(inner, seconds=seconds)) for text, inner in measurement.patterns)
     return replace(measurement, seconds=seconds * max(1, len(patterns)), patterns=patterns)
-
-
-def _profile(samples: Samples, living: NDArray[np.bool_]) -> tuple[Layer, ...]:
-    """The norms of the draws that are `living` [1, D], by layer; from a layer to itself the Jacobian is the identity."""
-    last = samples.stream.shape[-1] - 1
-    directions: tuple[tuple[Literal["forward", "backward"], Array, int], ...] = (
-        ("forward", samples.forward, 0),
-        ("backward", samples.backward, last),
-    )
-    return tuple(
-        Layer(f"h_{number}", direction, *((0.0, 0.0, 0.0) if number == origin else map(_finite, row)))
-        for direction, energies, origin in directions
-        if energies.size
-        for number, row in enumerate(zip(*profile(energies[living[0]]), strict=True))
-    )
-
-
-def _estimate(value: float, error: float) -> Estimate:
-    return Estimate(_finite(value), _finite(error))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -9,6 +9,7 @@ from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import instance, number
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import columns
+from nasjac.mathematics.logarithms import mean_of_log
 from nasjac.mathematics.meanfield import expected_norms as expected
 from nasjac.mathematics.meanfield import fluctuations
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array
@@ -56,6 +57,6 @@ def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
 
 def _layers(direction: Literal["forward", "backward"], log_mean: Array, spread: Array, exact: bool) -> list[Layer]:
     return [
-        Layer(f"h_{number}", direction, float(mean), float(mean - gap / 2) if exact else None, 0.0)
+        Layer(f"h_{number}", direction, float(mean), float(mean_of_log(mean, gap)) if exact else None, 0.0)
         for number, (mean, gap) in enumerate(zip(log_mean, spread, strict=True))
     ]

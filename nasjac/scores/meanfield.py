@@ -23,12 +23,15 @@ from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import columns
+from nasjac.mathematics.logarithms import mean_of_log
 from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations
 from nasjac.mathematics.meanfield.columns import Mask
-from nasjac.mathematics.meanfield.correlation import decorrelation
+from nasjac.mathematics.meanfield.correlation import output_decorrelation
 from nasjac.mathematics.meanfield.expected import model_error
 from nasjac.mathematics.meanfield.moments import Array
 from nasjac.mathematics.trainability import trainability_cost, trainability_penalty
+from nasjac.sampling.estimators import NAMES
+from nasjac.scores.base import Score
 from nasjac.scores.closed_forms import uncovered
 
 Direction = Literal["forward", "backward"]
@@ -38,7 +41,7 @@ ROWS = 2048  # inputs that are looked at, at most
 
 
 @dataclass(frozen=True)
-class Meanfield:
+class Meanfield(Score):
     """Options of the closed-form score.
 
     `patterns`  skip patterns of an ensemble, at least 3, of which the cheapest is kept; its terms are over all patterns
@@ -58,6 +61,11 @@ class Meanfield:
         return "meanfield"
 
     @property
+    def terms(self) -> tuple[str, ...]:
+        """Those of `Apjn` but what needs tokens."""
+        return NAMES
+
+    @property
     def formulas(self) -> str:
         """Which closed forms: measurements by others are not compared with.
 
@@ -65,10 +73,19 @@ class Meanfield:
         """
         return "closed forms 2"
 
-    def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
-        """Measure each spec on standardized `inputs` [n, features]: their sizes and correlations enter, nothing else.
+    def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
+        """Measure each architecture by closed forms: of the inputs their sizes and correlations enter, nothing else.
 
-        A spec that the closed forms do not cover gets the status `unsupported` and a reason that names its field.
+        Args:
+            specs: Architectures; one that the closed forms do not cover gets the status `unsupported` and a reason.
+            inputs: [n, features] standardized data, at least 2 rows of which are not zero.
+            device: Not used; arrays are NumPy's.
+
+        Returns:
+            One Measurement for each architecture, without standard errors.
+
+        Raises:
+            InputError: Fewer than 2 rows of `inputs` that are not zero.
         """
         started = time.perf_counter()
         reasons = [uncovered(spec) for spec in specs]
@@ -126,7 +143,7 @@ class _Terms(NamedTuple):
     log_mean: dict[Direction, Array]
     mean_log: dict[Direction, Array]
     sd_log: Array
-    log_rank: Array
+    log_effective_rank: Array
     gate_variance: Array
     exact: Mask
 
@@ -136,17 +153,17 @@ def _measure(specs: list[Spec], inputs: _Inputs) -> list[Measurement]:
     width = np.array([spec.width for spec in specs], dtype=np.float64)
     terms = _over_sizes(chains, width, inputs)
     repeated, size = chains.take(np.repeat(np.arange(len(specs)), NODES)), math.exp(inputs.log_size)
-    apart = decorrelation(repeated, np.tile(inputs.cosines, len(specs)), size)
+    apart = output_decorrelation(repeated, np.tile(inputs.cosines, len(specs)), size)
     with np.errstate(divide="ignore"):
         log_decorrelation = np.log(apart[:, -1].reshape(-1, NODES).mean(axis=1))
     log_mean, mean_log = (profile["forward"][:, -1] for profile in (terms.log_mean, terms.mean_log))
     values = {
-        "trainability_cost": trainability_cost(mean_log, terms.sd_log, terms.log_rank, log_decorrelation),
-        "trainability_penalty": trainability_penalty(mean_log, terms.sd_log, terms.log_rank, log_decorrelation),
+        "trainability_cost": trainability_cost(mean_log, terms.sd_log, terms.log_effective_rank, log_decorrelation),
+        "trainability_penalty": trainability_penalty(mean_log, terms.sd_log, terms.log_effective_rank, log_decorrelation),
         "log_mean": log_mean,
         "mean_log": mean_log,
         "sd_log": terms.sd_log,
-        "log_rank": terms.log_rank,
+        "log_rank": terms.log_effective_rank,
         "log_decorrelation": log_decorrelation,
         "dead_fraction": _dead(chains, width),
         "sd_log_patterns": np.where([spec.is_ensemble for spec in specs], np.sqrt(terms.gate_variance), np.nan),
@@ -184,10 +201,12 @@ def _over_sizes(chains: Columns, width: Array, inputs: _Inputs) -> _Terms:
     for direction, log, typical, gap in directions:
         top = at_nodes(log).max(axis=1)
         log_mean[direction] = top + np.log(average(np.exp(log - np.repeat(top, NODES, axis=0))))
-        mean_log[direction] = average(typical - gap / 2)
-    deviation = (means.forward_typical - moments.forward / 2)[:, -1] - np.repeat(mean_log["forward"][:, -1], NODES)
+        mean_log[direction] = average(mean_of_log(typical, gap))
+    deviation = mean_of_log(means.forward_typical, moments.forward)[:, -1] - np.repeat(mean_log["forward"][:, -1], NODES)
     sd_log = np.sqrt(average(moments.forward[:, -1] + deviation**2))
-    return _Terms(log_mean, mean_log, sd_log, average(moments.log_rank), average(means.gate_variance), chains.exact)
+    return _Terms(
+        log_mean, mean_log, sd_log, average(moments.log_effective_rank), average(means.gate_variance), chains.exact
+    )
 
 
 def _dead(chains: Columns, width: Array) -> Array:

@@ -42,7 +42,7 @@ def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> li
     specs = {proposal.spec.key: proposal.spec for proposal in proposals}
     known = store.reusable(list(specs), job.score_id)
     fresh = [spec for key, spec in specs.items() if key not in known]
-    measured = job.score(fresh, job.data.train_inputs, job.device) if fresh else []
+    measured = job.score.measure(fresh, job.data.train_inputs, job.device) if fresh else []
     rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + pattern_rows(measured)
     store.record_scored(rows, with_patterns(measured), job.score.name, job.score_id)
     everything = known | {measurement.key: measurement for measurement in measured}

@@ -144,7 +144,7 @@ def search(
         done, page = None, None
         with recorded(store, "search", name, configuration(chosen, **known, trust=trust), place) as run:
             outcome = run_study(store, name, job, console, run, stop)
-            run.notes |= getattr(job.score, "provenance", {})
+            run.notes |= job.score.provenance
             if wanted is not None and not stop():
                 task = Task(chosen["dataset"].name, job.data, chosen["trainer"].made, place.type)
                 done = _validate(store, name, job, task, wanted, save, console, run, stop)

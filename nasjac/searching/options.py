@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
 from importlib import import_module
+from types import FunctionType
 from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 import optuna
@@ -15,11 +16,11 @@ from nasjac.architecture.spec import check_choice
 from nasjac.datasets import DATASETS, Dataset
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.spaces import SPACES
 from nasjac.models.foreign_calls import called
 from nasjac.samplers import SAMPLERS
-from nasjac.scores import SCORES
+from nasjac.scores import SCORES, Score
 from nasjac.searching.load import import_from_here, load
-from nasjac.searching.spaces import SPACES
 from nasjac.searching.study import SamplerFactory
 from nasjac.store.database import nearest, path_of
 from nasjac.trainers import TRAINERS, Trainer
@@ -62,9 +63,13 @@ def choose(group: str, given: object) -> Chosen:
     if isinstance(given, str):
         return named(group, given)
     made = _made(group, given)
-    kind = made if callable(made) and not is_dataclass(made) else type(made)
-    name = next((name for name, known in GROUPS[group].items() if known is kind), None)
-    return checked(group, name or f"{kind.__module__}:{kind.__qualname__}", made)
+    kind = made if isinstance(made, FunctionType) else type(made)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    found = checked(group, next((name for name, known in GROUPS[group].items() if known is kind), path), made)
+    if isinstance(made, partial) or (kind is type(made) and not is_dataclass(made) and vars(made)):
+        rule = "a dataclass or a function, for a study is told from others by the options of what it searches with"
+        raise InputError(f"`{group}` must be {rule}, got {shown(made)}")
+    return found
 
 
 def named(group: str, name: str, options: Mapping[str, Any] | None = None) -> Chosen:
@@ -89,12 +94,8 @@ def _made(group: str, given: object) -> Any:
     """The object itself, or one of a class."""
     if not isinstance(given, type):
         return given
-    lacking = (
-        [f.name for f in fields(given) if f.init and f.default is MISSING and f.default_factory is MISSING]
-        if (is_dataclass(given))
-        else []
-    )
-    if lacking:
+    options = fields(given) if is_dataclass(given) else ()
+    if any(item.init and item.default is MISSING and item.default_factory is MISSING for item in options):
         raise InputError(f"`{group}` must be a class whose options have defaults, or an object, got {shown(given)}")
     return given()
 
@@ -107,10 +108,12 @@ class _AnyDataset(Dataset, Protocol): ...
 class _AnyTrainer(Trainer, Protocol): ...
 
 
-#: what an option of a user's own must be, by its group
+#: what an option of a user's own must be, by its group, and what another thing lacks
 _CONTRACTS: dict[str, tuple[Any, str]] = {
-    "dataset": (_AnyDataset, "`name` and `load`"),
-    "trainer": (_AnyTrainer, "`name`, `seeds`, `learning_rates` and `train`"),
+    "space": (Callable, "is not callable"),
+    "score": (Score, "does not derive from nasjac.scores.Score"),
+    "dataset": (_AnyDataset, "has no name and load"),
+    "trainer": (_AnyTrainer, "has no name, seeds, learning_rates and train"),
 }
 
 
@@ -120,11 +123,11 @@ def checked(group: str, name: str, made: Any) -> Chosen:
     Raises:
         InputError: It is no such thing.
     """
-    kind, members = _CONTRACTS.get(group, (object, ""))
-    if isinstance(made, type) or not isinstance(made, kind) or (group in ("space", "score") and not callable(made)):
-        lacking = "is a class" if isinstance(made, type) else f"has not all of {members}" if members else "is not callable"
+    kind, lacking = _CONTRACTS[group]
+    if isinstance(made, type) or not isinstance(made, kind):
         rule = f"a {group}: a dataclass of options, or an object or function that is one"
-        raise InputError(f"`{group}` must be {rule}, got {name}, {shown(made)}, which {lacking}")
+        told = "is a class" if isinstance(made, type) else lacking
+        raise InputError(f"`{group}` must be {rule}, got {name}, {shown(made)}, which {told}")
     return Chosen(name, made, options_of(made))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Collection, Sequence
 
@@ -25,9 +24,9 @@ COST = "trainability_cost"
 
 def check(score: Score, objectives: Sequence[str]) -> None:
     """ValueError unless the score can race and its objective is among those of the search."""
-    if "rivals" not in inspect.signature(score.__call__).parameters:
+    if not score.races:
         raise InputError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
-    if COST not in objectives or getattr(score, "objective", COST) != COST:
+    if COST not in objectives or score.objective != COST:
         raise InputError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
     if other := next((name for name in objectives if name != COST and name in TERMS), None):
         raise InputError(f"`search.racing` must be false unless {COST} is the only term among the objectives, got {other}")

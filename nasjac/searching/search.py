@@ -17,20 +17,18 @@ from nasjac.architecture.space import Space
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.spaces import SPACES
 from nasjac.samplers.options import check_sampler
+from nasjac.samplers.random_specs import random_specs
 from nasjac.scores import Score
 from nasjac.searching import racing
 from nasjac.searching.job import DIGITS, Job, Verdict
 from nasjac.searching.objectives import Budget, directions, knee_of, objective_values
 from nasjac.searching.options import Chosen
 from nasjac.searching.scored import standings
-from nasjac.searching.spaces import SPACES
-from nasjac.searching.study import Proposal, SamplerFactory, random_specs
+from nasjac.searching.study import Proposal, SamplerFactory
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
-
-#: the objectives of a score that names none
-OF_JACOBIANS = ("trainability_cost", "nonlinear_effective_depth")
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ class Search(Job):
     @cached_property
     def objectives(self) -> tuple[str, ...]:
         """What the sampler optimizes."""
-        own: tuple[str, ...] = getattr(self.score, "objectives", OF_JACOBIANS)
-        return self.options.objectives or own
+        return self.options.objectives or self.score.objectives
 
     @property
     def batch(self) -> int:
@@ -111,14 +108,14 @@ class Search(Job):
     def score_id(self) -> str:
         """Digest of all that a measurement depends on beside the architecture; `score_id_in` where it races."""
         content = {"score": self._score_names, "dataset": self._dataset, "device": self.device.type}
-        if digest := getattr(self.score, "digest", None):
-            content["reference"] = digest
+        if self.score.digest is not None:
+            content["reference"] = self.score.digest
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
     @property
     def _score_names(self) -> dict[str, Any]:
         """The score's options without those that no value depends on, and the version of its formulas."""
-        incidental, formulas = getattr(self.score, "incidental", ()), getattr(self.score, "formulas", None)
+        incidental, formulas = self.score.incidental, self.score.formulas
         options = {name: value for name, value in self.names["score"].items() if name not in incidental}
         return options if formulas is None else {**options, "formulas": formulas}
 
@@ -171,9 +168,9 @@ class Search(Job):
     def _score(self, store: Store, proposals: Sequence[Proposal], told: Sequence[TrialRow]) -> list[Measurement]:
         specs = [proposal.spec for proposal in proposals]
         if not self.options.racing:
-            return self.score(specs, self.data.train_inputs, self.device)
+            return self.score.measure(specs, self.data.train_inputs, self.device)
         rivals = racing.rivals(store, proposals, told, self.objectives)
-        return self.score(specs, self.data.train_inputs, self.device, rivals=rivals)  # type: ignore[call-arg]
+        return self.score.race(specs, self.data.train_inputs, self.device, rivals)
 
     def recommend(self, store: Store, study: str) -> None:
         """Recommend the knee of the front; objectives whose ratios matter enter by their logarithm.
@@ -208,9 +205,9 @@ def search_of(
         check_kind(data, fitted(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
     names = {group: one.label for group, one in chosen.items()}
     job = Search(fitted, score.made, sampler.made, data, names, budget, options, seed, device)
-    if not hasattr(score.made, "among"):
+    if not score.made.reference:
         return job
-    return replace(job, score=score.made.among(random_specs(fitted, score.made.reference)))
+    return replace(job, score=score.made.bind(random_specs(fitted, score.made.reference)))
 
 
 def _fitted(space: Any, data: Data) -> Any:

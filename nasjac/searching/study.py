@@ -21,12 +21,11 @@ import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
-from nasjac.architecture.ensemble import members
 from nasjac.architecture.space import Space
 from nasjac.architecture.spec import Spec
-from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import Facts, facts
+from nasjac.samplers.random_specs import check_spec
 from nasjac.samplers.refusals import check_proposed, refusals_of_sampler
 from nasjac.searching.objectives import Budget, Direction
 from nasjac.store.rows import TrialRow
@@ -160,19 +159,6 @@ class Study:
             for name, violation in violations.items():
                 trial.set_constraint(name, violation)
             yield Proposal(trial, spec, known, violations)
-
-
-def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
-    """`count` concrete architectures drawn at random, maybe some twice; of an ensemble its first skip pattern."""
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return [members(check_spec(space(study.ask())), 1, seed)[0] for _ in range(count)]
-
-
-def check_spec(made: object) -> Spec:
-    """Return what a space has made. InputError: it is no Spec."""
-    if not isinstance(made, Spec):
-        raise InputError(f"`space` must return a Spec for every trial, got {shown(made)}")
-    return made
 
 
 def derived_seed(*parts: int) -> int:

@@ -24,7 +24,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import Facts, facts
 from nasjac.mathematics.meanfield.growth import edge_time, measured_sum
 from nasjac.samplers.options import check_sampler
-from nasjac.scores.apjn import measured_at
+from nasjac.scores.sampled_terms import measured_at
 from nasjac.searching.job import DIGITS, Job, Verdict
 from nasjac.searching.objectives import OBJECTIVES, Budget, directions, knee_of, objective_values
 from nasjac.searching.study import Proposal, SamplerFactory

@@ -3,61 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from nasjac.mathematics.rank_correlation import MINIMUM, top_k
+from nasjac.mathematics.rank_correlation import MINIMUM, TopK, top_k
 from nasjac.mathematics.stratified_correlation import Mask, cosine, ndcg, near, weighted_rho, weighted_tau
 
 Array = NDArray[np.float64]
+Interval = tuple[float, float]
 
 #: what parameters may differ by within a stratum, share of the larger
 NEAR = 0.1
 LEVEL = 0.95
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """How well a ranking agrees with the target: Kendall's tau and Spearman's rho, 95% intervals; None where none is."""
+
+    kendall_tau: float | None
+    interval: Interval | None
+    spearman: float | None
+    spearman_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Compared(Ranking):
+    """A score's ranking, and paired differences to the best baseline in either direction (-depth: depth turned round)."""
+
+    best_baseline: str | None
+    difference: float | None
+    difference_interval: Interval | None
+    best_baseline_spearman: str | None
+    spearman_difference: float | None
+    spearman_difference_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Stratum(Compared):
+    """The same over the `pairs` within a stratum; `baselines` are their taus."""
+
+    pairs: int
+    baselines: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Agreement(Compared):
+    """The same over all pairs of `n` architectures, within strata, and among the best tenth of them."""
+
+    n: int
+    baselines: Mapping[str, Ranking]
+    strata: Mapping[str, Stratum]
+    top: TopK | None
+    ndcg: float | None
+
+    def __repr__(self) -> str:
+        """Tau, rho and the difference to the best baseline."""
+        figures = f"kendall_tau={_shown(self.kendall_tau, self.interval)}, spearman="
+        figures += _shown(self.spearman, self.spearman_interval)
+        rival = f"{_shown(self.difference, self.difference_interval)} against {self.best_baseline}"
+        return f"{type(self).__name__}(n={self.n}, {figures}, difference={rival})"
+
+
+def _shown(value: float | None, interval: Interval | None) -> str:
+    bounds = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return "None" if value is None else f"{value:.3f}{bounds}"
+
+
 def agreement(
     score: Array, target: Array, baselines: Mapping[str, Array], pairs: Mapping[str, Mask], resamples: int, seed: int
-) -> dict[str, Any]:
-    """Figures of one score, all arrays [n]; higher is meant to be better. What does not exist is None.
+) -> Agreement:
+    """Return the figures of one score, all arrays [n]; higher is meant to be better.
 
     `pairs` names strata by which pairs of architectures lie within one. Every interval is the 95% percentile interval over
-    the same bootstrap resamples of architectures, so that a difference is paired. Differences are to the best baseline in
-    either direction, -depth being depth turned round.
+    the same bootstrap resamples of architectures, so that a difference is paired.
     """
     counts = _resampled(target.size, resamples, seed)
-    everything = {"score": score, **baselines}
     k = max(1, target.size // 10)
-    top = top_k(score, target, k) if target.size else None
-    return {
-        **_compared(everything, target, counts, None),
-        "n": int(target.size),
-        "strata": {name: _stratum(everything, target, counts, mask) for name, mask in pairs.items()},
-        "top": None if top is None else {"k": k, "shared": top.shared, "expected": top.expected, "regret": top.regret},
-        "ndcg": ndcg(score, target, k) if target.size else None,
-    }
+    taus, rhos = _statistics({"score": score, **baselines}, target, counts, None)
+    return Agreement(
+        **vars(_compared(taus, rhos)),
+        n=int(target.size),
+        baselines={name: _ranking(taus[name], rhos[name]) for name in baselines},
+        strata={name: _stratum({"score": score, **baselines}, target, counts, mask) for name, mask in pairs.items()},
+        top=top_k(score, target, k) if target.size else None,
+        ndcg=ndcg(score, target, k) if target.size else None,
+    )
 
 
 def strata(params: Array, depth: Array) -> dict[str, Mask]:
-    """Pairs whose parameters differ by at most a tenth, and pairs of equal depth."""
+    """Return pairs whose parameters differ by at most a tenth, and pairs of equal depth."""
     return {"params_within_10_percent": near(params, NEAR), "equal_depth": near(depth, 0.0)}
 
 
-def warnings(found: Mapping[str, Any], name: str) -> list[str]:
-    """A sentence for each stratum within which the score does not beat the best baseline."""
+def warnings(found: Agreement, name: str) -> list[str]:
+    """Return a sentence for each stratum within which the score does not beat the best baseline."""
     said = []
-    for stratum, row in found["strata"].items():
-        interval, rival, words = row["difference_interval"], row["best_baseline"], stratum.replace("_", " ")
-        if row["kendall_tau"] is None:
+    for stratum, row in found.strata.items():
+        interval, words = row.difference_interval, stratum.replace("_", " ")
+        if row.kendall_tau is None:
             said.append(f"{name} cannot be judged within {words}: it or the target is the same in all pairs")
-        elif rival is not None and (interval is None or interval[0] <= 0):
-            own = row["kendall_tau"]
-            other = own - row["difference"]
+        elif row.difference is not None and (interval is None or interval[0] <= 0):
+            own, other = row.kendall_tau, row.kendall_tau - row.difference
             doubt = "" if interval is None else f", a difference of {interval[0]:+.3f} to {interval[1]:+.3f}"
-            said.append(f"{name} does not beat {rival} within {words}: tau {own:.3f} against {other:.3f}{doubt}")
+            said.append(
+                f"{name} does not beat {row.best_baseline} within {words}: tau {own:.3f} against {other:.3f}{doubt}"
+            )
     return said
 
 
@@ -69,37 +123,35 @@ def _resampled(n: int, resamples: int, seed: int) -> Array:
     return np.concatenate([np.ones((1, n)), drawn])
 
 
-def _compared(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask | None) -> dict[str, Any]:
-    """tau and rho of the score, of each baseline, and the paired differences to the best of these."""
+def _statistics(
+    everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask | None
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """tau and rho [1 + R] of the score and of each baseline: of the sample itself and of each resample."""
     taus = {name: _taus(values, target, counts, mask) for name, values in everything.items()}
-    rhos = {name: _rhos(values, target, counts, mask) for name, values in everything.items()}
-    rows = {
-        name: {
-            "kendall_tau": _number(taus[name][0]),
-            "interval": _interval(taus[name]),
-            "spearman": _number(rhos[name][0]),
-            "spearman_interval": _interval(rhos[name]),
-        }
-        for name in everything
-    }
-    best, difference = _against_best(taus)
-    best_spearman, spearman_difference = _against_best(rhos)
-    return {
-        **rows.pop("score"),
-        "baselines": rows,
-        "best_baseline": best,
-        "difference": _number(difference[0]),
-        "difference_interval": _interval(difference),
-        "best_baseline_spearman": best_spearman,
-        "spearman_difference": _number(spearman_difference[0]),
-        "spearman_difference_interval": _interval(spearman_difference),
-    }
+    return taus, {name: _rhos(values, target, counts, mask) for name, values in everything.items()}
 
 
-def _stratum(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask) -> dict[str, Any]:
-    found = _compared(everything, target, counts, mask)
-    taus = {name: row["kendall_tau"] for name, row in found["baselines"].items()}
-    return {"pairs": int(mask.sum() - len(mask)) // 2, **found, "baselines": taus}
+def _ranking(tau: Array, rho: Array) -> Ranking:
+    return Ranking(_number(tau[0]), _interval(tau), _number(rho[0]), _interval(rho))
+
+
+def _compared(taus: Mapping[str, Array], rhos: Mapping[str, Array]) -> Compared:
+    (best, difference), (best_rho, rho_difference) = _against_best(taus), _against_best(rhos)
+    return Compared(
+        **vars(_ranking(taus["score"], rhos["score"])),
+        best_baseline=best,
+        difference=_number(difference[0]),
+        difference_interval=_interval(difference),
+        best_baseline_spearman=best_rho,
+        spearman_difference=_number(rho_difference[0]),
+        spearman_difference_interval=_interval(rho_difference),
+    )
+
+
+def _stratum(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask) -> Stratum:
+    taus, rhos = _statistics(everything, target, counts, mask)
+    baselines = {name: _number(values[0]) for name, values in taus.items() if name != "score"}
+    return Stratum(**vars(_compared(taus, rhos)), pairs=int(mask.sum() - len(mask)) // 2, baselines=baselines)
 
 
 def _taus(values: Array, target: Array, counts: Array, mask: Mask | None) -> Array:
@@ -132,12 +184,13 @@ def _against_best(found: Mapping[str, Array]) -> tuple[str | None, Array]:
     return (f"-{best}", own + known[best]) if known[best][0] < 0 else (best, own - known[best])
 
 
-def _interval(values: Array) -> list[float] | None:
+def _interval(values: Array) -> Interval | None:
     """Of resamples, the sample itself first; None where there are too few, or all are the same."""
     found = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or 2 * found.size <= values.size - 1 or found.min() == found.max():
         return None
-    return [float(bound) for bound in np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _number(value: float) -> float | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nasjac.architecture.spec import KINDS
 from nasjac.foundation.csv_text import Spoiled, csv_records
 from nasjac.foundation.errors import InputError
 from nasjac.tables.cells import listed, number, printable, quoted
 from nasjac.tables.header import Header, check_address, header_of
-from nasjac.tables.space import Draft, Elsewhere, Problem, Table, TableSpace, of_seeds
+from nasjac.tables.space import Architecture, Elsewhere, TableSpace
+from nasjac.tables.table import Draft, Problem, Table, of_seeds
 from nasjac.tables.units import in_one_unit
 
 #: columns that are understood, where a space has them: what may stand in them
@@ -155,12 +155,13 @@ def _marks(cells: Mapping[str, str], space: TableSpace) -> dict[str, str]:
     return found
 
 
-def _architecture(text: str, marks: Mapping[str, str], space: TableSpace) -> Any:
+def _architecture(text: str, marks: Mapping[str, str], space: TableSpace) -> Architecture | None:
     """None: of another space."""
     if marks.get("kind", space.name) != space.name:
         return None
     try:
-        return space.parse(text)
+        architecture: Architecture = space.parse(text)
+        return architecture
     except Elsewhere as error:
         if "kind" in marks:
             reason = f"{error}, where `kind` is {marks['kind']}"

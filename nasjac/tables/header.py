@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nasjac.foundation.errors import InputError
 from nasjac.tables.cells import listed, printable
-from nasjac.tables.space import Problem, TableSpace, of_seeds
+from nasjac.tables.space import TableSpace
+from nasjac.tables.table import Problem, of_seeds
 
 
 @dataclass

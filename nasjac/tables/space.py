@@ -1,26 +1,32 @@
-"""Tables of trained architectures: what their spaces say of themselves, and what is read of them."""
+"""The contract of a space of tables: which architectures a table of trained networks holds, and what is known of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from enum import Flag, auto
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
+from nasjac.datasets import Data
+from nasjac.foundation.errors import InputError
 from nasjac.sampling.draws import Draws
-from nasjac.tables.cells import Number
-from nasjac.tables.pullbacks import Pullbacks
-
-#: targets of which less is better, whatever the table
-LOWER_IS_BETTER = ("loss", "train_loss", "loss_0", "loss_1")
-#: training seeds that may have columns of their own, as in accuracy_0
-SEEDS = (0, 1)
+from nasjac.tables.networks import Pullbacks, StackedNetwork, initialize, lifted, prepared, pullbacks
 
 
-def of_seeds(target: str) -> tuple[str, ...]:
-    """The columns of a target's single seeds."""
-    return tuple(f"{target}_{seed}" for seed in SEEDS)
+class Material(Flag):
+    """What a space offers of its architectures, and what a score needs one of.
+
+    FACTS     params, FLOPs, depth, width and skips: `TableSpace.facts`
+    SPECS     Specs of nasjac's own kinds, all those of one table
+    NETWORKS  networks that nasjac builds, of images: `NetworkSpace`
+    """
+
+    FACTS = auto()
+    SPECS = auto()
+    NETWORKS = auto()
 
 
 class Elsewhere(ValueError):
@@ -36,109 +42,149 @@ class Architecture(Protocol):
     def to_json(self) -> str: ...
 
 
-class TableSpace(Protocol):
-    """The architectures of a table.
+class TableSpace(ABC):
+    """The architectures of a table: derive a frozen dataclass from it.
 
-    `column` holds the architecture, `targets` what training gave (the first one unless another is asked for), `others`
-    are further columns that the table has. Of these some are understood: see `nasjac.tables.file.read_table`. A
-    space that holds what its table does has `bound(entries)`, which makes it so.
+    `column` holds the architecture, `targets` what training gave (the first one unless another is asked for), `others` are
+    further columns that the table has, of which some are understood: see `nasjac.tables.file.read_table`. `offers` is what
+    scores find there.
     """
-
-    @property
-    def name(self) -> str: ...
 
     column: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     others: ClassVar[tuple[str, ...]]
+    offers: ClassVar[Material] = Material.FACTS
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The label of the space in answers, and of its rows in a column `kind`."""
+
+    @abstractmethod
     def parse(self, text: str) -> Any:
-        """The architecture of a cell of `column`. InputError: malformed; Elsewhere: of another space."""
+        """Return the architecture of a cell.
 
+        Args:
+            text: What stands in `column`.
+
+        Returns:
+            An `Architecture`.
+
+        Raises:
+            InputError: It is malformed.
+            Elsewhere: It is sound, but of another space.
+        """
+
+    @abstractmethod
     def facts(self, architecture: Any) -> Mapping[str, float]:
-        """params, flops (a multiply-add is two), depth, width and skip_count of the trained network."""
+        """Return what is known of an architecture without a pass.
+
+        Args:
+            architecture: As `parse` returns it.
+
+        Returns:
+            params, flops (a multiply-add is two), depth, width and skip_count of the trained network.
+        """
+
+    @abstractmethod
+    def random(self, count: int, seed: int) -> list[Any]:
+        """Return random architectures, always the same for a seed: a reference population for scores that rank.
+
+        Args:
+            count: How many; there may be fewer where the space holds no more.
+            seed: Of the draw.
+
+        Raises:
+            InputError: The space holds what its table does and is not bound to one (`bind`).
+        """
+
+    @abstractmethod
+    def inputs(self, data: Data) -> Tensor:
+        """Return the training inputs that the space's networks take.
+
+        Args:
+            data: A dataset as loaded.
+
+        Returns:
+            Standardized images [n, C, H, W], features [n, features], or token ids [n, T].
+
+        Raises:
+            InputError: The dataset does not fit the networks.
+        """
+
+    def bind(self, architectures: Sequence[Any]) -> TableSpace:
+        """Return the space with the architectures of one table, if it holds what its table does; by default itself.
+
+        Args:
+            architectures: All those of the table, in any order.
+        """
+        return self
 
 
-class SampledSpace(TableSpace, Protocol):
-    """One whose networks nasjac builds, of images of `shape` [C, H, W]: scores run their passes on it."""
+class NetworkSpace(TableSpace):
+    """A space whose networks nasjac builds: a `stem`, a `body` and a `head` before the readout, for images of `shape`."""
 
+    offers: ClassVar[Material] = Material.FACTS | Material.NETWORKS
+    #: channels, rows and columns of the images
     shape: ClassVar[tuple[int, int, int]]
 
-    def live_params(self, architecture: Any) -> int:
-        """Parameters of the trained network with a non-zero Jacobian."""
-
+    @abstractmethod
     def live_flops(self, architecture: Any) -> int:
-        """FLOPs of the trained network on paths from input to output."""
+        """Return FLOPs of the trained network on paths from input to output.
 
-    def random(self, count: int, seed: int) -> list[Any]:
-        """Architectures drawn uniformly."""
+        Args:
+            architecture: As `parse` returns it.
+        """
 
-    def network(self, architecture: Any, draws: Draws) -> nn.Module:
-        """The trained network before training, images [B, 3, H, W] to logits."""
+    @abstractmethod
+    def build(self, architecture: Any) -> StackedNetwork:
+        """Return the trained network before training, at torch's own weights: images [B, 3, H, W] to logits.
+
+        Args:
+            architecture: As `parse` returns it.
+        """
+
+    @abstractmethod
+    def ends(self, channels: int) -> tuple[nn.Module, nn.Module]:
+        """Return stem and head of small networks, which are the same for all architectures.
+
+        Args:
+            channels: Of the first stage.
+        """
+
+    @abstractmethod
+    def body(self, h: Tensor, architectures: Sequence[Any], draws: Draws, channels: int) -> Tensor:
+        """Return h_L [B, P, C', H', W'] of small networks of shared weights, each operation evaluated once.
+
+        Args:
+            h: Their h_0 [B, P, C, H, W].
+            architectures: The P architectures.
+            draws: Of the weights.
+            channels: Of the first stage.
+        """
+
+    def network(self, architecture: Any, draws: Draws) -> StackedNetwork:
+        """Return the trained network before training, at weights of one draw."""
+        return initialize(self.build(architecture), draws)
 
     def pullbacks(
         self, architectures: Sequence[Any], images: Tensor, draws: Draws, channels: int, norms: bool
     ) -> Pullbacks:
-        """Of small networks of the same architectures with shared weights, BatchNorm in training mode; h_0 is behind the
-        stem, h_L before what the readout sees.
+        """Return pullbacks of small networks of the P architectures with shared weights, BatchNorm in training mode.
+
+        h_0 is behind the stem, h_L before the head; images are [B, 3, H, W], and without `norms` there are no `ends`.
         """
+        stem, head = (
+            prepared(part, f"{name}.", draws) for name, part in zip(("stem", "head"), self.ends(channels), strict=True)
+        )
+        with torch.no_grad():
+            first = lifted(stem, images[:, None]).repeat(1, len(architectures), 1, 1, 1)
+        last = self.body(first.requires_grad_(), architectures, draws, channels)
+        return pullbacks(first, last, lifted(head, last), draws, norms)
 
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a row (the header is row 1): the `rule` that it breaks, by which rows are counted, and how."""
-
-    row: int
-    column: str
-    reason: str
-    rule: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row whose architecture is sound.
-
-    `targets`  those of its targets that are numbers, and of what single seeds gave
-    `half`     choose or report, where the table says so
-    `failure`  why it has no target, where the table says so: diverged
-    """
-
-    row: int
-    architecture: Any
-    targets: Mapping[str, float]
-    half: str | None = None
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Draft:
-    """An entry whose numbers are as their cells have them."""
-
-    row: int
-    architecture: Any
-    half: str | None
-    failure: str | None
-    numbers: dict[str, Number] = field(default_factory=dict)
-
-
-@dataclass
-class Table:
-    """A table as read; every row that is not among `entries` has a problem, or is of another space (`elsewhere`).
-
-    `rows` counts those that are not empty, without the header; `column` is that of the architectures.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    elsewhere: list[int] = field(default_factory=list)
-    targets: tuple[str, ...] = ()
-    column: str = ""
-    rows: int = 0
-
-    def left_out(self) -> list[Problem]:
-        """Of each row that has no architecture or no first target because it is bad, what is wrong with it."""
-        others = self.targets[1:] + tuple(of for target in self.targets for of in of_seeds(target))
-        found: dict[int, Problem] = {}
-        for problem in self.problems:
-            if problem.row > 1 and problem.column not in others:
-                found.setdefault(problem.row, problem)
-        return list(found.values())
+    def inputs(self, data: Data) -> Tensor:
+        """Return the images of a dataset [n, C, H, W]. InputError: they are none, or of another shape."""
+        if data.shape != self.shape:
+            got = "token ids" if data.is_tokens else f"inputs of shape {data.shape}"
+            raise InputError(f"`dataset` must hold images of shape {self.shape} for {self.name}, got {got}")
+        return data.train_inputs.reshape(-1, *self.shape)

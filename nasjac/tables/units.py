@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from nasjac.tables.space import Draft, Entry, Problem
+from nasjac.tables.table import Draft, Entry, Problem
 
 
 def in_one_unit(drafts: Sequence[Draft]) -> tuple[list[Entry], list[Problem]]:

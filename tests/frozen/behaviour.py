@@ -29,7 +29,7 @@ POPULATION = 12
 def of_specs(specs: Sequence[Spec]) -> list[dict[str, Any]]:
     """JSON, canonical JSON, key, facts, closed-form terms and the module's parameters of each."""
     features = torch.randn(IMAGES, FEATURES, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    closed = Meanfield()(specs, features, torch.device("cpu"))
+    closed = Meanfield().measure(specs, features, torch.device("cpu"))
     return [
         {
             "json": spec.to_json(),
@@ -54,8 +54,8 @@ def _sampled(specs: Sequence[Spec]) -> Iterator[tuple[int, Measurement]]:
     for kind in dict.fromkeys(spec.kind for spec in specs):
         numbers = [n for n, spec in enumerate(specs) if spec.kind == kind]
         group = [specs[n] for n in numbers]
-        score = Merit(rel_error=None, dtype="float64").among([_concrete(spec) for spec in group[:POPULATION]])
-        yield from zip(numbers, score(group, inputs_of(group[0]), torch.device("cpu")), strict=True)
+        score = Merit(rel_error=None, dtype="float64").bind([_concrete(spec) for spec in group[:POPULATION]])
+        yield from zip(numbers, score.measure(group, inputs_of(group[0]), torch.device("cpu")), strict=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from nasjac.mathematics.meanfield.kernels import half_distance
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array
 
 
-def decorrelation(columns: Columns, correlation: ArrayLike, stream_variance: ArrayLike = 1.0) -> Array:
+def output_decorrelation(columns: Columns, correlation: ArrayLike, stream_variance: ArrayLike = 1.0) -> Array:
     """[B, L + 1] 1 − c of the streams of two inputs of equal size whose streams h_0 have correlation `correlation` [B].
 
     Carried as 1 − c, which keeps its digits where c approaches 1. Over random gates it is the mean of 1 − c, each block

@@ -27,14 +27,14 @@ class Fluctuations(NamedTuple):
 
     `forward`, `backward`  [B, L + 1] log E 𝒥² / (E 𝒥)² = ln(1 + cv²), from h_0 to h_l and from h_l to h_L: under the
                            log-normal law the variance of log 𝒥, and twice the gap between log E 𝒥 and E log 𝒥
-    `log_rank`             [B] log r / N of the whole, r = E T² / E tr (J Jᵀ)²
+    `log_effective_rank`   [B] log r / N of the whole, r = E T² / E tr (J Jᵀ)²
     `exact`                [B] whether the second moments hold at every finite width; elsewhere they are those of branches
                            whose slopes are independent of all else and whose norms divide by constants
     """
 
     forward: Array
     backward: Array
-    log_rank: Array
+    log_effective_rank: Array
     exact: Mask
 
 
@@ -67,9 +67,9 @@ def fluctuations(
             row = row[0] * block[0] + row[1] * block[1]
             size = row.sum(axis=0)
             log_scale, row = log_scale + np.log(size), row / size
-    log_rank = -np.log(state[1] * units)
+    log_effective_rank = -np.log(state[1] * units)
     exact = columns.exact & ~columns.random_gates
-    return Fluctuations(np.stack(forward, axis=1), np.stack(backward[::-1], axis=1), log_rank, exact)
+    return Fluctuations(np.stack(forward, axis=1), np.stack(backward[::-1], axis=1), log_effective_rank, exact)
 
 
 def _maps(columns: Columns, along: Trajectory, width: Array, hidden: Array) -> Array:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.foundation.errors import InputError
+from nasjac.tables.networks import StackedNetwork, Sum
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 #: source and target node of each edge, in the order of the string; node 0 is the cell's input, node 3 its output
@@ -84,6 +87,7 @@ class Cell201:
         return hashlib.sha256(self.canonical.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
+        """JSON of the string, keys sorted."""
         return json.dumps({"arch": self.arch, "kind": "cell201"}, sort_keys=True, separators=(",", ":"))
 
 
@@ -100,53 +104,62 @@ class CellLayer(nn.Module):
 
     def __init__(self, cell: Cell201, channels: int) -> None:
         super().__init__()
-        self.ops = nn.ModuleDict({str(e): _operation(op, channels) for e, op in enumerate(cell.ops) if op != "none"})
+        self.ops = nn.ModuleDict({str(e): operation(op, channels) for e, op in enumerate(cell.ops) if op != "none"})
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes = [x]
-        for target in (1, 2, 3):
-            node = torch.zeros_like(x)
-            for edge, (source, end) in enumerate(EDGES):
-                if end == target and str(edge) in self.ops:
-                    node = node + self.ops[str(edge)](nodes[source])
-            nodes.append(node)
-        return nodes[3]
+        return through_cell(
+            x, lambda edge, node: self.ops[str(edge)](node) if str(edge) in self.ops else torch.zeros_like(node)
+        )
 
 
-class Reduction(nn.Module):
+def through_cell(x: Tensor, operate: Callable[[int, Tensor], Tensor]) -> Tensor:
+    """Return node 3 of a cell, whose node 0 is `x`, from what each edge, by its place in `EDGES`, makes of its source."""
+    nodes = [x]
+    for target in (1, 2, 3):
+        arriving = [operate(edge, nodes[source]) for edge, (source, end) in enumerate(EDGES) if end == target]
+        nodes.append(reduce(add, arriving))
+    return nodes[3]
+
+
+class Reduction(Sum):
     """The residual block between stages: half the rows and columns, twice the channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(ReluConvNorm(inputs, outputs, 3, 2), ReluConvNorm(outputs, outputs, 3))
         self.skip = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(inputs, outputs, 1, bias=False))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.branch(x)  # type: ignore[no-any-return]
+        self.branch = nn.Sequential(ReluConvNorm(inputs, outputs, 3, 2), ReluConvNorm(outputs, outputs, 3))
 
 
-class Network201(nn.Module):
-    """The network of a cell: images [B, 3, R, R] to logits [B, outputs]; `body` maps h_0 to h_L."""
+def stem(channels: int) -> nn.Sequential:
+    """The layers before h_0."""
+    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+
+def body(cell: Cell201, channels: int, repeats: int) -> Iterator[Reduction | CellLayer]:
+    """The layers from h_0 to h_L."""
+    for stage in range(STAGES):
+        width = channels << stage
+        if stage:
+            yield Reduction(width // 2, width)
+        yield from (CellLayer(cell, width) for _ in range(repeats))
+
+
+def head(channels: int) -> nn.Sequential:
+    """The layers from h_L to what the readout sees."""
+    width = channels << STAGES - 1
+    return nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class Network201(StackedNetwork):
+    """The network of a cell."""
 
     def __init__(self, cell: Cell201, channels: int = CHANNELS, repeats: int = REPEATS, outputs: int = 10) -> None:
-        super().__init__()
-        self.cell = cell
-        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        self.body = nn.Sequential()
-        for stage in range(STAGES):
-            width = channels << stage
-            if stage:
-                self.body.append(Reduction(width // 2, width))
-            for _ in range(repeats):
-                self.body.append(CellLayer(cell, width))
-        self.head = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.readout = nn.Linear(width, outputs)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.readout(self.head(self.body(self.stem(images))))  # type: ignore[no-any-return]
+        layers = nn.Sequential(*body(cell, channels, repeats))
+        super().__init__(stem(channels), layers, head(channels), channels << STAGES - 1, outputs)
 
 
-def _operation(op: str, channels: int) -> nn.Module:
+def operation(op: str, channels: int) -> nn.Module:
+    """The module of an operation that is not none."""
     if op == "avg_pool_3x3":
         return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
     return ReluConvNorm(channels, channels, KERNELS[op]) if op in KERNELS else nn.Identity()

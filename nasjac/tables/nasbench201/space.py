@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nasjac.foundation.errors import InputError
@@ -23,9 +23,15 @@ from nasjac.tables.nasbench201.network import (
     STAGES,
     Cell201,
     Network201,
+    Reduction,
+    body,
+    head,
+    operation,
+    stem,
+    through_cell,
 )
-from nasjac.tables.nasbench201.population import body, features, stem
-from nasjac.tables.pullbacks import Pullbacks, drawn, initialize, pullbacks
+from nasjac.tables.networks import lifted, prepared, routed
+from nasjac.tables.space import NetworkSpace
 
 #: characters of a cell as a string, at most
 LONGEST = 200
@@ -35,7 +41,7 @@ OP_PARAMS = {"nor_conv_3x3": 243_040, "nor_conv_1x1": 28_000}
 
 
 @dataclass(frozen=True)
-class NasBench201:
+class NasBench201(NetworkSpace):
     """A CSV file with a column `arch_str`, such as |nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,
     and `cifar10_test` (or `target=COLUMN`): what training gave. `cifar100_test` is reported beside it if there.
     """
@@ -47,14 +53,17 @@ class NasBench201:
 
     @property
     def name(self) -> str:
+        """The label of the space."""
         return "nasbench201"
 
     def parse(self, text: str) -> Cell201:
+        """The cell of a string `FORM`. InputError: another form, an unknown operation."""
         if len(text) > LONGEST:  # taken apart in a time that grows with the square of its length
             raise InputError(f"`arch` must be of the form {FORM}, got {len(text)} characters")
         return Cell201.from_arch(text)
 
     def facts(self, architecture: Cell201) -> dict[str, float]:
+        """Of the trained network; depth is convolutions on the path that has most of them."""
         return {
             "params": _params(architecture),
             "flops": _flops(architecture),
@@ -63,28 +72,38 @@ class NasBench201:
             "skip_count": REPEATS * STAGES * architecture.ops.count("skip_connect"),
         }
 
-    def live_params(self, architecture: Cell201) -> int:
-        return _params(architecture.canonical) if any(architecture.live) else 0
-
     def live_flops(self, architecture: Cell201) -> int:
+        """FLOPs without dead edges; 0 where no path is left."""
         return _flops(architecture.canonical) if any(architecture.live) else 0
 
     def random(self, count: int, seed: int) -> list[Cell201]:
+        """Cells drawn uniformly, maybe some twice."""
         drawn_ops = np.random.default_rng(seed).integers(len(OPS), size=(count, len(EDGES)))
         return [Cell201(tuple(OPS[op] for op in ops)) for ops in drawn_ops]
 
-    def network(self, architecture: Cell201, draws: Draws) -> nn.Module:
-        return initialize(Network201(architecture), draws)
+    def build(self, architecture: Cell201) -> Network201:
+        """The network of 15 cells for ten classes."""
+        return Network201(architecture)
 
-    def pullbacks(
-        self, architectures: Sequence[Cell201], images: Tensor, draws: Draws, channels: int, norms: bool
-    ) -> Pullbacks:
-        """One cell a stage: a fifth of the network's depth."""
-        weights = drawn(draws)
-        with torch.no_grad():
-            h = stem(images, weights, channels)[:, None].repeat(1, len(architectures), 1, 1, 1)
-        last = body(h.requires_grad_(), architectures, weights, channels, repeats=1)
-        return pullbacks(h, last, features(last), draws, norms)
+    def ends(self, channels: int) -> tuple[nn.Module, nn.Module]:
+        """Stem and head."""
+        return stem(channels), head(channels)
+
+    def body(self, h: Tensor, architectures: Sequence[Cell201], draws: Draws, channels: int, repeats: int = 1) -> Tensor:
+        """h_L of networks of one cell a stage, a fifth of the trained network's depth, dead edges left out."""
+        labels = list(zip(*(cell.canonical.ops for cell in architectures), strict=True))
+        for number, layer in enumerate(body(Cell201(("none",) * len(EDGES)), channels, repeats)):
+            if isinstance(layer, Reduction):
+                h = lifted(prepared(layer, f"body.{number}.", draws), h)
+            else:
+                h = through_cell(h, partial(self._operated, labels, f"body.{number}.ops.", draws))
+        return h
+
+    @staticmethod
+    def _operated(labels: Sequence[Sequence[str]], prefix: str, draws: Draws, edge: int, node: Tensor) -> Tensor:
+        modules = {op: operation(op, node.shape[2]) for op in OPS if op in labels[edge] and op != "none"}
+        ready = {op: partial(lifted, prepared(module, f"{prefix}{edge}.", draws)) for op, module in modules.items()}
+        return routed(node, labels[edge], ready)
 
 
 def _params(cell: Cell201) -> int:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from nasjac.foundation.errors import InputError
+from nasjac.tables.networks import StackedNetwork, Sum
 
 STAGES = (2, 3, 3)
 BLOCKS = sum(STAGES)
@@ -41,6 +42,7 @@ class Macro:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
+        """JSON of the digits, keys sorted."""
         return json.dumps({"arch": self.arch, "kind": "macro"}, sort_keys=True, separators=(",", ":"))
 
 
@@ -54,6 +56,7 @@ class Place(NamedTuple):
 
     @property
     def keeps_shape(self) -> bool:
+        """Whether the block can be the identity."""
         return self.stride == 1
 
 
@@ -67,12 +70,11 @@ def places(channels: int, pixels: int = PIXELS) -> list[Place]:
     return found
 
 
-class Block(nn.Module):
+class Block(Sum):
     """An inverted residual (Sandler et al. 2018), or what stands for the identity where the shape changes."""
 
     def __init__(self, digit: str, place: Place) -> None:
         super().__init__()
-        self.skips = digit in CHOICES and place.keeps_shape
         self.layers = nn.Sequential()
         if digit in CHOICES:
             kernel, expansion = CHOICES[digit]
@@ -82,6 +84,8 @@ class Block(nn.Module):
             self._append(hidden, hidden, kernel, place.stride, hidden)
             self.layers.append(nn.ReLU6())
             self._append(hidden, place.outputs, 1)
+            if place.keeps_shape:
+                self.skip = nn.Identity()
         elif not place.keeps_shape:
             self._append(place.inputs, place.outputs, 1, place.stride)
 
@@ -89,22 +93,22 @@ class Block(nn.Module):
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.layers.extend([conv, nn.BatchNorm2d(outputs)])
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layers(x)
-        return x + out if self.skips else out
+
+def stem(channels: int) -> nn.Sequential:
+    """The layers before h_0."""
+    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU6())
 
 
-class MacroNetwork(nn.Module):
-    """Images [B, 3, R, R] to logits [B, outputs]; `body` maps h_0 to h_L, `head` that to what the readout sees."""
+def head(channels: int) -> nn.Sequential:
+    """The layers from h_L to what the readout sees."""
+    width = HEAD * channels
+    conv = nn.Conv2d(places(channels)[-1].outputs, width, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class MacroNetwork(StackedNetwork):
+    """The network of eight digits."""
 
     def __init__(self, macro: Macro, channels: int = CHANNELS, outputs: int = 10) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU6())
-        self.body = nn.Sequential(*map(Block, macro.arch, places(channels)))
-        last, width = places(channels)[-1].outputs, HEAD * channels
-        conv = nn.Conv2d(last, width, 1, bias=False)
-        self.head = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.readout = nn.Linear(width, outputs)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.readout(self.head(self.body(self.stem(images))))  # type: ignore[no-any-return]
+        layers = nn.Sequential(*map(Block, macro.arch, places(channels)))
+        super().__init__(stem(channels), layers, head(channels), HEAD * channels, outputs)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nasjac.sampling.draws import Draws
@@ -18,18 +18,21 @@ from nasjac.tables.nasbench_macro.network import (
     DIGITS,
     HEAD,
     PIXELS,
+    Block,
     Macro,
     MacroNetwork,
+    head,
     places,
+    stem,
 )
-from nasjac.tables.nasbench_macro.population import body, features, stem
-from nasjac.tables.pullbacks import Pullbacks, drawn, initialize, pullbacks
+from nasjac.tables.networks import lifted, prepared, routed
+from nasjac.tables.space import NetworkSpace
 
 CLASSES = 10
 
 
 @dataclass(frozen=True)
-class NasBenchMacro:
+class NasBenchMacro(NetworkSpace):
     """A CSV file with a column `arch`, eight digits of 0 (identity), 1 and 2 (inverted residuals), and `acc_mean` (or
     `target=COLUMN`): what training gave.
     """
@@ -41,45 +44,50 @@ class NasBenchMacro:
 
     @property
     def name(self) -> str:
+        """The label of the space."""
         return "nasbench_macro"
 
     def parse(self, text: str) -> Macro:
+        """The network of eight digits. InputError: others."""
         return Macro(text)
 
     def facts(self, architecture: Macro) -> dict[str, float]:
+        """Of the trained network; depth counts blocks that are not the identity."""
         kept = [place for digit, place in zip(architecture.arch, places(CHANNELS), strict=True) if digit in CHOICES]
         return {
-            "params": self.live_params(architecture),
+            "params": CLASSES * (HEAD * CHANNELS + 1)
+            + sum(weights + 2 * outputs for weights, outputs, _ in _convolutions(architecture)),
             "flops": self.live_flops(architecture),
             "depth": len(kept),
             "width": CHANNELS,
             "skip_count": sum(place.keeps_shape for place in kept),
         }
 
-    def live_params(self, architecture: Macro) -> int:
-        """All: nothing in these networks is dead."""
-        readout = CLASSES * (HEAD * CHANNELS + 1)
-        return readout + sum(weights + 2 * outputs for weights, outputs, _ in _convolutions(architecture))
-
     def live_flops(self, architecture: Macro) -> int:
+        """All: nothing in these networks is dead."""
         adds = CLASSES * HEAD * CHANNELS + sum(weights * pixels**2 for weights, _, pixels in _convolutions(architecture))
         return 2 * adds
 
     def random(self, count: int, seed: int) -> list[Macro]:
+        """Networks drawn uniformly, maybe some twice."""
         digits = np.random.default_rng(seed).integers(len(DIGITS), size=(count, BLOCKS))
         return [Macro("".join(DIGITS[digit] for digit in row)) for row in digits]
 
-    def network(self, architecture: Macro, draws: Draws) -> nn.Module:
-        return initialize(MacroNetwork(architecture), draws)
+    def build(self, architecture: Macro) -> MacroNetwork:
+        """The network for ten classes."""
+        return MacroNetwork(architecture)
 
-    def pullbacks(
-        self, architectures: Sequence[Macro], images: Tensor, draws: Draws, channels: int, norms: bool
-    ) -> Pullbacks:
-        weights = drawn(draws)
-        with torch.no_grad():
-            h = stem(images, weights, channels)[:, None].repeat(1, len(architectures), 1, 1, 1)
-        last = body(h.requires_grad_(), architectures, weights, channels)
-        return pullbacks(h, last, features(last, weights, channels), draws, norms)
+    def ends(self, channels: int) -> tuple[nn.Module, nn.Module]:
+        """Stem and head."""
+        return stem(channels), head(channels)
+
+    def body(self, h: Tensor, architectures: Sequence[Macro], draws: Draws, channels: int) -> Tensor:
+        """h_L, block by block."""
+        for number, place in enumerate(places(channels)):
+            labels = [macro.arch[number] for macro in architectures]
+            blocks = {digit: prepared(Block(digit, place), f"body.{number}.", draws) for digit in sorted({*labels})}
+            h = routed(h, labels, {digit: partial(lifted, block) for digit, block in blocks.items()})
+        return h
 
 
 def _convolutions(macro: Macro) -> Iterator[tuple[int, int, int]]:

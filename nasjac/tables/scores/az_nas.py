@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.mathematics.log_percentile import LEAST, LogRank
+from nasjac.mathematics.log_percentile import LEAST, LogPercentile
 from nasjac.sampling.draws import Draws
-from nasjac.tables.scores.base import Done, Scored, check_at_least, only_draw, reference_population
+from nasjac.tables.scores.base import Done, Scored, TableScore, check_at_least, only_draw, reference_population
+from nasjac.tables.space import Material, NetworkSpace
 
 NO_PROXIES = "a block's features are constant: no principal axes, and no Jacobian whose spectral norm is above 0"
 
 
 @dataclass(frozen=True)
-class AzNas:
+class AzNas(TableScore):
     """Σ log-rank of expressivity, progressivity, trainability and complexity (section 3, non-linear rank aggregation).
 
     Of the network as trained, BatchNorm in training mode, for images of standard normal noise. Blocks l = 1 … L are the
@@ -48,31 +49,31 @@ class AzNas:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("images", 2), ("reference", LEAST), ("seed", 0)):
-            check_at_least(name, getattr(self, name), least)
+        check_at_least(self, images=2, reference=LEAST, seed=0)
 
-    needs_images: ClassVar[bool] = True
-    space_method: ClassVar[str] = "network"
+    needs: ClassVar[Material] = Material.NETWORKS
 
     @property
     def name(self) -> str:
+        """The label of the score."""
         return "az_nas"
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    def measure(
+        self, space: NetworkSpace, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
+        """The sum of the four log-percentiles of each architecture; of the inputs their shape alone counts."""
         both = [*reference_population(space, self.reference), *architectures]
 
         def share(count: int) -> None:  # most of a call can be the reference
             done(count * len(architectures) // len(both))
 
-        found = self.proxies(space, both, tuple(images.shape[1:]), device, share)
-        ranks = [LogRank(values[: self.reference])(values[self.reference :]) for values in found]
+        found = self.proxies(space, both, tuple(inputs.shape[1:]), device, share)
+        ranks = [LogPercentile(values[: self.reference])(values[self.reference :]) for values in found]
         totals = np.sum(ranks, axis=0).tolist()
         return [Scored(total) if math.isfinite(total) else Scored(None, NO_PROXIES) for total in totals]
 
     def proxies(
-        self, space: Any, architectures: Sequence[Any], shape: tuple[int, ...], device: torch.device, done: Done
+        self, space: NetworkSpace, architectures: Sequence[Any], shape: tuple[int, ...], device: torch.device, done: Done
     ) -> NDArray[np.float64]:
         """[4, n] expressivity, progressivity, trainability, complexity for images of `shape` [C, H, W].
 

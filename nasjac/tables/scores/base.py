@@ -1,10 +1,11 @@
-"""What a score of `nasjac correlate` is: one number an architecture, on its own pass."""
+"""The contract of a score of tables: one number an architecture, on its own pass."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.sampling.draws import Draws
+from nasjac.tables.space import Material, TableSpace
 
 #: how many architectures are done
 Done = Callable[[int], None]
@@ -25,60 +27,80 @@ class Scored:
     reason: str | None = None
 
 
-class TableScore(Protocol):
-    """A frozen dataclass of options; `needs_images` says whether it runs networks of its own.
+class TableScore(ABC):
+    """A score that returns one number an architecture: derive a frozen dataclass of options from it.
 
-    What it says of an architecture depends on that, the inputs and the options alone, never on the others of the call.
-    An attribute `space_method` names what its spaces have, if not every space will do: `network`, of published tables;
-    `bound`, of tables of Specs.
+    `needs` says what its spaces offer, one of these at least; one that needs no more than facts is given no inputs.
     """
 
-    needs_images: ClassVar[bool]
+    needs: ClassVar[Material]
 
     @property
-    def name(self) -> str: ...
+    @abstractmethod
+    def name(self) -> str:
+        """The label of the score in answers."""
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    @abstractmethod
+    def measure(
+        self, space: Any, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
-        """`space` is a nasjac.tables.space.SampledSpace and `images` are [n, C, H, W], or it is a SpecTable, bound to its
-        table, and they are what its networks take: [n, features], or token ids [n, T]. Standardized; empty if not needed.
+        """Score architectures.
+
+        What is said of one depends on that, the inputs and the options alone; results do not depend on which other
+        architectures are in the call.
+
+        Args:
+            space: A `TableSpace`, which offers what the score `needs`, bound to its table.
+            architectures: As the space's `parse` returns them.
+            inputs: Standardized images [n, C, H, W], features [n, features] or token ids [n, T], as the space's `inputs`
+                returns them; empty where the score needs facts alone.
+            device: Where networks run.
+            done: Told how many architectures are scored, now and then.
+
+        Returns:
+            One Scored for each architecture, in order.
         """
+
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether the score runs networks."""
+        return Material.FACTS not in self.needs
 
 
 def one_by_one(score: Callable[[Any], float], architectures: Sequence[Any], done: Done) -> list[Scored]:
-    """A score that looks at one architecture at a time; a value that is nan or +∞ is none."""
-    found = []
+    """Score one architecture at a time; a value that is nan or +∞ is none."""
+    scored = []
     for number, architecture in enumerate(architectures, 1):
         value = score(architecture)
-        ranked = value < torch.inf  # not so for nan
-        found.append(Scored(value) if ranked else Scored(None, f"not a finite number: {value}"))
+        is_ranked = value < torch.inf  # not so for nan
+        scored.append(Scored(value) if is_ranked else Scored(None, f"not a finite number: {value}"))
         done(number)
-    return found
+    return scored
 
 
 def only_draw(seed: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Draws:
-    """The weights and probes of scores that take one initialization."""
+    """Return the weights and probes of scores that take one initialization."""
     return Draws(seed, [0], dtype, device)
 
 
 def batch_of(images: Tensor, count: int, draws: Draws) -> Tensor:
-    """`count` of the images [n, C, H, W], chosen by the first of the draws."""
+    """Return `count` of the images [n, C, H, W], chosen by the first of the draws."""
     return draws.samples(images.flatten(1), count)[0].reshape(-1, *images.shape[1:])
 
 
-def reference_population(space: Any, count: int) -> list[Any]:
-    """The frozen population of a space: always the same architectures, drawn uniformly."""
-    found: list[Any] = space.random(count, seed=0)
-    return found
+def reference_population(space: TableSpace, count: int) -> list[Any]:
+    """Return the frozen population of a space: always the same architectures, drawn uniformly."""
+    return space.random(count, seed=0)
 
 
 #: the most of a score's options where they are not seeds: images of a batch, channels, draws, architectures of a reference
 MOST = {"images": 2**12, "pixels": 2**10, "channels": 2**10, "draws": 2**10, "norm_draws": 2**10, "reference": 2**16}
 
 
-def check_at_least(name: str, value: int, least: int) -> None:
-    """ValueError that names a score's option, unless it is a whole number from `least` to what `MOST` says."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
-    arguments.whole(f"score.{name}", value, least, MOST.get(name, arguments.LARGEST_SEED))
+def check_at_least(score: TableScore, **leasts: int) -> None:
+    """Check options that are whole numbers, each from its least to what `MOST` says. InputError: names the option."""
+    for name, least in leasts.items():
+        value = getattr(score, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
+        arguments.whole(f"score.{name}", value, least, MOST.get(name, arguments.LARGEST_SEED))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from nasjac.architecture.spec import check_choice
-from nasjac.tables.scores.base import Done, Scored, one_by_one
+from nasjac.tables.scores.base import Done, Scored, TableScore, one_by_one
+from nasjac.tables.space import Material, TableSpace
 
 Facts = Mapping[str, float]
 
@@ -28,7 +29,7 @@ FACTS: dict[str, Callable[[Facts], float]] = {
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(TableScore):
     """One of `FACTS`, larger is better."""
 
     which: str = "params"
@@ -36,13 +37,15 @@ class Fact:
     def __post_init__(self) -> None:
         check_choice("score.which", self.which, FACTS)
 
-    needs_images: ClassVar[bool] = False
+    needs: ClassVar[Material] = Material.FACTS
 
     @property
     def name(self) -> str:
+        """The fact."""
         return self.which
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    def measure(
+        self, space: TableSpace, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
+        """The fact of each architecture."""
         return one_by_one(lambda item: FACTS[self.which](space.facts(item)), architectures, done)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nasjac.mathematics.decorrelation import decorrelation
+from nasjac.mathematics.decorrelation import jacobian_decorrelation
 from nasjac.sampling.draws import Draws
 from nasjac.tables.scores.of_networks import OfNetworks
 
@@ -25,11 +25,13 @@ class JacobCov(OfNetworks):
 
     @property
     def name(self) -> str:
+        """The label of the score."""
         return "jacob_cov"
 
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
+        """The decorrelation of the images' Jacobians."""
         x = batch.clone().requires_grad_()
         logits = network(x)
         probed = (logits * draws.normal("probe", logits.shape[1])[0]).sum()
         (gradient,) = torch.autograd.grad(probed, x, materialize_grads=True)  # zero where every path is cut
-        return float(decorrelation(gradient.flatten(1)[None])[0])
+        return float(jacobian_decorrelation(gradient.flatten(1)[None])[0])

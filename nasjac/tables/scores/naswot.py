@@ -24,13 +24,16 @@ class Naswot(OfNetworks):
 
     @property
     def name(self) -> str:
+        """The label of the score."""
         return "naswot"
 
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
+        """log |det K| of the batch."""
         kernel = torch.zeros(len(batch), len(batch), dtype=torch.float64, device=batch.device)
 
         def count(module: nn.Module, _: object, out: Tensor) -> None:
-            on = ((out > 0) & (out < getattr(module, "max_val", torch.inf))).flatten(1).float()
+            most = module.max_val if isinstance(module, nn.ReLU6) else torch.inf
+            on = ((out > 0) & (out < most)).flatten(1).float()
             kernel.add_((on @ on.T + (1 - on) @ (1 - on).T).double())
 
         for module in network.modules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.sampling.draws import Draws
-from nasjac.tables.scores.base import Done, Scored, batch_of, check_at_least, one_by_one, only_draw
+from nasjac.tables.scores.base import Done, Scored, TableScore, batch_of, check_at_least, one_by_one, only_draw
+from nasjac.tables.space import Material, NetworkSpace
 
 
 @dataclass(frozen=True)
-class OfNetworks:
+class OfNetworks(TableScore):
     """BatchNorm is in training mode; all architectures have the same images.
 
     `images`  in the batch
@@ -24,20 +26,21 @@ class OfNetworks:
     images: int = 64
     seed: int = 0
 
+    needs: ClassVar[Material] = Material.NETWORKS
+    #: images that the score is defined for
+    least_images: ClassVar[int] = 2
+
     def __post_init__(self) -> None:
-        check_at_least("images", self.images, 2)
-        check_at_least("seed", self.seed, 0)
+        check_at_least(self, images=self.least_images, seed=0)
 
-    needs_images: ClassVar[bool] = True
-    space_method: ClassVar[str] = "network"
-
+    @abstractmethod
     def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
-        """The score of a network of images `batch` [B, C, H, W]; there is none where this is nan or +∞."""
-        raise NotImplementedError
+        """Return the score of a network of images `batch` [B, C, H, W]; there is none where this is nan or +∞."""
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
+    def measure(
+        self, space: NetworkSpace, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
+        """Score architectures one by one, as networks of their own on the same images."""
         draws = only_draw(self.seed, device)
-        batch = batch_of(images, self.images, draws)
+        batch = batch_of(inputs, self.images, draws)
         return one_by_one(lambda item: self.value(space.network(item, draws).to(device), batch, draws), architectures, done)

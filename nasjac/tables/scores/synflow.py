@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.spec import check_choice
-from nasjac.tables.scores.base import Done, Scored, check_at_least, one_by_one, only_draw
+from nasjac.sampling.draws import Draws
+from nasjac.tables.scores.of_networks import OfNetworks
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
-class Synflow:
+class Synflow(OfNetworks):
     """log Σ_θ θ ∂R/∂θ, R the sum of the outputs of the network with |θ| for an input of ones.
 
     BatchNorm is the identity, and so is a ReLU6, as a ReLU is where nothing is negative. A network in which no weight
@@ -28,35 +30,28 @@ class Synflow:
 
     images: int = 1
     dtype: str = "float64"
-    seed: int = 0
+
+    least_images: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_at_least("images", self.images, 1)
-        check_choice("score.dtype", self.dtype, ("float32", "float64"))
-
-    needs_images: ClassVar[bool] = True
-    space_method: ClassVar[str] = "network"
+        super().__post_init__()
+        check_choice("score.dtype", self.dtype, DTYPES)
 
     @property
     def name(self) -> str:
+        """The label of the score."""
         return "synflow"
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Any], images: Tensor, device: torch.device, done: Done
-    ) -> list[Scored]:
-        dtype = getattr(torch, self.dtype)
-        ones = torch.ones(self.images, *images.shape[1:], dtype=dtype, device=device)
-
-        def value(architecture: Any) -> float:
-            network = space.network(architecture, only_draw(self.seed, device)).to(device, dtype).eval()
-            for parameter in network.parameters():
-                parameter.detach().abs_()
-            for module in network.modules():
-                if isinstance(module, nn.ReLU6):
-                    module.max_val = math.inf
-            weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-            gradients = torch.autograd.grad(network(ones).sum() / self.images, weights, allow_unused=True)
-            flow = sum(float((w.detach() * g).sum()) for w, g in zip(weights, gradients, strict=True) if g is not None)
-            return math.log(flow) if flow > 0 else -math.inf if flow == 0 else math.nan
-
-        return one_by_one(value, architectures, done)
+    def value(self, network: nn.Module, batch: Tensor, draws: Draws) -> float:
+        """log Σ_θ θ ∂R/∂θ, on ones instead of the batch."""
+        network.to(dtype=DTYPES[self.dtype]).eval()
+        for parameter in network.parameters():
+            parameter.detach().abs_()
+        for module in network.modules():
+            if isinstance(module, nn.ReLU6):
+                module.max_val = math.inf
+        weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+        outputs = network(torch.ones_like(batch, dtype=DTYPES[self.dtype])).sum() / self.images
+        gradients = torch.autograd.grad(outputs, weights, allow_unused=True)
+        flow = sum(float((w.detach() * g).sum()) for w, g in zip(weights, gradients, strict=True) if g is not None)
+        return math.log(flow) if flow > 0 else -math.inf if flow == 0 else math.nan

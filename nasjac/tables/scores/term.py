@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec, check_choice
+from nasjac.mathematics.trainability import criticality
 from nasjac.scores.apjn import Apjn
-from nasjac.tables.scores.base import Done, Scored
+from nasjac.tables.scores.base import Done, Scored, TableScore
+from nasjac.tables.space import Material, TableSpace
 
 #: architectures between two reports of progress
 TOGETHER = 32
@@ -27,7 +29,7 @@ def _term(measurement: Measurement, name: str, factor: float = 1.0) -> float | N
 
 def _criticality(measurement: Measurement) -> float | None:
     value = measurement.terms["mean_log"].value
-    return None if value is None else -max(-value, 0.0) - max(value, 0.0) / 2
+    return None if value is None else float(criticality(np.array(value)))
 
 
 def _flatness(measurement: Measurement) -> float | None:
@@ -54,7 +56,7 @@ ABSENT = {
 
 
 @dataclass(frozen=True)
-class Term:
+class Term(TableScore):
     """One term of the Jacobian from input to output at initialization, sampled as by `nasjac.scores.apjn.Apjn`.
 
     trainability_cost     −S*
@@ -80,19 +82,20 @@ class Term:
         check_choice("score.which", self.which, SCORED)
         self._measured_by()
 
-    needs_images: ClassVar[bool] = True
-    space_method: ClassVar[str] = "bound"
+    needs: ClassVar[Material] = Material.SPECS
 
     @property
     def name(self) -> str:
+        """The term."""
         return self.which
 
-    def __call__(
-        self, space: Any, architectures: Sequence[Spec], images: Tensor, device: torch.device, done: Done
+    def measure(
+        self, space: TableSpace, architectures: Sequence[Spec], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
+        """The term of each architecture, larger is better."""
         score, found = self._measured_by(), list[Scored]()
         for start in range(0, len(architectures), TOGETHER):
-            found += map(self._scored, score(architectures[start : start + TOGETHER], images, device))
+            found += map(self._scored, score.measure(architectures[start : start + TOGETHER], inputs, device))
             done(len(found))
         return found
 

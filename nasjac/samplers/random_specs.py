@@ -1,0 +1,29 @@
+"""Random architectures of a space: the reference populations that scores rank in."""
+
+from __future__ import annotations
+
+import optuna
+
+from nasjac.architecture.ensemble import members
+from nasjac.architecture.space import Space
+from nasjac.architecture.spec import Spec
+from nasjac.foundation.arguments import shown
+from nasjac.foundation.errors import InputError
+
+
+def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
+    """Return `count` concrete architectures drawn at random, maybe some twice; of an ensemble its first skip pattern."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of a study that nobody asked for
+    try:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return [members(check_spec(space(study.ask())), 1, seed)[0] for _ in range(count)]
+
+
+def check_spec(made: object) -> Spec:
+    """Return what a space has made. InputError: it is no Spec."""
+    if not isinstance(made, Spec):
+        raise InputError(f"`space` must return a Spec for every trial, got {shown(made)}")
+    return made
