@@ -610,6 +610,21 @@ FAULTS = (
         "tests/test_history.py::test_what_replaces_what",
     ),
     Fault(
+        "networks of one key around a checkpoint share their measurement",
+        "nasjac/searching/warm_search.py",
+        '_digest([self.score_id, self.token("", choices)])',
+        "_digest([self.score_id, found.key])",
+        "tests/test_warm.py::test_equal_blocks_pruned_are_equal_specs_and_different_networks"
+        " tests/test_warm.py::test_the_database_keeps_networks_of_one_key_apart",
+    ),
+    Fault(
+        "a resume measures again what an interrupted batch has settled",
+        "nasjac/searching/loop.py",
+        "for token, row in self._asked_before.items() if token in fresh}",
+        "for token, row in self._asked_before.items() if token is None}",
+        "tests/test_warm.py::test_a_search_that_was_stopped_goes_on_like_the_unbroken_one",
+    ),
+    Fault(
         "racing studies share their measurements",
         "nasjac/searching/search.py",
         "racing.score_id(self.score_id, study) if self.options.racing else self.score_id",

@@ -41,6 +41,9 @@ class Report:
     summary: Mapping[str, Any]
     text: str
 
+    def __repr__(self) -> str:
+        return self.text
+
 
 def report(
     store: Store,

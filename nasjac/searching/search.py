@@ -13,7 +13,7 @@ import optuna
 import torch
 
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import ExtendedSpace, ImageSpace, Space
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
@@ -122,7 +122,7 @@ class Search(Job):
     @property
     def _space_names(self) -> dict[str, Any]:
         """The space's options without those that came later and have their defaults: studies of before go on."""
-        later = getattr(self.space, "later", ())
+        later = self.space.later if isinstance(self.space, ExtendedSpace) else ()
         same = [name for name in later if getattr(self.space, name) == getattr(type(self.space), name)]
         return {name: value for name, value in self.names["space"].items() if name not in same}
 
@@ -210,9 +210,9 @@ def search_of(
     return replace(job, score=score.made.bind(random_specs(fitted, score.made.reference)))
 
 
-def _fitted(space: Any, data: Data) -> Any:
+def _fitted(space: Space, data: Data) -> Space:
     """A space of images for those of the dataset; any other space as it is."""
-    if not hasattr(space, "for_images"):
+    if not isinstance(space, ImageSpace):
         return space
     if data.shape is None:
         got = "token ids" if data.is_tokens else f"{data.inputs} features without a shape"
