@@ -197,9 +197,8 @@ def _sampler(given: object) -> Chosen:
         raise InputError(f"`sampler` must be a name, a class of samplers or a partial of one, got {shown(given)}")
     alike = (name for name, known in SAMPLERS.items() if known.func is kind and known.keywords.keys() <= options.keys())
     if odd := next((name for name, value in options.items() if not _is_plain(value)), None):
-        raise InputError(
-            f"`sampler` must have options that are plain values, for they are stored, got {odd}={options[odd]!r}"
-        )
+        rule = "be a plain value, for it is stored"
+        raise InputError(f"`sampler.{odd}` must {rule}, got {options[odd]!r}")
     path = class_path(kind)
     return Chosen(next(alike, path), given, {"_target_": path, **options})
 
