@@ -11,7 +11,7 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
      6  scores trainers
      7  tables models
      8  surgery
-     9  search
+     9  searching
     10  cli
 
 mathematics, architecture, sampling, kinds and scores need torch and numpy alone.
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from nasjac.models.prescribe import prescribe
     from nasjac.models.theory import theory
     from nasjac.scores import measure
+    from nasjac.scores.base import Score
     from nasjac.scores.closed_forms import expected_norms
+    from nasjac.searching.front import report, search, train, validate
     from nasjac.store import Store
     from nasjac.surgery.grow import grow
     from nasjac.surgery.prune import prune
@@ -53,6 +55,7 @@ _PUBLIC = {
     "ResNet": "nasjac.kinds.resnet.spec",
     "ResidualMLP": "nasjac.kinds.residual_mlp.spec",
     "ResidualNetwork": "nasjac.kinds.modules.network",
+    "Score": "nasjac.scores.base",
     "Spec": "nasjac.architecture.spec",
     "Store": "nasjac.store",
     "VisionTransformer": "nasjac.kinds.transformer.spec",
@@ -64,7 +67,11 @@ _PUBLIC = {
     "measure": "nasjac.scores",
     "prescribe": "nasjac.models.prescribe",
     "prune": "nasjac.surgery.prune",
+    "report": "nasjac.searching.front",
+    "search": "nasjac.searching.front",
     "theory": "nasjac.models.theory",
+    "train": "nasjac.searching.front",
+    "validate": "nasjac.searching.front",
 }
 
 __all__ = [
@@ -76,6 +83,7 @@ __all__ = [
     "ResNet",
     "ResidualMLP",
     "ResidualNetwork",
+    "Score",
     "Spec",
     "Store",
     "VisionTransformer",
@@ -87,15 +95,19 @@ __all__ = [
     "measure",
     "prescribe",
     "prune",
+    "report",
+    "search",
     "theory",
+    "train",
+    "validate",
 ]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'nasjac' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

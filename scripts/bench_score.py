@@ -382,9 +382,9 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
     from nasjac.kinds.resnet.space import ResNetSpace
     from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
     from nasjac.samplers.nsga2 import NSGAII
-    from nasjac.search.objectives import Budget, directions
-    from nasjac.search.search import OF_JACOBIANS, objective_values
-    from nasjac.search.study import Study
+    from nasjac.searching.objectives import Budget, directions
+    from nasjac.searching.search import OF_JACOBIANS, objective_values
+    from nasjac.searching.study import Study
 
     inputs = inputs_of(kind)
     kinds = {

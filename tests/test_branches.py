@@ -12,7 +12,6 @@ from nasjac import Block, Spec, build
 from nasjac.surgery.branches.norms import MOST, Function, norms
 from nasjac.surgery.branches.ours import links_of, measurable, stream
 from nasjac.surgery.paths import branch_norms
-from tests.at_data import bare
 
 IMAGES = {"kind": "resnet", "shape": (1, 5, 4)}
 SPECS = {

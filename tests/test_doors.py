@@ -70,7 +70,7 @@ def test_a_search_is_refused_before_its_work(
     word: str,
     parts: list[str],
 ) -> None:
-    monkeypatch.setattr("nasjac.cli.commands.search", lambda *_: pytest.fail("the search began"))
+    monkeypatch.setattr("nasjac.searching.front.run_study", lambda *_: pytest.fail("the search began"))
     Path("file").write_text("")
     code, out, err = run("search", "quiet=true", word)
     assert code == 2 and out == "" and err.count("\n") == 1, err

@@ -17,8 +17,8 @@ from nasjac.foundation.errors import InputError
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.samplers.options import check_sampler
 from nasjac.samplers.refusals import refusals_of_sampler
-from nasjac.search.objectives import Budget, directions
-from nasjac.search.study import Study
+from nasjac.searching.objectives import Budget, directions
+from nasjac.searching.study import Study
 from nasjac.store import Store
 from tests.test_cli import Run, run  # noqa: F401
 

@@ -29,10 +29,11 @@ from nasjac.kinds.population import sample
 from nasjac.kinds.table import kind_of
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
-from nasjac.search.objectives import Budget
-from nasjac.search.scored import architecture_rows
-from nasjac.search.search import Search, SearchOptions, search
-from nasjac.search.train import Task, train
+from nasjac.searching.loop import run as search
+from nasjac.searching.objectives import Budget
+from nasjac.searching.scored import architecture_rows
+from nasjac.searching.search import Search, SearchOptions
+from nasjac.searching.train import Task, train
 from nasjac.store.checkpoints import checkpoint
 from nasjac.trainers import SGD
 from tests.store_rows import validation

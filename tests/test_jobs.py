@@ -17,7 +17,7 @@ SMALL = ["quiet=true", "space.depth_max=5", "space.widths=[8]", "search.batch=4"
 SMALL += ["budget.min_effective_depth=0.5", "validation.top=0", "validation.random=0", "validation.matched=0"]
 EXCEPTIONS = [KeyError("planted"), TypeError("planted"), ValueError("planted"), ZeroDivisionError("planted")]
 EXCEPTIONS += [RuntimeError("planted"), ImportError("planted"), UnicodeDecodeError("utf-8", b"", 0, 1, "planted")]
-FUNCTIONS = ["nasjac.search.search.recommend", "nasjac.cli.commands.report", "nasjac.search.study.facts"]
+FUNCTIONS = ["nasjac.searching.search.knee_of", "nasjac.searching.report.report", "nasjac.searching.study.facts"]
 
 
 def sweep(folder: Path, *words: str) -> Outcome:

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from nasjac.architecture.measurement import Layer
 from nasjac.cli.query_options import SHOWN
 from nasjac.reporting.wording import sentences
-from nasjac.search import figures
-from nasjac.search.findings import front_rows
-from nasjac.search.report import Report, report
+from nasjac.searching import figures
+from nasjac.searching.findings import front_rows
+from nasjac.searching.report import Report, report
 from nasjac.store import Store
 from nasjac.store.schema import column_names
 from tests.store_rows import filled

@@ -24,13 +24,14 @@ from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.kinds.facts import facts
 from nasjac.scores.meanfield import Meanfield
-from nasjac.search import racing
-from nasjac.search.draw import draw
-from nasjac.search.objectives import Budget
-from nasjac.search.scored import architecture_rows
-from nasjac.search.search import Search, SearchOptions, objective_values, recommend, search
-from nasjac.search.study import Proposal
-from nasjac.search.train import Task, keep
+from nasjac.searching import racing
+from nasjac.searching.draw import draw
+from nasjac.searching.loop import run
+from nasjac.searching.objectives import Budget, objective_values
+from nasjac.searching.scored import architecture_rows
+from nasjac.searching.search import Search, SearchOptions
+from nasjac.searching.study import Proposal
+from nasjac.searching.train import Task, keep
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import TrialRow
@@ -172,7 +173,8 @@ def test_the_recommended_architecture_is_the_knee_in_logarithms_of_ratios(store:
     architectures = [architecture(n, nonlinear_effective_depth=depths[n]) for n in numbers]
     measured = [measurement(n, terms={"trainability_cost": Estimate(float(n), 0.1)}) for n in numbers]
     store.record_batch("k", 0, [trial(n) for n in numbers], architectures, measured, "apjn", "s1", {})
-    recommend(store, "k", SimpleNamespace(objectives=("trainability_cost", "nonlinear_effective_depth")))  # type: ignore[arg-type]
+    asked = SimpleNamespace(objectives=("trainability_cost", "nonlinear_effective_depth"))
+    Search.recommend(asked, store, "k")  # type: ignore[arg-type]
     row = store.study("k")
     assert row.recommended_key == key_of(2) and "log nonlinear_effective_depth" in str(row.recommended_reason)
 
@@ -224,7 +226,7 @@ def job(trials: int, space: Any, sampler: Any = optuna.samplers.RandomSampler, s
 
 def searched(store: Store, made: Search) -> list[TrialRow]:
     name = store.open_study("k", made.identity, "resume", made.score_id)
-    search(store, name, made, lambda done, text: None, lambda: False)  # type: ignore[arg-type]
+    run(store, name, made, lambda done, text: None, lambda: False)  # type: ignore[arg-type]
     return store.trials("k")
 
 

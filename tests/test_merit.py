@@ -27,7 +27,7 @@ from nasjac.samplers.random_specs import random_specs
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import BoundMerit, Merit
-from nasjac.search.search import Search
+from nasjac.searching.search import Search
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 CPU = torch.device("cpu")

@@ -20,10 +20,10 @@ from nasjac.architecture.measurement import Estimate, Layer, Measurement
 from nasjac.mathematics.pareto import knee, spread
 from nasjac.reporting.page import page, table
 from nasjac.reporting.wording import sentences
-from nasjac.search.agreement import rivals
-from nasjac.search.findings import findings
-from nasjac.search.report import OBJECTIVES, Report, gather, report
-from nasjac.search.validated import Pick, by_protocol, trained
+from nasjac.searching.agreement import rivals
+from nasjac.searching.findings import findings
+from nasjac.searching.report import OBJECTIVES, Report, gather, report
+from nasjac.searching.validated import Pick, by_protocol, trained
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, RunRow, TrialRow, ValidationRow
 

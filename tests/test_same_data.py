@@ -17,7 +17,7 @@ import torch
 from nasjac import Block, Spec, build
 from nasjac.cli import main
 from nasjac.datasets import Data, Digits, Text, standardized
-from nasjac.search.report import report
+from nasjac.searching.report import report
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.sources import own_data

@@ -14,7 +14,7 @@ import pytest
 
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import csv_of
-from nasjac.search.report import LONGEST_STUDY, Report, folder_name, report
+from nasjac.searching.report import LONGEST_STUDY, Report, folder_name, report
 from nasjac.store import Store
 from nasjac.store.rows import RunRow, TrialRow
 from tests.test_report import SCORE, make

@@ -14,8 +14,8 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.samplers.nsga2 import NSGAII
 from nasjac.samplers.random_specs import random_specs
-from nasjac.search.objectives import Budget, directions
-from nasjac.search.study import TRIES, Study
+from nasjac.searching.objectives import Budget, directions
+from nasjac.searching.study import TRIES, Study
 from nasjac.store.rows import TrialRow
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -18,16 +18,19 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from nasjac.cli.checkout import commit_of
+from nasjac.cli.trust import PICKLED, is_known_sampler
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
-from nasjac.cli import commands, main
-from nasjac.cli.checkout import commit_of
-from nasjac.cli.trust import PICKLED, is_known_sampler
+from nasjac.cli import main
 from nasjac.kinds.build import build
+from nasjac.samplers import SAMPLERS
+from nasjac.searching.checkout import commit_of
+from nasjac.searching.options import choose
+from nasjac.searching.trust import PICKLED, is_known_sampler
 from nasjac.store.checkpoints import checkpoint
 
-CONF = Path(__file__).parent.parent / "conf"
 #: a search of a second, with nothing trained
 SEARCH = (
     *("search", "study=k", "quiet=true", "score=apjn", "sampler=random", "budget.trials=8", "search.batch=8"),
@@ -67,7 +70,7 @@ def here(tmp_path: Path, searched: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def run(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command: exit code and standard error. No report is written, which takes seconds."""
-    monkeypatch.setattr(commands, "report", lambda *given: SimpleNamespace(text="", summary={}))
+    monkeypatch.setattr("nasjac.searching.report.report", lambda *given: SimpleNamespace(text="", summary={}))
 
     def call(*words: str) -> tuple[int, str]:
         code = main(words)
@@ -181,9 +184,7 @@ def test_what_everybody_may_name_is_run(run: Run) -> None:
     assert run(*NOTHING)[0] == 0
     edit(put("sampler", {"_target_": "nasjac.samplers.nsga2.NSGAII", "population_size": 4}))
     assert run(*NOTHING)[0] == 0
-    named = [line for path in (CONF / "sampler").iterdir() for line in path.read_text().splitlines() if "_target_" in line]
-    assert len(named) == len(list((CONF / "sampler").iterdir()))
-    assert all(is_known_sampler(line.partition(": ")[2]) for line in named)
+    assert all(is_known_sampler(choose("sampler", name).options["_target_"]) for name in SAMPLERS)
 
 
 OWN = """
@@ -443,7 +444,7 @@ def test_a_git_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("nasjac.cli.checkout.PATIENCE", 0.2)
+    monkeypatch.setattr("nasjac.searching.checkout.PATIENCE", 0.2)
     assert commit_of(tmp_path) == (None, None)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert commit_of(tmp_path) == (None, None)

@@ -15,8 +15,8 @@ import torch
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.search.train import Task, train
-from nasjac.search.validate import ValidationOptions, validate
+from nasjac.searching.train import Task, train
+from nasjac.searching.validate import ValidationOptions, validate
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import ArchitectureRow, TrialRow, ValidationRow

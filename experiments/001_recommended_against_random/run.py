@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from nasjac import Store
 from nasjac.cli import main
-from nasjac.search.validated import by_protocol
+from nasjac.searching.validated import by_protocol
 
 HERE = {"out": "reports/001_recommended_against_random", "dataset": "digits,fashion_mnist", "seed": "1,2,3,4,5"}
 #: by trainability cost and nonlinear effective depth, whose knee is recommended

@@ -42,9 +42,10 @@ from nasjac.samplers.random_specs import random_specs
 from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.merit import Merit
-from nasjac.search.objectives import Budget
-from nasjac.search.search import Search, search
-from nasjac.search.study import Study
+from nasjac.searching.loop import run as search
+from nasjac.searching.objectives import Budget
+from nasjac.searching.search import Search
+from nasjac.searching.study import Study
 from nasjac.trainers import AdamW, Run
 
 

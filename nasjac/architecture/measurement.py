@@ -13,7 +13,7 @@ OF_THE_MACHINE: frozenset[Status] = frozenset({"out_of_memory", "failed"})
 
 #: the terms every score may give, in the order in which they are stored
 TERMS = (
-    "trainability_cost",  # S*, lower is better (nasjac.search.objectives)
+    "trainability_cost",  # S*, lower is better (nasjac.searching.objectives)
     "log_mean",  # log E 𝒥, natural logarithm, 𝒥 = ‖∂h_L/∂h_0‖_F² / N_L
     "mean_log",  # E log 𝒥
     "sd_log",  # standard deviation of log 𝒥 over initializations and inputs, probe variance removed

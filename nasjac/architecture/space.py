@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from nasjac.architecture.spec import Spec
 
@@ -19,9 +19,33 @@ class Trial(Protocol):
 
 
 class Space(Protocol):
-    """A frozen dataclass of options, or a plain function, that turns a trial's choices into a Spec.
+    """A frozen dataclass of options, or a plain function, that turns a trial's choices into a Spec."""
 
-    A space of images has a method `for_images(shape)` too: the same space for a dataset's images.
-    """
+    def __call__(self, trial: Trial) -> Spec:
+        """Return the architecture of a trial's choices.
 
-    def __call__(self, trial: Trial) -> Spec: ...
+        Args:
+            trial: Gives a value for each choice that it is asked for by name.
+        """
+
+
+@runtime_checkable
+class ImageSpace(Space, Protocol):
+    """A space of networks for images."""
+
+    def for_images(self, shape: tuple[int, ...]) -> Space:
+        """Return the same space for a dataset's images.
+
+        Args:
+            shape: Channels, rows and columns.
+
+        Raises:
+            InputError: The space says another shape, or these images are too small for it.
+        """
+
+
+@runtime_checkable
+class ExtendedSpace(Space, Protocol):
+    """A dataclass of options some of which came `later`: at their defaults they are no part of a study's identity."""
+
+    later: ClassVar[tuple[str, ...]]

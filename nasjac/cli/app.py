@@ -16,13 +16,14 @@ import optuna
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
-from nasjac.cli.config import GROUPS, SCHEMAS, ArchitectureConfig, open_node, register
+from nasjac.cli.config import SCHEMAS, ArchitectureConfig, open_node, register
 from nasjac.cli.jobs import Jobs
-from nasjac.cli.load import load
 from nasjac.cli.sentence import quoted, sentence
 from nasjac.cli.words import check_values
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.origin import origin
+from nasjac.searching.load import load
+from nasjac.searching.options import GROUPS
 
 #: groups that take an option of the user's own as package.module:name, and samplers any class as package.Class
 OPEN_GROUPS = (*GROUPS, "sampler")

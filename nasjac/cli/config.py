@@ -8,23 +8,19 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from nasjac.datasets import DATASETS
-from nasjac.kinds.spaces import SPACES
 from nasjac.models.comparison import Options as DiagnoseOptions
-from nasjac.scores import SCORES
-from nasjac.search.objectives import Budget
-from nasjac.search.search import SearchOptions
-from nasjac.search.validate import ValidationOptions
-from nasjac.search.warm_search import WarmOptions
+from nasjac.samplers import SAMPLERS
+from nasjac.searching.objectives import Budget
+from nasjac.searching.options import GROUPS, choose
+from nasjac.searching.search import SearchOptions
+from nasjac.searching.validate import ValidationOptions
+from nasjac.searching.warm_search import WarmOptions
 from nasjac.surgery.limits import Budget as GrowBudget
 from nasjac.surgery.prune import PruneOptions
 from nasjac.tables.correlate import Options as CorrelateOptions
 from nasjac.tables.scores import TABLE_SCORES
 from nasjac.tables.spaces import TABLE_SPACES
-from nasjac.trainers import TRAINERS
 
-#: option groups whose options are ours: name -> dataclass. Samplers are Optuna's, in conf/sampler/
-GROUPS: dict[str, dict[str, Any]] = {"space": SPACES, "score": SCORES, "dataset": DATASETS, "trainer": TRAINERS}
 #: what a verb has in their place
 GROUPS_OF: dict[str, dict[str, dict[str, Any]]] = {"correlate": {"space": TABLE_SPACES, "score": TABLE_SCORES}}
 
@@ -42,13 +38,6 @@ class Common:
     trust: bool = False
 
 
-@dataclass(frozen=True)
-class SearchNode(SearchOptions):
-    """The options of a search, and the checkpoint whose growths and prunings are searched, if there is one."""
-
-    warm_start: str | None = None
-
-
 @dataclass
 class SearchConfig(Common):
     """nasjac search."""
@@ -62,7 +51,7 @@ class SearchConfig(Common):
     dataset: Any = None
     trainer: Any = None
     budget: Budget = field(default_factory=Budget)
-    search: SearchNode = field(default_factory=SearchNode)
+    search: SearchOptions = field(default_factory=SearchOptions)
     warm: WarmOptions = field(default_factory=WarmOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     save: str | None = None
@@ -239,6 +228,8 @@ def register(verb: str) -> None:
         store.repo.pop(group, None)
         for name, option in options.items():
             store.store(group=group, name=name, node=open_node(option))
+    for name in SAMPLERS:
+        store.store(group="sampler", name=name, node=dict(choose("sampler", name).options))
 
 
 def open_node(option: Any) -> Any:

@@ -12,8 +12,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from nasjac.cli.load import import_from_here, load
 from nasjac.foundation.errors import InputError
+from nasjac.searching.load import import_from_here, load
 
 
 def made(node: Any) -> tuple[str, Callable[[], nn.Module]]:

@@ -11,9 +11,10 @@ from omegaconf import DictConfig
 from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import Spec
 from nasjac.cli.given_model import batch_of, made, plain
-from nasjac.cli.options import Choices, device_of, existing, option
+from nasjac.cli.options import Choices, option
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
+from nasjac.searching.options import device_of, existing
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.former import stored_spec

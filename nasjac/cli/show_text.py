@@ -9,6 +9,7 @@ from typing import Any
 
 from nasjac.foundation.text_tables import as_text as as_table
 from nasjac.foundation.text_tables import cell
+from nasjac.store.checkpoint_studies import AROUND
 from nasjac.store.known import Content, Known
 
 PROFILE_POINTS = 9  # how many layers of a profile are shown, both ends among them
@@ -33,7 +34,7 @@ def _lines(known: Known) -> Iterator[str]:
     yield f"\ntrials: {len(known.trials)}"
     for row in known.trials:
         objectives = ", ".join(f"{name} {cell(value)}" for name, value in row["objectives"].items())
-        kept = f", kept {row['kept_key']}" if row["kept_key"] != row["architecture_key"] else ""
+        kept = f", kept {row['kept_key']}" if row["kept_key"] not in (None, row["architecture_key"]) else ""
         yield f"  {row['study']} trial {row['number']} {row['state']}: {objectives}{kept}{_after(', ', row['reason'])}"
     for row in known.measurements:
         yield from measurement_lines(row)
@@ -54,7 +55,8 @@ def measurement_lines(row: Content) -> Iterator[str]:
     how += _after(", as a pattern of ", row["pattern_of"])
     why = f" ({row['reason']})" if row["reason"] else ""
     took = f"{how}, {cell(row['seconds'])} s, {row['created']}"
-    yield f"\nmeasurement {row['score']} {row['score_id']}: {row['status']}{why}, {took}"
+    at = " (at the weights of one of its networks)" if row["score"] == AROUND else ""
+    yield f"\nmeasurement {row['score']} {row['score_id']}{at}: {row['status']}{why}, {took}"
     yield f"  made by {_maker(row)}"
     terms = {name: term for name, term in row["terms"].items() if term["value"] is not None}
     yield from _pairs({name: _plus_minus(term["value"], term["standard_error"]) for name, term in terms.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,8 +20,14 @@ class Interrupted:
 
 @contextmanager
 def interrupts() -> Iterator[Interrupted]:
-    """Note the first SIGINT or SIGTERM within the block and go on; a second one acts as it would have before."""
+    """Within this block the first SIGINT or SIGTERM is only noted; a second one acts as it would have before.
+
+    In another thread than the main one, which alone hears signals, nothing is noted.
+    """
     asked = Interrupted()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:

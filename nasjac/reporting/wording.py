@@ -1,6 +1,6 @@
 """The report in words: the names of what is compared, and the chief findings as sentences.
 
-`found` is what `nasjac.search.findings.findings` returns. Where a figure is missing the sentence says why. The predictor
+`found` is what `nasjac.searching.findings.findings` returns. Where a figure is missing the sentence says why. The predictor
 is the first objective of the study: the score whose agreement with training is asked.
 """
 

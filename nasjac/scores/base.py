@@ -44,7 +44,7 @@ class Score(ABC):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What a search optimizes by this score unless it is told: names among `nasjac.search.objectives.OBJECTIVES`."""
+        """What a search optimizes by this score unless it is told: names among `nasjac.searching.objectives.OBJECTIVES`."""
         return ("trainability_cost", "nonlinear_effective_depth")
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasjac.foundation.reading import parse_json
+from nasjac.store.checkpoint_studies import check_of_initialization
 from nasjac.store.database import check_known, path_of
 from nasjac.store.files import opened
 from nasjac.store.leaderboard import Leaderboard
@@ -38,7 +40,8 @@ def answered(
     study, where = (board.study, board.where) if board else (None, None)
     with opened(files, path_of(database), trust=trust) as connection:
         if study is not None:
-            studies = select(connection, "SELECT name FROM study ORDER BY rowid", {}, "study").rows
-            check_known("study", study, [name for (name,) in studies])
+            studies = dict(select(connection, "SELECT name, identity FROM study ORDER BY rowid", {}, "study").rows)
+            check_known("study", study, studies)
+            check_of_initialization(study, parse_json(str(studies[study]), f"identity of {study!r}"))
         with stream(connection, sql, values, "sql" if where is None else "where", where, limit) as found:
             yield found

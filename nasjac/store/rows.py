@@ -83,7 +83,7 @@ class ArchitectureRow(Row, table="architecture", keys=("key",)):
 
 @dataclass(frozen=True)
 class TrialRow(Row, table="trial", keys=("study", "number")):
-    """One trial of a study. `score_id` is the batch's: `Store.record_batch` writes it.
+    """One trial of a study. `score_id` None: that of the batch, which `Store.record_batch` writes.
 
     `status` is that of the measurement which settled it, None where none was looked at.
     """
@@ -106,7 +106,12 @@ class TrialRow(Row, table="trial", keys=("study", "number")):
 
     @property
     def is_lasting(self) -> bool:
-        """Return whether it settles its architecture for the study: it is scored, and if it failed, not by the machine."""
+        """Return whether it settles its network for the study: it is scored, and if it failed, not by the machine.
+
+        One that keeps every constraint and is infeasible has been measured, and breaks a rule that measuring alone shows.
+        """
+        if self.state == "infeasible":
+            return bool(self.constraints) and max(self.constraints.values()) <= 0
         return self.state in ("complete", "failed") and self.status not in OF_THE_MACHINE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from nasjac.architecture.measurement import Measurement
@@ -29,8 +30,12 @@ class Trials(Studies):
         score: str,
         score_id: str,
         notes: Mapping[str, Any],
+        apart: Mapping[str, Measurement] = MappingProxyType({}),
     ) -> None:
         """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
+
+        Trials that say nothing of a digest, and `measurements`, go by `score_id`; `apart` are further measurements, each by
+        a digest of its own, as those of networks with weights are, which the key of their architecture does not tell apart.
 
         Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
         fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again; the
@@ -42,7 +47,10 @@ class Trials(Studies):
             self._replace_partial(study, batch, len(trials))
             self._insert([BatchRow(study, batch, notes)])
             self._record_scored(architectures, measurements, score, score_id)
-            self._insert([self._under_stored_keys(replace(trial, score_id=score_id)) for trial in trials])
+            for digest, measurement in apart.items():
+                self._record_scored([], [measurement], score, digest)
+            digested = [replace(trial, score_id=trial.score_id or score_id) for trial in trials]
+            self._insert([self._under_stored_keys(trial) for trial in digested])
 
     def notes(self, study: str, before: int) -> Mapping[str, Any]:
         """Return what the sampler had noted on the study when batch `before` began."""

@@ -41,12 +41,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Training:
-    """The runs of one architecture, the best of them (None: all diverged), and where its checkpoint is."""
+    """The runs of one architecture on a dataset, the best of them (None: all diverged), and where its checkpoint is."""
 
     key: str
     runs: tuple[Run, ...]
     best: Run | None
     folder: Path | None
+    dataset: str
+    dataset_digest: str
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"{self.key}: every training diverged ({self.runs[0].reason}); no checkpoint"
+        kept = f"checkpoint in {self.folder}" if self.folder else "no checkpoint"
+        return (
+            f"{self.key}: validation accuracy {self.best.accuracy:.4f} (learning rate {self.best.learning_rate:g}, "
+            f"seed {self.best.seed}); {kept}"
+        )
 
 
 def train(store: Store, key: str, task: Task, out: str | Path | None = None, progress: Progress | None = None) -> Training:
@@ -76,7 +87,7 @@ def keep(
     store.record_validations([_validation_row(row.key, task, run) for run in runs])
     if folder is not None and winner is not None:
         checkpoint.save(folder, _spec(row), winner.state, _info(row.key, task, winner), option=option)
-    return Training(row.key, tuple(runs), winner, folder if winner else None)
+    return Training(row.key, tuple(runs), winner, folder if winner else None, task.dataset, task.data.digest)
 
 
 def _spec(row: ArchitectureRow) -> Spec:

@@ -23,7 +23,7 @@ from nasjac.mathematics.rank_correlation import (
     spearman,
     top_k,
 )
-from nasjac.search.validated import Pick, Trained
+from nasjac.searching.validated import Pick, Trained
 
 STATISTICS: Mapping[str, Statistic] = {"kendall": kendall_tau, "spearman": spearman}
 

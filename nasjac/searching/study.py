@@ -28,7 +28,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
 from nasjac.samplers.random_specs import check_spec
 from nasjac.samplers.refusals import check_proposed, refusals_of_sampler
-from nasjac.search.objectives import Budget, Direction
+from nasjac.searching.objectives import Budget, Direction
 from nasjac.store.rows import TrialRow
 
 #: the note on a study that its sampler has ended

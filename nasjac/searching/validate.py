@@ -14,8 +14,8 @@ from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.workers import workers
 from nasjac.mathematics.pareto import covering_points
-from nasjac.search.objectives import directions
-from nasjac.search.train import Task, Training, fit, keep
+from nasjac.searching.objectives import directions
+from nasjac.searching.train import Task, Training, fit, keep
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import ArchitectureRow, Role

@@ -1,4 +1,4 @@
-"""What a database may name to be run: nasjac's own options and Optuna's samplers, and what the command line names too."""
+"""What a database may name to be run: nasjac's own options and Optuna's samplers, and what the caller names too."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig, OmegaConf
 
 from nasjac.architecture.fields import check_choice
-from nasjac.cli.config import GROUPS
 from nasjac.foundation.errors import InputError
-from nasjac.samplers.nsga2 import NSGAII
+from nasjac.samplers import SAMPLERS
+from nasjac.searching.options import GROUPS, Chosen, class_path
 from nasjac.store.rows import TrialRow
 
-#: samplers of ours, as `_target_` names them
-OWN_SAMPLERS = (f"{NSGAII.__module__}.{NSGAII.__qualname__}",)
+#: samplers that have a name of ours, as `_target_` names them
+OWN_SAMPLERS = tuple(class_path(factory.func) for factory in SAMPLERS.values())
 #: where a configuration names the class of its sampler
 MAIN_TARGET = "sampler._target_"
 #: how deep stored options may be nested
@@ -27,11 +26,11 @@ PICKLED = ("cma:optimizer", "sepcma:optimizer", "cmawm:optimizer")
 
 @dataclass(frozen=True)
 class Trust:
-    """What the command line lets a database name, beside what any database may name.
+    """What the caller lets a database name, beside what any database may name.
 
     `everything`  the option trust=true
-    `options`     group -> what the command line gives of it, such as space -> my_net:space; of samplers the class
-    `targets`     the classes and functions that the command line's sampler names by `_target_`
+    `options`     group -> what the caller names of it, such as space -> my_net:space; of samplers the class
+    `targets`     the classes and functions that the caller's sampler names by `_target_`
     """
 
     everything: bool = False
@@ -39,34 +38,21 @@ class Trust:
     targets: tuple[str, ...] = ()
 
 
-def trust_of(config: DictConfig, choices: Mapping[str, str | None]) -> Trust:
-    """Return what a command line lets its database name."""
-    options = {group: name for group in GROUPS if (name := choices.get(group)) is not None}
-    given = OmegaConf.to_container(config.sampler, resolve=True) if config.sampler is not None else {}
-    targets = {path: str(target) for path, target in targets_in(given, "sampler")}
+def trust_of(everything: bool, given: Mapping[str, Chosen | None]) -> Trust:
+    """Return what a caller who gives these options, by group, trusts a database with."""
+    options = {group: chosen.name for group, chosen in given.items() if chosen is not None and group in GROUPS}
+    sampler = given.get("sampler")
+    targets = {path: str(target) for path, target in targets_in(sampler.options if sampler else {}, "sampler")}
     if MAIN_TARGET in targets:
         options["sampler"] = targets[MAIN_TARGET]
-    return Trust(config.trust, options, tuple(targets.values()))
-
-
-def check_confirmed(names: Sequence[str]) -> None:
-    """Check what the command line sets: a name that confirms one of the study's comes without options.
-
-    Raises:
-        InputError: An option of a space or score that is the study's own.
-    """
-    for name in names:
-        group, dot, _ = name.partition(".")
-        if dot and group in ("space", "score"):
-            rule = f"be left out, for the {group} of a study keeps the options that it was searched with"
-            raise InputError(f"`{name}` must {rule}, got it on the command line")
+    return Trust(everything, options, tuple(targets.values()))
 
 
 def check_option(study: str, group: str, name: object, trust: Trust) -> str:
     """Return the name of an option that a stored search may have.
 
     Raises:
-        InputError: Nothing is called so, or it is a module:name of which the command line says nothing.
+        InputError: Nothing is called so, or it is a module:name of which the caller says nothing.
     """
     if not isinstance(name, str):
         raise InputError(f"`choices.{group}` of study {study!r} must be the name of an option, got {name!r}")
@@ -83,7 +69,7 @@ def check_targets(study: str, sampler: Mapping[str, Any], trust: Trust) -> None:
     """Check what a stored sampler would have made: the sampler itself, and options of it that are made too.
 
     Raises:
-        InputError: It is neither Optuna's nor ours, or an option of it is to be made, and the command line names neither.
+        InputError: It is neither Optuna's nor ours, or an option of it is to be made, and the caller names neither.
     """
     if not isinstance(main := sampler.get("_target_"), str):
         raise InputError(f"`{MAIN_TARGET}` of study {study!r} must be the name of a sampler, got {main!r}")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import optuna
 
-from nasjac.search.objectives import directions
-from nasjac.search.scored import architecture_rows, pattern_rows, with_patterns
-from nasjac.search.search import Search
-from nasjac.search.study import Proposal, Study, derived_seed
+from nasjac.searching.objectives import directions
+from nasjac.searching.scored import architecture_rows, pattern_rows, with_patterns
+from nasjac.searching.search import Search
+from nasjac.searching.study import Proposal, Study, derived_seed
 from nasjac.store import Store
 
 #: batches of random proposals to look through for validation, and how many of them in a row may bring nothing new

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from nasjac.cli.options import option, search_of, search_options, typed
-from nasjac.cli.trust import Trust, check_option, check_plain, check_targets
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import parse_json
-from nasjac.search.objectives import OBJECTIVES, Budget, Direction, directions
-from nasjac.search.search import Search
+from nasjac.searching.objectives import OBJECTIVES, Budget, Direction, directions
+from nasjac.searching.options import named, sampler_of, typed
+from nasjac.searching.search import Search, SearchOptions, search_of
+from nasjac.searching.trust import Trust, check_option, check_plain, check_targets
 from nasjac.store import Store
+from nasjac.store.checkpoint_studies import check_of_initialization
 from nasjac.store.rows import StudyRow
+
+T = TypeVar("T")
 
 #: the parts of a stored configuration that are read: none of them says where a file is written
 PARTS = ("space", "score", "dataset", "sampler", "budget", "search")
@@ -33,8 +34,13 @@ def stored_search(store: Store, study: str, device: torch.device, trust: Trust) 
             changed; or the score's formulas are other ones than those it was measured by.
     """
     row = store.study(study)
-    config, choices = _configuration(store, study, trust)
-    job = search_of(config, choices, device)
+    check_of_initialization(study, row.identity)
+    parts, choices, seed = _configuration(store, study, trust)
+    made = {group: _values(study, group, parts, partial(named, group, choices[group], parts[group])) for group in OPTIONS}
+    sampler = sampler_of(choices["sampler"], parts["sampler"])
+    budget = _values(study, "budget", parts, partial(typed, Budget, parts["budget"], "budget"))
+    options = _values(study, "search", parts, partial(typed, SearchOptions, parts["search"], "search"))
+    job = search_of(**made, sampler=sampler, budget=budget, options=options, seed=seed, device=device)
     old, new = _identity(row, "score"), job.identity["score"]
     if old != new:
         asked, there = (f"{score.get('name')} ({_version(score)})" for score in (new, old))
@@ -49,6 +55,7 @@ def stored_search(store: Store, study: str, device: torch.device, trust: Trust) 
 
 def objectives_of(row: StudyRow) -> dict[str, Direction]:
     """What a study optimized, and which way each is better. InputError: the database says nothing of it."""
+    check_of_initialization(row.name, row.identity)
     names = _identity(row, "search").get("objectives")
     if not isinstance(names, list) or not all(isinstance(name, str) and name in OBJECTIVES for name in names):
         rule = f"be a list of {', '.join(OBJECTIVES)}"
@@ -56,8 +63,8 @@ def objectives_of(row: StudyRow) -> dict[str, Direction]:
     return dict(zip(names, directions(names), strict=True))
 
 
-def _configuration(store: Store, study: str, trust: Trust) -> tuple[DictConfig, dict[str, str]]:
-    """The stored configuration and its choices, checked."""
+def _configuration(store: Store, study: str, trust: Trust) -> tuple[dict[str, Mapping[str, Any]], dict[str, str], int]:
+    """The stored options by group, the names chosen of the groups, and the seed, checked."""
     sql = "SELECT config FROM run WHERE study = :study AND verb = 'search' ORDER BY run_id DESC LIMIT 1"
     runs = store.select(sql, {"study": study}).rows
     if not runs:
@@ -68,22 +75,15 @@ def _configuration(store: Store, study: str, trust: Trust) -> tuple[DictConfig, 
         check_plain(study, part, name)
     choices = {group: check_option(study, group, parts["choices"].get(group), trust) for group in OPTIONS}
     check_targets(study, parts["sampler"], trust)
-    config = OmegaConf.create({**{name: parts[name] for name in PARTS}, "seed": _seed(study, stored)})
-    for name in OPTIONS:
-        _check_values(study, name, parts, partial(option, name, choices, config))
-    _check_values(study, "budget", parts, partial(typed, Budget, config.budget))
-    _check_values(study, "search", parts, partial(search_options, config))
-    return config, {**choices, "sampler": str(parts["choices"].get("sampler"))}
+    return parts, {**choices, "sampler": str(parts["choices"].get("sampler"))}, _seed(study, stored)
 
 
-def _check_values(study: str, name: str, parts: Mapping[str, object], made: Callable[[], object]) -> None:
+def _values(study: str, name: str, parts: Mapping[str, object], made: Callable[[], T]) -> T:
     try:
-        made()
-    except OmegaConfBaseException as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"`{name}` of study {study!r} must hold its options by type, got {parts[name]}: {reason}"
-        ) from error
+        return made()
+    except InputError as error:
+        rule = f"`{name}` of study {study!r} must hold its options by type"
+        raise InputError(f"{rule}, got {parts[name]}: {error}") from error
 
 
 def _mapping(study: str, content: object, name: str) -> Mapping[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from nasjac.mathematics.pareto import pareto_front
 from nasjac.reporting.wording import BASELINES, COST
-from nasjac.search.agreement import best_quarter, ceiling, compare, rivals
-from nasjac.search.validated import Pick, Protocol
+from nasjac.searching.agreement import best_quarter, ceiling, compare, rivals
+from nasjac.searching.validated import Pick, Protocol
 from nasjac.store.rows import StudyRow
 
 ROLES = ("front", "random", "matched")

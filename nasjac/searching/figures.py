@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasjac.architecture.measurement import Layer
 from nasjac.reporting.canvas import DARK, GREY, LINES, drawn, plain, sheet, style
-from nasjac.search.validated import Pick
+from nasjac.searching.validated import Pick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from nasjac.architecture.measurement import TERMS
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.scores import Score
-from nasjac.search.objectives import OBJECTIVES, directions
-from nasjac.search.study import Proposal
+from nasjac.searching.objectives import OBJECTIVES, directions
+from nasjac.searching.study import Proposal
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.store.rows import TrialRow

@@ -15,9 +15,9 @@ from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import csv_of
 from nasjac.reporting.page import page
 from nasjac.reporting.wording import COST, extremes, sentences, short, trials
-from nasjac.search import figures
-from nasjac.search.findings import Evidence, findings, front_rows
-from nasjac.search.validated import Pick, by_protocol
+from nasjac.searching import figures
+from nasjac.searching.findings import Evidence, findings, front_rows
+from nasjac.searching.validated import Pick, by_protocol
 from nasjac.store import Store
 from nasjac.store.database import check_known
 from nasjac.store.leaderboard import Leaderboard
@@ -40,6 +40,9 @@ class Report:
     files: Mapping[str, Path]
     summary: Mapping[str, Any]
     text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def report(
@@ -74,7 +77,7 @@ def report(
 
 
 def gather(store: Store, study: str, objectives: Mapping[str, str] = OBJECTIVES) -> Evidence:
-    """What the store knows of the study, for `nasjac.search.findings`."""
+    """What the store knows of the study, for `nasjac.searching.findings`."""
     row = store.study(study)
     for name in objectives:
         check_known("objectives", name, column_names()["leaderboard"])

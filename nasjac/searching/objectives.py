@@ -9,9 +9,10 @@ from typing import Literal, NamedTuple
 
 from nasjac.architecture.facts import Facts
 from nasjac.architecture.fields import check_choice
-from nasjac.architecture.measurement import Estimate
+from nasjac.architecture.measurement import Estimate, Measurement
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.pareto import knee
 
 MOST_TRIALS = 1_000_000
 
@@ -89,3 +90,21 @@ def directions(names: Sequence[str]) -> list[Direction]:
     if not names:
         raise InputError(f"`search.objectives` must name at least one of {', '.join(OBJECTIVES)}, got an empty list")
     return [OBJECTIVES[name].direction for name in names]
+
+
+def objective_values(
+    names: Sequence[str], measurement: Measurement, known: Facts
+) -> tuple[dict[str, float] | None, str | None]:
+    """The objectives by name, or None and the reason why there are none."""
+    if measurement.status != "ok":
+        return None, f"{measurement.status}: {measurement.reason}"
+    values = {name: OBJECTIVES[name].value(measurement.terms, known) for name in names}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        return None, f"the score gives no {missing[0]}"
+    return {name: float(value) for name, value in values.items() if value is not None}, None
+
+
+def knee_of(values: Sequence[Sequence[float]], objectives: Sequence[str]) -> tuple[int, str]:
+    """The number of the knee among `values`, a row of objectives each, and why it is that one."""
+    return knee(values, directions(objectives), objectives, [OBJECTIVES[name].is_ratio for name in objectives])
