@@ -12,7 +12,8 @@ The floor plan. A module imports only from floors below its own (`tests/test_flo
      7  tables models
      8  surgery
      9  searching
-    10  cli
+    10  testing
+    11  cli
 
 mathematics, architecture, sampling, kinds and scores need torch and numpy alone.
 """
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from nasjac.surgery.grow import grow
     from nasjac.surgery.prune import prune
     from nasjac.tables.correlate import correlate
+
+__version__ = "0.2.0"
 
 #: the public names and where they live; loaded when first used, so that a light command stays light
 _PUBLIC = {
