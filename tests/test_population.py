@@ -15,10 +15,10 @@ from nasjac.architecture.spec import BRANCHES, NORMS, Block, Spec
 from nasjac.kinds.build import build
 from nasjac.kinds.population import MAX_ROWS, sample
 from nasjac.kinds.residual_mlp.network import ResidualMLP
-from nasjac.mathematics.probes import exact
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from nasjac.sampling.tiles.routes import Routes
+from tests.probes import exact
 
 WIDTH = 12
 FEATURES = 20
