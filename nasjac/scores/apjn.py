@@ -187,7 +187,8 @@ class _Candidate:
         self.score, self.group, self.draws = score, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = sampled_terms([self.samples[member.key] for member in group], group[0].block, score.objective)
+        self.solves = any(group[0].solves(number) for number in range(len(group[0].blocks)))
+        self.result = sampled_terms([self.samples[member.key] for member in group], self.solves, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
 
     def _is_precise(self, result: SampledTerms) -> bool | None:
@@ -208,7 +209,7 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = sampled_terms([samples], spec.block, self.score.objective)
+            result = sampled_terms([samples], self.solves, self.score.objective)
             inner[key] = self._measurement(key, result, [key], raced)
         return with_members(whole, self.group, inner)
 

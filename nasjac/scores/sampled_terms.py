@@ -36,17 +36,18 @@ class SampledTerms(NamedTuple):
     living: NDArray[np.bool_]
 
 
-def sampled_terms(samples: Sequence[Samples | None], block: str, objective: str) -> SampledTerms:
+def sampled_terms(samples: Sequence[Samples | None], solves: bool, objective: str) -> SampledTerms:
     """Return the terms of an architecture from the samples of each of its skip patterns, None where memory has no room.
 
-    `objective` is the term that is asked for, which with what it is made of must be finite. `block` is the Spec's.
+    `objective` is the term that is asked for, which with what it is made of must be finite; `solves` says whether some
+    block is the solution of an equation.
     """
     unknown, nothing = Estimate(None, None), np.zeros((0, 0), dtype=bool)
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
         return SampledTerms("out_of_memory", "there is no memory for it, even alone", unknown, None, nothing)
     failure = next((reason for item in held if (reason := _failure(item))), None)
-    if failure is not None and block == "implicit":
+    if failure is not None and solves:
         failure += ": Newton's method finds no solution of the block, or it has none"
     dead_SDI = np.stack([_is_dead(item) for item in held])
     dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=2))
@@ -83,7 +84,7 @@ def measured_at(key: str, samples: Samples) -> Measurement:
 
     The terms are those of the sampled score, their spread and their standard errors over points and probes.
     """
-    result = sampled_terms([samples], "explicit", "trainability_cost")
+    result = sampled_terms([samples], False, "trainability_cost")
     return measurement_of(key, result, [samples], len(samples.decorrelation))
 
 
