@@ -122,7 +122,7 @@ def compared(
     passes = [np.mean([timed(partial(style, spec, inputs))[1] for spec in looped]) for style in (synflow, jacob_cov)]
     torch.set_num_threads(os.cpu_count() or 1)
     batches = [specs[start : start + 64] for start in range(0, len(specs), 64)]
-    run_all = lambda which: [m for batch in batches for m in which(batch, inputs, device)]  # noqa: E731
+    run_all = lambda which: [m for batch in batches for m in which.measure(batch, inputs, device)]  # noqa: E731
     score, own, wins = as_precise(error, errors.tolist(), looped, inputs, device)
     cold = timed(lambda: run_all(replace(score)))[1] / len(specs)
     run_all(score)

@@ -13,11 +13,11 @@ from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.population import sample
 from nasjac.mathematics.logarithms import debiased, debiased_ratio
-from nasjac.mathematics.probes import PROBES
 from nasjac.mathematics.trainability import trainability_cost, trainability_penalty
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.estimators import NAMES, profile, terms
 from nasjac.sampling.samples import Samples
+from tests.probes import PROBES
 
 WIDTH, DRAWS, REPETITIONS = 32, 16, 480
 T_QUANTILE = 2.131  # of Student's t with 15 degrees of freedom, 97.5%

@@ -28,7 +28,7 @@ from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padde
 from nasjac.mathematics.meanfield.moments import MOMENTS
 from nasjac.mathematics.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
 from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
-from nasjac.mathematics.probes import PROBES
+from tests.probes import PROBES
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
 

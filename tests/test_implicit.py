@@ -215,7 +215,7 @@ def test_a_leak_that_the_leaky_block_may_not_have_contracts_in_the_implicit_one(
     spec = Spec.of(width=16, blocks=(Block(),) * 6, block="implicit", step=4.0, leak=10.0)
     with pytest.raises(ValueError, match=r"`leak` must be below 1 / `step` in leaky blocks, 1 / 4, got 10.0"):
         replace(spec, block="leaky")
-    [found] = Apjn(rel_error=None)([spec], numbers(40, 8), torch.device("cpu"))
+    [found] = Apjn(rel_error=None).measure([spec], numbers(40, 8), torch.device("cpu"))
     assert found.status == "ok" and found.terms["mean_log"].value < -6  # type: ignore[operator]
 
 
@@ -224,8 +224,8 @@ def test_what_has_no_solution_is_said() -> None:
     y, residual = bdf2(lambda y: 3 * y.abs(), torch.tensor([[1.0], [-1.0]]), None, 1.0, 0.0)
     assert y[0].isnan() and residual > 0.1
     assert y[1].item() == pytest.approx(0.5, rel=1e-4) or y[1].item() == pytest.approx(-0.25, rel=1e-4)
-    spec = Spec.of(width=8, blocks=(Block(),) * 2, block="implicit", step=8.0, activation="gelu")
-    [found] = Apjn(rel_error=None)([spec], numbers(40, 8), torch.device("cpu"))
+    spec = Spec(8, (Block(),) * 2, block="implicit", step=8.0, activation="gelu")
+    [found] = Apjn(rel_error=None).measure([spec], numbers(40, 8), torch.device("cpu"))
     assert found.status == "diverged" and "Newton's method finds no solution" in str(found.reason)
     [[run]] = fit_population([spec], digits_like(), AdamW(steps=1, batch=8, seeds=(0,), learning_rates=(1e-3,)))
     assert run.status == "diverged" and "Newton's method leaves a relative residual of" in str(run.reason)
@@ -278,7 +278,7 @@ def test_the_passes_that_flops_count_are_those_of_half_a_step(monkeypatch: pytes
 
 def test_rounded_products_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must be float32 or float64 for implicit blocks, .* got 'bf16'"):
-        Apjn(dtype="bf16")([IMPLICIT], numbers(40, 8).float(), torch.device("cpu"))
+        Apjn(dtype="bf16").measure([IMPLICIT], numbers(40, 8).float(), torch.device("cpu"))
 
 
 def test_inference_mode_gives_the_same_outputs() -> None:

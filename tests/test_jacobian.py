@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nasjac.mathematics.probes import PROBES, by_cotangents, by_tangents, exact
+from tests.probes import PROBES, by_cotangents, by_tangents, exact
 
 # golden row 8: A = diag(1, 2, 3, 4) + 0.5 (ones − I)
 MATRIX = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)) + 0.5 * (1 - torch.eye(4)).double()

@@ -126,5 +126,5 @@ def test_an_implicit_block_has_no_closed_form() -> None:
     implicit = replace(LEAKY, block="implicit")
     with pytest.raises(ValueError, match="`block` must be one of explicit, leaky for a closed form, got 'implicit'"):
         expected_norms(implicit)
-    found = Meanfield()([implicit, LEAKY], numbers(40, 5), torch.device("cpu"))
+    found = Meanfield().measure([implicit, LEAKY], numbers(40, 5), torch.device("cpu"))
     assert [item.status for item in found] == ["unsupported", "ok"] and "`block`" in str(found[0].reason)

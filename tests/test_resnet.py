@@ -394,7 +394,7 @@ def test_an_ensemble_of_skips_is_measured_by_patterns() -> None:
 
 
 def test_the_closed_form_does_not_cover_it() -> None:
-    [found] = Meanfield()([spec_of()], images().float(), torch.device("cpu"))
+    [found] = Meanfield().measure([spec_of()], images().float(), torch.device("cpu"))
     assert found.status == "unsupported" and "`kind`" in str(found.reason) and "'resnet'" in str(found.reason)
 
 

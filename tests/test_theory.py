@@ -124,14 +124,14 @@ def test_what_a_closed_form_does_not_cover_is_named(monkeypatch: pytest.MonkeyPa
     swish, plain = Spec.of(width=8, blocks=(Block(),), activation="swish"), Spec.of(width=8, blocks=(Block(),))
     with pytest.raises(ValueError, match=r"`activation` must be one of .* for a closed form, got 'swish'"):
         expected_norms(swish)
-    unsupported, fine = Meanfield()([swish, plain], inputs(), CPU)
+    unsupported, fine = Meanfield().measure([swish, plain], inputs(), CPU)
     assert unsupported.status == "unsupported" and "`activation`" in str(unsupported.reason)
     assert unsupported.terms["trainability_cost"].value is None and fine.status == "ok"
 
 
 def test_an_ensemble_is_measured_over_all_patterns_and_keeps_the_cheapest_drawn() -> None:
-    ensemble = Spec.of(width=16, blocks=(Block(skip=0.5),) * 6)
-    [found] = Meanfield(patterns=4)([ensemble], inputs(), CPU)
+    ensemble = Spec(16, (Block(skip=0.5),) * 6)
+    [found] = Meanfield(patterns=4).measure([ensemble], inputs(), CPU)
     assert found.terms["log_mean"].value == pytest.approx(6 * math.log(0.5 + 0.5))
     spread = math.sqrt(6 * 0.25) * math.log(3)
     assert found.terms["sd_log_patterns"].value == pytest.approx(spread)

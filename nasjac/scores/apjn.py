@@ -188,7 +188,8 @@ class _Candidate:
         self.score, self.group, self.draws = score, group, draws
         held = {member.key: bank.samples[member.key] for member in group}
         self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.result = sampled_terms([self.samples[member.key] for member in group], _solves(group[0]), score.objective)
+        self.solves = any(group[0].solves(number) for number in range(len(group[0].blocks)))
+        self.result = sampled_terms([self.samples[member.key] for member in group], self.solves, score.objective)
         self.terms = self.result.terms if self.result.status == "ok" else None
 
     def _is_precise(self, result: SampledTerms) -> bool | None:
@@ -209,7 +210,7 @@ class _Candidate:
             return whole
         inner = {}
         for key, samples in self.samples.items():
-            result = sampled_terms([samples], _solves(spec), self.score.objective)
+            result = sampled_terms([samples], self.solves, self.score.objective)
             inner[key] = self._measurement(key, result, [key], raced)
         return with_members(whole, self.group, inner)
 
@@ -222,8 +223,3 @@ def _timed(measurement: Measurement, seconds: float) -> Measurement:
     """With its share of the time: `seconds` for each network sampled."""
     patterns = tuple((text, replace(inner, seconds=seconds)) for text, inner in measurement.patterns)
     return replace(measurement, seconds=seconds * max(1, len(patterns)), patterns=patterns)
-
-
-def _solves(spec: Spec) -> bool:
-    """Whether some block is the solution of an equation."""
-    return any(spec.solves(number) for number in range(len(spec.blocks)))

@@ -39,7 +39,8 @@ class SampledTerms(NamedTuple):
 def sampled_terms(samples: Sequence[Samples | None], solves: bool, objective: str) -> SampledTerms:
     """Return the terms of an architecture from the samples of each of its skip patterns, None where memory has no room.
 
-    `objective` is the term that is asked for, which with what it is made of must be finite. `solves` says that some block is the solution of an equation.
+    `objective` is the term that is asked for, which with what it is made of must be finite; `solves` says whether some
+    block is the solution of an equation.
     """
     unknown, nothing = Estimate(None, None), np.zeros((0, 0), dtype=bool)
     held = [item for item in samples if item is not None]
