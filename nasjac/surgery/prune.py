@@ -125,7 +125,9 @@ def prune(
     left_out("must be left out with a model", dataset=dataset, save_tuned=save_tuned)
     check_choice("criterion", criterion, [one for one in CRITERIA if one != "lowest_energy"])
     target = check_out(out or "reports/prune/model-pruned")
-    return _pruned(of_model(source, name, input, blocks, seed, torch.device(device)), options, target, None, say)
+    return _pruned(
+        of_model(source, name, input, blocks, seed, arguments.device("device", device)), options, target, None, say
+    )
 
 
 def _pruned(old: Network, options: PruneOptions, out: Path, save_tuned: Path | None, say: Say) -> Pruning:

@@ -60,7 +60,7 @@ def of_model(
     if batch is None:
         raise InputError("`input` must be a batch for the model (input=ids:4x128, input=4x3x32x32), got None")
     factory = (lambda: make) if isinstance(make, nn.Module) else make
-    told = name or (type(make) if isinstance(make, nn.Module) else make).__qualname__
+    told = name or (type(make).__name__ if isinstance(make, nn.Module) else "the model")
     inputs = batch if isinstance(batch, str) or (callable(batch) and not isinstance(batch, Tensor)) else lambda: batch
     module, arguments = built(told, factory, inputs, seed, device)
     model = OwnModel(told, module, arguments, path)
