@@ -24,7 +24,7 @@ from nasjac.surgery.network import Link, Network
 from nasjac.surgery.own_model import INITS
 from nasjac.surgery.paths import branch_norms
 from nasjac.surgery.results import Pair
-from nasjac.surgery.sources import AnyData, Say, left_out, of_checkpoint, of_model
+from nasjac.surgery.sources import AnyData, Say, left_out, listed, of_checkpoint, of_model
 from nasjac.surgery.trained import check_growth, check_out
 from nasjac.surgery.written import compared, note, write
 
@@ -144,6 +144,7 @@ def grow(
         old = of_checkpoint(source, dataset, points, allow_pickle, say)
         check_growth(old.spec, beginning, force)
         return _grown(old, plan, max(1, min(PILOT, len(old.blocks))), target, say)
+    path = listed(blocks, input)
     left_out("must be left out with a model", dataset=dataset, after=after)
     if insert is None:
         raise InputError("`insert` must say how many blocks go into the model's list (insert=2, or insert=max), got None")
@@ -153,7 +154,7 @@ def grow(
         raise InputError("`init` must be copy with insert=max: blocks that begin as the identity may be any number")
     plan = Plan("insert", insert, beginning, limits)
     target = check_out(out or "reports/grow/model-grown")
-    model = of_model(source, name, input, blocks, seed, arguments.device("device", device))
+    model = of_model(source, name, input, path, seed, arguments.device("device", device))
     return _grown(model, plan, 1, target, say)
 
 
