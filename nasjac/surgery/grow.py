@@ -25,7 +25,7 @@ from nasjac.surgery.network import Link, Network
 from nasjac.surgery.own_model import INITS
 from nasjac.surgery.paths import branch_norms
 from nasjac.surgery.results import Pair
-from nasjac.surgery.sources import AnyData, Say, left_out, of_checkpoint, of_model
+from nasjac.surgery.sources import AnyData, Say, left_out, listed, of_checkpoint, of_model
 from nasjac.surgery.trained import check_growth, check_out
 from nasjac.surgery.written import compared, note, write
 
@@ -43,18 +43,16 @@ KEPT = ("checkpoint", "init", "gain", "seed", "blocks", "tau", "rule", "epsilon_
 class Plan:
     """How many new blocks come, how they begin, what holds them back, and after which blocks they go.
 
-    `blocks` may be "max", as many as are safe, which is tried with `pilot` blocks first; `option` is what the user calls
-    it. `full` is how new blocks begin that are no identity, by which those are measured that are. `after` None spreads
-    them evenly.
+    `blocks` may be "max", as many as are safe; `option` is what the user calls it. `full` is how new blocks begin by which
+    those are measured that begin as the identity. `after` None spreads them evenly.
     """
 
+    option: str
     blocks: int | str
     beginning: Beginning
     limits: Limits
-    after: tuple[int, ...] | None
-    full: Beginning | None
-    pilot: int
-    option: str
+    after: tuple[int, ...] | None = None
+    full: Beginning | None = None
 
     def __post_init__(self) -> None:
         if self.blocks != "max":
@@ -131,6 +129,8 @@ def grow(
     Example:
         >>> nasjac.grow("kept/3f2a", blocks="max", budget={"tau": 2.0})  # doctest: +SKIP
     """
+    for option in () if isinstance(budget, Budget) else budget:
+        check_choice("budget", option, ("tau",))
     budget = budget if isinstance(budget, Budget) else Budget(**budget)
     limits = Limits(budget.tau, rule, epsilon_spectral, epsilon_rms, force)
     after = (after,) if isinstance(after, int) else after if after is None else tuple(after)
@@ -139,12 +139,13 @@ def grow(
         # blocks that begin as the identity have no size by which the most could be told
         beginning = Beginning(init or ("small_gain" if blocks == "max" else "zero_last"), gain, seed)
         full = replace(beginning, init="small_gain", gain=1.0) if beginning.is_identity else None
-        plan = Plan(blocks, beginning, limits, after, full, PILOT, "blocks")
+        plan = Plan("blocks", blocks, beginning, limits, after, full)
         target = check_out(out or f"{str(source).rstrip('/')}-grown")
         arguments.whole("points", points, 1, MOST_POINTS)
         old = of_checkpoint(source, dataset, points, allow_pickle, say)
         check_growth(old.spec, beginning, force)
-        return _grown(old, replace(plan, pilot=max(1, min(PILOT, len(old.blocks)))), target, say)
+        return _grown(old, plan, max(1, min(PILOT, len(old.blocks))), target, say)
+    path = listed(blocks, input)
     left_out("must be left out with a model", dataset=dataset, after=after)
     if insert is None:
         raise InputError("`insert` must say how many blocks go into the model's list (insert=2, or insert=max), got None")
@@ -152,15 +153,19 @@ def grow(
     beginning = Beginning(init or "zero_last", gain, seed)
     if insert == "max" and beginning.is_identity:
         raise InputError("`init` must be copy with insert=max: blocks that begin as the identity may be any number")
-    plan = Plan(insert, beginning, limits, None, None, 1, "insert")
+    plan = Plan("insert", insert, beginning, limits)
     target = check_out(out or "reports/grow/model-grown")
-    return _grown(of_model(source, name, input, blocks, seed, torch.device(device)), plan, target, say)
+    model = of_model(source, name, input, path, seed, arguments.device("device", device))
+    return _grown(model, plan, 1, target, say)
 
 
-def _grown(old: Network, plan: Plan, out: Path, say: Say) -> Growth:
-    """Put new blocks into a network, and write the grown one into the new folder `out`."""
+def _grown(old: Network, plan: Plan, pilot: int, out: Path, say: Say) -> Growth:
+    """Put new blocks into a network, and write the grown one into the new folder `out`.
+
+    As many as are safe are found from a growth of `pilot` blocks.
+    """
     beginning, limits = plan.beginning, plan.limits
-    nominal, attempt = _attempts(old, plan, say)
+    nominal, attempt = _attempts(old, plan, pilot, say)
     if not attempt.allowed.holds and not limits.force:
         raise attempt.allowed.refusal(plan.blocks)
     say(f"{len(attempt.norms)} new blocks; profiles before and after")
@@ -185,7 +190,7 @@ def _grown(old: Network, plan: Plan, out: Path, say: Say) -> Growth:
     return write(result, new, {"grown": note(result, KEPT)}, "growth.json")
 
 
-def _attempts(old: Network, plan: Plan, say: Say) -> tuple[Attempt | None, Attempt]:
+def _attempts(old: Network, plan: Plan, pilot: int, say: Say) -> tuple[Attempt | None, Attempt]:
     """A growth at full size where new blocks begin as the identity, and the growth that was asked for.
 
     As many as are safe are as many as are safe at full size.
@@ -198,7 +203,7 @@ def _attempts(old: Network, plan: Plan, say: Say) -> tuple[Attempt | None, Attem
         spectral = tuple(float(one.spectral.max()) for one in norms.values())
         return Attempt(network, norms, Allowed(plan.limits, spectral, tuple(one.energy for one in norms.values())))
 
-    count = plan.pilot if plan.blocks == "max" else int(plan.blocks)
+    count = pilot if plan.blocks == "max" else int(plan.blocks)
     nominal = attempt(count, plan.full) if plan.full else None
     if plan.blocks != "max":
         return nominal, attempt(count, plan.beginning)

@@ -24,7 +24,7 @@ from nasjac.surgery.network import Array, Network
 from nasjac.surgery.paths import Chain, chain_of, damage, expected
 from nasjac.surgery.pruning_result import BranchValue, FineTuning, Pruning
 from nasjac.surgery.results import Pair
-from nasjac.surgery.sources import AnyData, Say, left_out, of_checkpoint, of_model, of_spec
+from nasjac.surgery.sources import AnyData, Say, left_out, listed, of_checkpoint, of_model, of_spec
 from nasjac.surgery.trained import check_out
 from nasjac.surgery.written import compared, largest, note, write
 
@@ -123,10 +123,13 @@ def prune(
             old = of_checkpoint(source, dataset, points, allow_pickle, say)
         check_prunable(old.spec)
         return _pruned(old, options, target, tuned, say)
+    path = listed(blocks, input)
     left_out("must be left out with a model", dataset=dataset, save_tuned=save_tuned)
     check_choice("criterion", criterion, [one for one in CRITERIA if one != "lowest_energy"])
     target = check_out(out or "reports/prune/model-pruned")
-    return _pruned(of_model(source, name, input, blocks, seed, torch.device(device)), options, target, None, say)
+    return _pruned(
+        of_model(source, name, input, path, seed, arguments.device("device", device)), options, target, None, say
+    )
 
 
 def _pruned(old: Network, options: PruneOptions, out: Path, save_tuned: Path | None, say: Say) -> Pruning:

@@ -48,20 +48,25 @@ def of_spec(spec: Spec, name: str | None, dataset: AnyData | None, points: int, 
     return Trained(spec.canonical, network, sizes, data, at=points, spec_file=name or spec.key)
 
 
-def of_model(
-    make: Factory | nn.Module, name: str | None, batch: Any, path: object, seed: int, device: torch.device
-) -> OwnModel:
-    """Return a user's model on the device, whose list of blocks `path` names.
-
-    `batch` is a description (`nasjac.models.example.FORMS`), a batch, or makes one.
-    """
+def listed(path: object, batch: object) -> str:
+    """Return the name of a model's list of blocks. InputError: it is none, or there is no batch for the model."""
     if not isinstance(path, str) or path == "max":
         rule = "name the model's list of blocks, such as transformer.h"
         raise InputError(f"`blocks` must {rule}, got {path!r} (insert= says how many new ones)")
     if batch is None:
         raise InputError("`input` must be a batch for the model (input=ids:4x128, input=4x3x32x32), got None")
+    return path
+
+
+def of_model(
+    make: Factory | nn.Module, name: str | None, batch: Any, path: str, seed: int, device: torch.device
+) -> OwnModel:
+    """Return a user's model on the device, whose list of blocks `path` names.
+
+    `batch` is a description (`nasjac.models.example.FORMS`), a batch, or makes one.
+    """
     factory = (lambda: make) if isinstance(make, nn.Module) else make
-    told = name or (type(make) if isinstance(make, nn.Module) else make).__qualname__
+    told = name or (type(make).__name__ if isinstance(make, nn.Module) else "the model")
     inputs = batch if isinstance(batch, str) or (callable(batch) and not isinstance(batch, Tensor)) else lambda: batch
     module, arguments = built(told, factory, inputs, seed, device)
     model = OwnModel(told, module, arguments, path)

@@ -54,7 +54,7 @@ def read_weights(folder: Path, spec: Spec, inputs: int, outputs: int, allow_pick
             found, wanted = _of_pickle(path, spec, inputs, outputs, allow_pickle)
         else:
             shapes, size = _shapes(path)
-            wanted = _network(folder, spec, inputs, outputs, len(shapes), sum(map(math.prod, shapes.values())))
+            wanted = _network(folder, spec, inputs, outputs, len(shapes))
             _check_shapes(folder, wanted, shapes)
             if size > (most := WIDEST * sum(map(math.prod, shapes.values()))):
                 raise InputError(f"`checkpoint` must hold weights of at most {most} bytes, got {size} in {path}")
@@ -86,17 +86,16 @@ def _shapes(path: Path) -> tuple[Shapes, int]:
     return {name: tuple(shape) for name, shape in shapes.items()}, size - 8 - length
 
 
-def _network(folder: Path, spec: Spec, inputs: int, outputs: int, tensors: int, numbers: int) -> dict[str, Tensor]:
-    """The network's tensors without memory. InputError: they are more than a file of so many tensors and numbers holds."""
-    kept = len(spec.canonical.blocks)
-    sizes = {"width": spec.width, "outputs": outputs, **({} if spec.inputs.features is not None else {"inputs": inputs})}
-    for name, value, most in (("blocks", kept, tensors), *((name, value, numbers) for name, value in sizes.items())):
-        if value > most:
-            rule = f"whose {MODEL} and spec.json agree, got {folder}: {value} {name}"
-            raise InputError(f"`checkpoint` must be one {rule} with weights of {numbers} numbers in {tensors} tensors")
+def _network(folder: Path, spec: Spec, inputs: int, outputs: int, tensors: int) -> dict[str, Tensor]:
+    """The network's tensors without memory. InputError: it has more blocks than a file of so many tensors, or cannot be."""
+    rule = f"`checkpoint` must be one whose {MODEL} and spec.json agree, got {folder}"
+    if (kept := len(spec.canonical.blocks)) > tensors:
+        raise InputError(f"{rule}: {kept} blocks with weights of {tensors} tensors")
     try:
         with torch.device("meta"):
             return dict(build(spec, inputs, outputs).state_dict())
+    except InputError as error:
+        raise InputError(f"{rule}: {error}") from error
     except RuntimeError as error:
         if "overflow" not in str(error).lower():
             raise
@@ -113,7 +112,7 @@ def _of_pickle(
         rule = "safetensors, for a pickle may run any program when it is read (allow_pickle=true takes its tensors)"
         raise InputError(f"`checkpoint` must hold {rule}, got the pickle {path}")
     size = path.stat().st_size
-    wanted = _network(path.parent, spec, inputs, outputs, size, size)
+    wanted = _network(path.parent, spec, inputs, outputs, size)
     most = 4 * sum(tensor.numel() * tensor.element_size() for tensor in wanted.values()) + BESIDE
     if size > most:
         raise InputError(f"`checkpoint` must hold a pickle of at most {most} bytes for this network, got {size} in {path}")
