@@ -171,13 +171,13 @@ def few(trial: Any) -> Spec:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The Specs that the score is asked to measure, as JSON."""
     seen: list[str] = []
-    call = Apjn.__call__
+    call = Apjn.measure
 
     def counted(score: Apjn, specs: Sequence[Spec], *rest: Any, **named: Any) -> list[Measurement]:
         seen.extend(spec.to_json() for spec in specs)
         return call(score, specs, *rest, **named)
 
-    monkeypatch.setattr(Apjn, "__call__", counted)
+    monkeypatch.setattr(Apjn, "measure", counted)
     return seen
 
 
