@@ -12,6 +12,7 @@ from nasjac import Block, Spec, build
 from nasjac.surgery.branches.norms import MOST, Function, norms
 from nasjac.surgery.branches.ours import links_of, measurable, stream
 from nasjac.surgery.paths import branch_norms
+from tests.at_data import bare
 
 IMAGES = {"kind": "resnet", "shape": (1, 5, 4)}
 SPECS = {
@@ -63,11 +64,12 @@ def test_norms_are_those_of_the_dense_jacobian(name: str) -> None:
 def test_a_block_is_its_branch_beside_what_is_left_of_it(name: str) -> None:
     spec, network, inputs = made(name)
     layers = stream(network, inputs)
-    for number, block in enumerate(blocks_of(network)):
-        if spec.blocks[number].skip and spec.placement != "post" and spec.inputs.shape is None:
-            torch.testing.assert_close(layers[number] + added(block, layers[number]), layers[number + 1])
-        with gated(network, torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
-            torch.testing.assert_close(stream(network, inputs)[number + 1], bypassed(block, layers[number]))
+    for number, link in enumerate(links_of(spec, network, inputs)):
+        assert torch.equal(link.x, layers[number])
+        if spec.blocks[number].skip and spec.content.get("placement") != "post" and spec.inputs.shape is None:
+            torch.testing.assert_close(link.x + link.added(link.x), layers[number + 1])
+        with bare(spec, network).gated(torch.tensor([float(n != number) for n in range(len(spec.blocks))])):
+            torch.testing.assert_close(stream(network, inputs)[number + 1], link.bypassed(link.x))
 
 
 def test_the_error_of_the_energy_is_what_it_says() -> None:

@@ -224,7 +224,7 @@ def test_what_has_no_solution_is_said() -> None:
     y, residual = bdf2(lambda y: 3 * y.abs(), torch.tensor([[1.0], [-1.0]]), None, 1.0, 0.0)
     assert y[0].isnan() and residual > 0.1
     assert y[1].item() == pytest.approx(0.5, rel=1e-4) or y[1].item() == pytest.approx(-0.25, rel=1e-4)
-    spec = Spec(8, (Block(),) * 2, block="implicit", step=8.0, activation="gelu")
+    spec = Spec.of(width=8, blocks=(Block(),) * 2, block="implicit", step=8.0, activation="gelu")
     [found] = Apjn(rel_error=None).measure([spec], numbers(40, 8), torch.device("cpu"))
     assert found.status == "diverged" and "Newton's method finds no solution" in str(found.reason)
     [[run]] = fit_population([spec], digits_like(), AdamW(steps=1, batch=8, seeds=(0,), learning_rates=(1e-3,)))

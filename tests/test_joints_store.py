@@ -23,6 +23,7 @@ from nasjac.architecture.measurement import TERMS, Estimate, Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.kinds.facts import facts
+from nasjac.scores.base import Score
 from nasjac.scores.meanfield import Meanfield
 from nasjac.searching import racing
 from nasjac.searching.draw import draw

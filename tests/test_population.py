@@ -20,9 +20,9 @@ from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.kinds.residual_mlp.spec import BRANCHES
 from nasjac.kinds.table import kind_of
 from nasjac.kinds.tiles.routes import Routes
-from tests.probes import exact
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
+from tests.probes import exact
 
 WIDTH = 12
 FEATURES = 20

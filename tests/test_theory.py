@@ -130,7 +130,7 @@ def test_what_a_closed_form_does_not_cover_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_ensemble_is_measured_over_all_patterns_and_keeps_the_cheapest_drawn() -> None:
-    ensemble = Spec(16, (Block(skip=0.5),) * 6)
+    ensemble = Spec.of(width=16, blocks=(Block(skip=0.5),) * 6)
     [found] = Meanfield(patterns=4).measure([ensemble], inputs(), CPU)
     assert found.terms["log_mean"].value == pytest.approx(6 * math.log(0.5 + 0.5))
     spread = math.sqrt(6 * 0.25) * math.log(3)

@@ -18,8 +18,6 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from nasjac.cli.checkout import commit_of
-from nasjac.cli.trust import PICKLED, is_known_sampler
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
