@@ -171,7 +171,7 @@ def test_numpy_s_scalars_are_numbers() -> None:
     assert given == plain and given.to_json() == plain.to_json() and given.key == plain.key
     assert nasjac.build(replaced(plain), np.int64(3), np.int32(2))(torch.ones(1, 3)).shape == (1, 2)  # type: ignore[arg-type]
     assert nasjac.expected_norms(replace(plain, ffn_ratio=1), np.float32(2.0)).layers[0].log_mean == 0  # type: ignore[arg-type]
-    assert front.spread(np.array([[1.0], [2.0]]), [np.int64(-1)], np.int64(1)).tolist() == [0]
+    assert front.covering_points(np.array([[1.0], [2.0]]), [np.int64(-1)], np.int64(1)).tolist() == [0]
     assert ranking.kendall_tau(torch.arange(4.0, requires_grad=True), [1, 2, 3, 4]) == 1
 
 

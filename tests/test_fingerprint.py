@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from nasjac.cli import main, runs
+from nasjac.cli import main
 from nasjac.cli.show_text import as_text
 from nasjac.foundation import fingerprint as module
 from nasjac.foundation.fingerprint import fingerprint, processor
 from nasjac.reporting.wording import mixed
+from nasjac.searching import runs
 from nasjac.store import Store
 from nasjac.store.known import known_of
 from nasjac.store.rows import RunRow

@@ -17,7 +17,7 @@ import pytest
 from scipy import stats
 
 from nasjac.architecture.measurement import Estimate, Layer, Measurement
-from nasjac.mathematics.pareto import knee, spread
+from nasjac.mathematics.pareto import covering_points, knee
 from nasjac.reporting.page import page, table
 from nasjac.reporting.wording import sentences
 from nasjac.searching.agreement import rivals
@@ -103,7 +103,7 @@ def objectives(made: Sequence[Made]) -> list[list[float]]:
 def validate(store: Store, made: Sequence[Made], fresh: Sequence[Made], rng: np.random.Generator) -> None:
     """Front picks from `made`; of `fresh` the last four are matched, the rest random."""
     store.record_scored([row for row, _ in fresh], [found for _, found in fresh], "apjn", SCORE)
-    along = [made[i] for i in spread(objectives(made), tuple(OBJECTIVES.values()), 10)]
+    along = [made[i] for i in covering_points(objectives(made), tuple(OBJECTIVES.values()), 10)]
     roles = {"front": along, "random": fresh[:-4], "matched": fresh[-4:]}
     store.record_picks(STUDY, [(row.key, role) for role, group in roles.items() for row, _ in group])
     for row, found in (item for group in roles.values() for item in group):

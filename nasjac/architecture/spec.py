@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 #: the kind of JSON that names none
 FIRST_KIND = "residual_mlp"
+UNSAID: dict[str, dict[str, str]] = {FIRST_KIND: {}}
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Spec(ABC):
     @property
     def content(self) -> dict[str, Any]:
         """What `to_json` writes."""
-        kind = {} if self.kind == FIRST_KIND else {"kind": self.kind}
+        kind = UNSAID.get(self.kind, {"kind": self.kind})
         return {**kind, **non_default(self, _entries(type(self))), "blocks": [block.content for block in self.blocks]}
 
     @staticmethod

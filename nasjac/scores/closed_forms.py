@@ -31,11 +31,22 @@ def uncovered(spec: Spec) -> str | None:
 
 
 def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
-    """Closed-form norms of a Spec, from a stream h_0 of second moment `stream_variance` per unit.
+    """Compute the expected squared Jacobian norms of an architecture in closed form, layer by layer.
 
-    `log_mean` is log E 𝒥 over weights, and over skip patterns if the Spec is an ensemble. `mean_log` is there where the
-    second moments are exact too: log E 𝒥 − ½ ln(1 + cv²), under the log-normal law (Hanin & Nica 2020). Standard errors
-    are 0. ValueError: the closed forms do not cover the Spec.
+    𝒥 = ‖∂h_k/∂h_j‖_F² / N_k of the residual stream h_0 ... h_L. `log_mean` is log E 𝒥 over weights, and over skip patterns
+    if the Spec is an ensemble. `mean_log` is there where the second moments are exact too: log E 𝒥 − ½ ln(1 + cv²), under
+    the log-normal law (Hanin & Nica, Communications in Mathematical Physics 376, 2020).
+
+    Args:
+        spec: Of a kind with closed forms (residual_mlp), within what these cover.
+        stream_variance: The second moment per unit of h_0, above 0.
+
+    Returns:
+        The norms from h_0 to each layer (forward) and from each layer to h_L (backward), L + 1 each; standard errors are 0.
+        `exact` says whether they hold at this very width, or for N → ∞.
+
+    Raises:
+        InputError: the closed forms do not cover the Spec; the sentence names the field.
 
     >>> from nasjac import Block
     >>> [round(layer.log_mean, 4) for layer in expected_norms(Spec.of(width=8, blocks=(Block(),) * 2)).layers]

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from nasjac.architecture.fields import check_choice
-from nasjac.architecture.spec import KINDS, Spec
+from nasjac.architecture.spec import KINDS, Spec, spec_class
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
@@ -50,7 +50,7 @@ class SpecTable(TableSpace):
             spec = Spec.from_json(text)
         except InputError as error:
             raise InputError(f"`spec` must be the JSON of a Spec, got {quoted(text)}: {error}") from error
-        if spec.kind != self.kind:
+        if type(spec) is not spec_class(self.kind):
             raise Elsewhere(f"`spec` must be of kind {self.kind}, got {spec.kind}")
         return spec
 

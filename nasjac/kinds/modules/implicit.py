@@ -37,6 +37,15 @@ FORCING = 0.01
 Function = Callable[[Tensor], Tensor]
 
 
+class SolvingBlock(nn.Module):
+    """A block that may be the solution of an equation.
+
+    `residual` is what was left of the equation the last time: not above `TOLERANCES`, or the output is not a number.
+    """
+
+    residual: float = 0.0
+
+
 class Solution:
     """y [G, ...] with y = b + g(y), `right` being b, and `residual` [G], its relative residuals.
 

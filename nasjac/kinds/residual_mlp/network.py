@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
-from nasjac.kinds.modules.implicit import bdf2
+from nasjac.kinds.modules.implicit import SolvingBlock, bdf2
 from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of
 from nasjac.kinds.modules.network import ResidualNetwork
 from nasjac.kinds.residual_mlp.spec import ResidualMLP
@@ -44,7 +44,7 @@ class ResidualMLPNetwork(ResidualNetwork):
         return self.readout(self.final_norm(last))  # type: ignore[no-any-return]
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(SolvingBlock):
     """x -> skip * x + scale * F(x), with the norms of its placement. The gates `skip` and `scale` are buffers; the factors
     of leaky and explicit steps are in them. An `implicit` block is a step of BDF-2 instead
     (`nasjac.kinds.modules.implicit`), and takes the input of the block before too where that is a step itself.

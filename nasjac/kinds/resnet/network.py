@@ -11,7 +11,7 @@ from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork, conv_of, image_norm_of
 from nasjac.kinds.images import Conv, Step
-from nasjac.kinds.modules.implicit import bdf2
+from nasjac.kinds.modules.implicit import SolvingBlock, bdf2
 from nasjac.kinds.modules.layers import factor, gate_of
 from nasjac.kinds.resnet.spec import ResNet
 
@@ -38,7 +38,7 @@ class ResNetNetwork(ImageNetwork):
         return self.implicit[number]
 
 
-class ResNetBlock(nn.Module):
+class ResNetBlock(SolvingBlock):
     """x -> skip * P(x) + scale * F(x), in the post order with an activation after it. The gates are buffers.
 
     The shortcut P is the identity; where a stage begins it is a 1x1 convolution of stride 2, in the post order with a norm.

@@ -13,7 +13,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from nasjac.kinds.modules.implicit import TOLERANCES
+from nasjac.kinds.modules.implicit import TOLERANCES, SolvingBlock
 from nasjac.kinds.training.stack import Stack, cross_entropy
 
 
@@ -51,7 +51,7 @@ class Modules(Stack):
     def trouble(self, network: int) -> str:
         """The first implicit block whose equation was not solved the last time."""
         for name, block in self._modules[network].named_modules():
-            left = getattr(block, "residual", 0.0)
+            left = block.residual if isinstance(block, SolvingBlock) else 0.0
             if not left <= max(TOLERANCES.values()):
                 return f": in {name} Newton's method leaves a relative residual of {left:.2g}"
         return ""
