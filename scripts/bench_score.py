@@ -53,6 +53,7 @@ from nasjac.kinds.table import kind_of
 from nasjac.kinds.tiles.routes import Route, Routes
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
+from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
 
 T = TypeVar("T")
@@ -187,14 +188,16 @@ def compared(
 
 
 @dataclass(frozen=True)
-class Few:
+class Few(Score):
     """The engine with fewer draws than the score takes, for the same figure."""
 
     draws: int
     seed: int = 0
     rel_error: float | None = None
 
-    def __call__(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
+    name = "few"
+
+    def measure(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> list[Measurement]:
         found = sample(specs, inputs, Draws(self.seed, range(self.draws), torch.float32, device), FORWARD)
         logs = [np.logaddexp.reduce(s.forward[..., -1], axis=-1) - math.log(s.forward.shape[2]) for s in found]
         return [
@@ -215,7 +218,7 @@ def as_precise(
     few = [Few(draws) for draws in FEW]
     asked = (None, 2 * error, 1.5 * error, 1.2 * error, error, 0.8 * error)
     for score in (*few, *(Apjn(plan="forward", rel_error=least, max_draws=MOST_DRAWS) for least in asked)):
-        again = [replace(score, seed=seed)(specs, inputs, device) for seed in range(1, SEEDS + 1)]
+        again = [replace(score, seed=seed).measure(specs, inputs, device) for seed in range(1, SEEDS + 1)]
         values = np.array([[m.terms["mean_log"].value for m in row] for row in again], dtype=float)
         own = values.std(axis=0, ddof=1)
         if float(np.sqrt(np.nanmean(own**2))) <= error:
@@ -383,7 +386,7 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
     from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
     from nasjac.samplers.nsga2 import NSGAII
     from nasjac.searching.objectives import Budget, directions
-    from nasjac.searching.search import OF_JACOBIANS, objective_values
+    from nasjac.searching.search import objective_values
     from nasjac.searching.study import Study
 
     inputs = inputs_of(kind)
@@ -393,11 +396,12 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
         "resnet": partial(ResNetSpace, shape=SHAPE),
     }
     space = kinds[kind](widths=(width,))
-    names, score = OF_JACOBIANS, Apjn()
+    score = Apjn()
+    names = score.objectives
     study = Study(space, NSGAII, Budget(), directions(names), seed=0)
     for number in range(max(BATCHES) + 1):
         proposals = study.ask(number, 64)
-        measured = score([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))
+        measured = score.measure([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))
         for proposal, measurement in zip(proposals, measured, strict=True):
             study.tell(proposal, objective_values(names, measurement, proposal.facts)[0])
         yield [proposal.spec.canonical for proposal in proposals if proposal.spec.canonical.blocks]

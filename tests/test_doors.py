@@ -146,7 +146,7 @@ def test_draws_whose_samples_have_no_room_are_refused_with_the_numbers() -> None
 
 def test_weights_that_have_no_room_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasjac.kinds.population.free", lambda device: 100_000)
-    monkeypatch.setattr("nasjac.kinds.population.Tile", lambda *_: pytest.fail("drawn"))
+    monkeypatch.setattr("nasjac.kinds.tiles.sampler.Tile", lambda *_: pytest.fail("drawn"))
     [found] = Apjn().measure([Spec.of(width=64, blocks=(Block(),))], torch.randn(40, 6), torch.device("cpu"))
     assert found.status == "out_of_memory"
 

@@ -44,7 +44,7 @@ MINE = """
 from nasjac import Block, Spec
 
 def space(trial):
-    return Spec.of(trial.suggest_categorical("width", [8, 16]), (Block(),) * trial.suggest_int("depth", 2, 4))
+    return Spec.of(width=trial.suggest_categorical("width", [8, 16]), blocks=(Block(),) * trial.suggest_int("depth", 2, 4))
 """
 
 

@@ -86,7 +86,7 @@ def test_the_identities_change_nothing(name: str, init: str) -> None:
     state = {key: value.clone() for key, value in network.state_dict().items()}
     places = [0, 0, *spread(spec, 3)]
     found = grow(spec, network.state_dict(), places, Beginning(init), size, 5)
-    found = calibrated(found, inputs) if spec.inputs.shape is not None else found
+    found = calibrated(found, inputs, size, 5) if spec.inputs.shape is not None else found
     deeper = found.module(size, 5).eval()
     torch.testing.assert_close(deeper(inputs), network(inputs), rtol=1e-6, atol=1e-6)
     assert len(found.spec.blocks) == len(spec.canonical.blocks) + 5 and len(found.new) == 5

@@ -117,10 +117,10 @@ def test_out_of_memory_halves_the_tile_and_no_value_changes(monkeypatch: pytest.
     calm = [without_time(m) for m in Apjn(rel_error=None).measure(specs, inputs(), CPU)]
     run = tile.Tile.run
 
-    def scarce(self: tile.Tile, samples: torch.Tensor) -> list[Samples]:
+    def scarce(self: tile.Tile, samples: torch.Tensor, vocabulary: int | None) -> list[Samples]:
         if len(self.routes.depths) > 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
-        return run(self, samples)
+        return run(self, samples, vocabulary)
 
     monkeypatch.setattr(tile.Tile, "run", scarce)
     score = Apjn(rel_error=None)
@@ -133,10 +133,10 @@ def test_an_architecture_without_memory_says_so_and_touches_no_one_else(monkeypa
     calm = [without_time(m) for m in Apjn(rel_error=None).measure(specs, inputs(), CPU)]
     run = tile.Tile.run
 
-    def scarce(self: tile.Tile, samples: torch.Tensor) -> list[Samples]:
+    def scarce(self: tile.Tile, samples: torch.Tensor, vocabulary: int | None) -> list[Samples]:
         if any(spec.weight_gain == COSTLY.weight_gain for spec in self.routes.specs):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return run(self, samples)
+        return run(self, samples, vocabulary)
 
     monkeypatch.setattr(tile.Tile, "run", scarce)
     bad, *rest = [without_time(m) for m in Apjn(rel_error=None).measure(specs, inputs(), CPU)]

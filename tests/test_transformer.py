@@ -34,6 +34,7 @@ from nasjac.trainers import AdamW
 
 WIDTH, TOKENS, VOCABULARY = 8, 5, 11
 DECODER = (Block(op="attention"), Block(), Block(op="attention", skip=0.0), Block(scale=0.5), Block(op="attention"))
+MLP = Spec.of(width=8, blocks=())
 
 
 KINDS = ("transformer_lm", "vit")
@@ -312,9 +313,12 @@ def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> Non
         ),
         (lambda: Spec.of(width=WIDTH, blocks=DECODER), ["`op`", "ffn", "'attention'"]),
         (lambda: spec_of(branch="one_matrix"), ["`branch`", "not a field of Decoder", "width, blocks, placement"]),
-        (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS)), ["`inputs`", "token ids", "transformer_lm"]),
-        (lambda: nasjac.measure([spec_of()], ids()[:, 1:]), ["`context`", "4 tokens", "5"]),
-        (lambda: nasjac.measure([Spec.of(width=WIDTH, blocks=())], ids()), ["`inputs`", "real features", "residual_mlp"]),
+        (lambda: nasjac.measure([spec_of()], torch.randn(9, TOKENS), "apjn"), ["`inputs`", "token ids", "transformer_lm"]),
+        (lambda: nasjac.measure([spec_of()], ids()[:, 1:], "apjn"), ["`context`", "4 tokens", "5"]),
+        (
+            lambda: nasjac.measure([Spec.of(width=WIDTH, blocks=())], ids(), "apjn"),
+            ["`inputs`", "real features", "residual_mlp"],
+        ),
         (lambda: TransformerLmSpace(widths=(36,), heads=(8,)), ["`space.widths`", "36", "8"]),
         (lambda: Spec.of(width=WIDTH, blocks=(), kind="vit", context=4), ["`shape`", "said of a vit", "context"]),
         (

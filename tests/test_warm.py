@@ -111,7 +111,7 @@ def test_the_identity_measures_what_the_checkpoint_is() -> None:
     alone = search.measurement("k", measurable(space.old.module))
     assert found.measurement is not None and found.measurement.terms == alone.terms
     assert found.growth_sum == 0 and found.facts.flops == facts([space.old.spec])[0].flops
-    diagnosed = profile(space.old.module, space.old.points(32), 0)
+    diagnosed = profile(replace(space.old, at=32), 0)
     assert diagnosed is not None
     [end] = [layer for layer in alone.profile if (layer.name, layer.direction) == ("h_4", "forward")]
     last = [layer for layer in diagnosed.layers if layer.direction == "forward"][-1]
