@@ -9,7 +9,7 @@ from nasjac.datasets import Digits
 found = nasjac.search("residual_mlp", "digits", budget={"trials": 64}, seed=1, quiet=True)
 print(found.validate(validation={"top": 2}, quiet=True))
 best = found.recommended
-print(best.key, best.spec, best.reason, sep="\n")
+print(best.key, best.spec, best.why, sep="\n")
 training = nasjac.train(best.key, "digits", out="best", quiet=True)
 model = nasjac.build(best.spec, inputs=64, outputs=10)
 print(nasjac.diagnose(model, Digits().load().valid_inputs[:8], max_probes=32))

@@ -286,15 +286,15 @@ FAULTS = (
     Fault(
         "a criterion prunes a model by the values of another",
         "nasjac/surgery/prune.py",
-        "return VALUES[criterion](network, chain)[network.prunable]",
-        'return VALUES["output_damage"](network, chain)[network.prunable]',
+        "return VALUES[criterion](network, chain)[prunable]",
+        'return VALUES["output_damage"](network, chain)[prunable]',
         "tests/test_joints_surgery.py::test_each_criterion_prunes_a_model_by_its_own_value",
     ),
     Fault(
         "accuracies before and after pruning exchanged",
-        "nasjac/surgery/prune.py",
-        "worths, specs = (old.worth, new.worth)",
-        "worths, specs = (new.worth, old.worth)",
+        "nasjac/surgery/written.py",
+        "largest(before, after), (old.worth, new.worth)",
+        "largest(before, after), (new.worth, old.worth)",
         "tests/test_joints_surgery.py::test_what_is_told_of_before_and_after_pruning_is_of_before_and_after",
     ),
     Fault(

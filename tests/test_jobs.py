@@ -70,7 +70,7 @@ def test_a_fault_of_ours_keeps_its_traceback(
 
 @pytest.mark.parametrize("error", EXCEPTIONS, ids=lambda error: type(error).__name__)
 def test_a_fault_in_a_query_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr("nasjac.cli.query.answer", _raising(error))
+    monkeypatch.setattr("nasjac.cli.query.answered", _raising(error))
     done = call_forked(lambda: main(["query", "SELECT 1"]), tmp_path)
     assert done.code not in (0, 2) and "in _raise" in done.err
 

@@ -9,6 +9,7 @@ from nasjac.architecture.space import Space
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
+from nasjac.samplers.studies import random_study
 
 
 def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
@@ -16,7 +17,7 @@ def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of a study that nobody asked for
     try:
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        study = random_study(seed)
     finally:
         optuna.logging.set_verbosity(verbosity)
     return [members(check_spec(space(study.ask())), 1, seed)[0] for _ in range(count)]

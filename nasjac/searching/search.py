@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import optuna
 import torch
 
 from nasjac.architecture.measurement import Measurement
@@ -20,6 +19,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.spaces import SPACES
 from nasjac.samplers.options import check_sampler
 from nasjac.samplers.random_specs import random_specs
+from nasjac.samplers.studies import random_study
 from nasjac.scores import Score
 from nasjac.searching import racing
 from nasjac.searching.job import DIGITS, Job, Verdict
@@ -202,7 +202,7 @@ def search_of(
     data = dataset.made.load()
     fitted = _fitted(space.made, data)
     if type(fitted) in SPACES.values():  # a space of the user's own is called by the search alone
-        check_kind(data, fitted(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
+        check_kind(data, fitted(random_study(0).ask()))
     names = {group: one.label for group, one in chosen.items()}
     job = Search(fitted, score.made, sampler.made, data, names, budget, options, seed, device)
     if not score.made.reference:

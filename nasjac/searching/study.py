@@ -28,6 +28,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
 from nasjac.samplers.random_specs import check_spec
 from nasjac.samplers.refusals import check_proposed, refusals_of_sampler
+from nasjac.samplers.studies import quiet
 from nasjac.searching.objectives import Budget, Direction
 from nasjac.store.rows import TrialRow
 
@@ -77,7 +78,8 @@ class Study:
     ) -> None:
         self.space, self.budget, self.seed, self._sampler = space, budget, seed, sampler
         self._storage = optuna.storages.InMemoryStorage()
-        name = optuna.create_study(storage=self._storage, directions=list(directions)).study_name
+        with quiet():
+            name = optuna.create_study(storage=self._storage, directions=list(directions)).study_name
         self._study = _AskedAndTold(name, self._storage, sampler(seed=seed))
         self._id = self._storage.get_study_id_from_name(name)
         self._notes: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nasjac.architecture.spec import Spec
+from nasjac.samplers.studies import random_study
 
 TRIALS = 16
 
@@ -34,8 +35,6 @@ class SpaceContract(ABC):
         assert len({spec.key for spec, _ in self._drawn()}) > 1
 
     def _drawn(self) -> list[tuple[Spec, Any]]:
-        import optuna
-
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        study = random_study(0)
         trials = [study.ask() for _ in range(TRIALS)]
         return [(self.space()(trial), trial) for trial in trials]
