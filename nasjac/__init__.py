@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from nasjac.scores import measure
     from nasjac.scores.base import Score
     from nasjac.scores.closed_forms import expected_norms
-    from nasjac.searching.front import report, search, train, validate
+    from nasjac.searching.front import search
+    from nasjac.searching.stored_studies import report, train, validate
     from nasjac.store import Store
     from nasjac.surgery.grow import grow
     from nasjac.surgery.prune import prune
@@ -70,11 +71,11 @@ _PUBLIC = {
     "measure": "nasjac.scores",
     "prescribe": "nasjac.models.prescribe",
     "prune": "nasjac.surgery.prune",
-    "report": "nasjac.searching.front",
+    "report": "nasjac.searching.stored_studies",
     "search": "nasjac.searching.front",
     "theory": "nasjac.models.theory",
-    "train": "nasjac.searching.front",
-    "validate": "nasjac.searching.front",
+    "train": "nasjac.searching.stored_studies",
+    "validate": "nasjac.searching.stored_studies",
 }
 
 __all__ = [

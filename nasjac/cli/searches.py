@@ -16,12 +16,13 @@ from nasjac.architecture.fields import check_choice
 from nasjac.cli.options import Choices, chosen, chosen_or_none, plain, typed
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
-from nasjac.searching.front import report, search, train, validate
+from nasjac.searching.front import search
 from nasjac.searching.objectives import Budget
 from nasjac.searching.options import Chosen
 from nasjac.searching.report import Report
 from nasjac.searching.results import WarmSearchResult
 from nasjac.searching.search import SearchOptions
+from nasjac.searching.stored_studies import report, train, validate
 from nasjac.searching.train import Training
 from nasjac.searching.validate import ValidationOptions
 from nasjac.searching.warm_search import WarmOptions

@@ -14,6 +14,7 @@ from nasjac.searching.objectives import directions
 from nasjac.searching.report import Report
 from nasjac.searching.scored import standings
 from nasjac.searching.search import Search
+from nasjac.searching.stored_studies import ValidationResult, report, validate
 from nasjac.searching.validate import Validation
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
@@ -39,30 +40,6 @@ class FrontPoint:
     key: str
     spec: Spec
     objectives: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class ValidationResult:
-    """What a validation has trained, and the report that was written after it.
-
-    Attributes:
-        study: Its name.
-        validation: What was picked, trained now, trained before and left; None where nothing was asked for.
-        page: The report; None where none was asked for.
-        signal: The number of the signal that stopped the work, None where it is finished.
-    """
-
-    study: str
-    validation: Validation | None
-    page: Report | None
-    signal: int | None
-
-    def __repr__(self) -> str:
-        if self.signal is not None:
-            return f"Validation of study {self.study!r}, stopped by signal {self.signal}: call again to go on"
-        done = self.validation
-        told = f"{len(done.picks)} picks, {done.trained} trained now, {done.reused} before" if done else "nothing asked for"
-        return "\n".join([f"Validation of study {self.study!r}: {told}", *([self.page.text] if self.page else [])])
 
 
 @dataclass(frozen=True)
@@ -119,14 +96,10 @@ class SearchResult:
 
     def validate(self, **options: Any) -> ValidationResult:
         """Train the best and as many random architectures briefly; `options` are those of `nasjac.validate`."""
-        from nasjac.searching.front import validate
-
         return validate(self.study, **{"database": self.database, "trust": self.trust, **options})
 
     def report(self, out: str = "reports") -> Report:
         """Write the study's report into the folder `out`/study, and return it."""
-        from nasjac.searching.front import report
-
         return report(self.study, database=self.database, out=out, trust=self.trust)
 
     def __repr__(self) -> str:
