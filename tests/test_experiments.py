@@ -269,7 +269,7 @@ def test_groundtruth_and_which_score(tmp_path: Path) -> None:
 
 
 def test_search_value(tmp_path: Path) -> None:
-    chains = ["seconds=0.5", "seeds=[1,2]", "depth=4", "widths=[8]", "among=16", "picks=2"]
+    chains = ["seconds=2", "seeds=[1,2]", "depth=4", "widths=[8]", "among=16", "picks=2"]
     training = ["rates=[1e-2]", "train_seeds=[0]", "final_seeds=[1]", "brief=3", "first=1", "rungs=2", "long=30", "wide=3"]
     found = run("016_search_value", tmp_path, "out=here", *chains, *training)
     assert found["samples"] == {"train": 1154, "select": 288, "report": 355}

@@ -90,9 +90,9 @@ def test_json_of_before_may_have_fields_that_the_kind_never_read(kind: str) -> N
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Spec.of(width=8, blocks=()), ["nasjac.ResidualMLP(", "Spec.of(kind=...)", "Spec.of("]),
-        (lambda: Spec.of(width=8, blocks=()), ["nasjac.ResidualMLP(", "Spec.of(kind=...)"]),
-        (lambda: Spec.of(width=8, blocks=(), kind="resnet"), ["nasjac.ResNet(", "Spec.of(kind=...)"]),  # type: ignore[call-arg]
+        (lambda: Spec(width=8, blocks=()), ["nasjac.ResidualMLP(", "Spec.of(kind=...)", "Spec("]),
+        (lambda: Spec(8, ()), ["nasjac.ResidualMLP(", "Spec.of(kind=...)"]),
+        (lambda: Spec(width=8, blocks=(), kind="resnet"), ["nasjac.ResNet(", "Spec.of(kind=...)"]),  # type: ignore[call-arg]
         (lambda: Spec.of(kind="mlp", width=8, blocks=()), ["`kind`", *KINDS, "'mlp'"]),
         (lambda: Spec.of(kind=[], width=8, blocks=()), ["`kind`", *KINDS, "[]"]),  # type: ignore[arg-type]
         (
