@@ -66,7 +66,7 @@ class Spec(ABC):
     def __new__(cls, *_: object, **given: object) -> Self:
         if cls is Spec:
             name = KINDS.get(str(given.get("kind", FIRST_KIND)), ("its kind's own class",))[0]
-            raise InputError(f"a Spec must be made as nasjac.{name}(...), or by Spec.of(kind=...), got Spec.of(...)")
+            raise InputError(f"a Spec must be made as nasjac.{name}(...), or by Spec.of(kind=...), got Spec(...)")
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
