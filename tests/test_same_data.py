@@ -299,6 +299,7 @@ def test_a_changed_checkpoint_says_which_data_its_figures_are_on(
             given = [word.replace("source", source) for word in SURGERY[verb]]
             if verb == "prune" and source == case:
                 continue  # nothing is left to prune
+            given += [f"study={out}"] if verb == "search" else []  # of other data it is another study
             assert main([verb, *given, f"out={out}", "format=json", *words]) == 0
             printed = capsys.readouterr()
             for found in (json.loads(printed.out), checkpoint.read_info(out)):
