@@ -153,7 +153,7 @@ def test_pickles_are_refused_unless_allowed(module: nn.Module, folder: Path, tmp
 
 WRITER = """
 import os, signal, sys, torch
-from nasjac import checkpoint
+from nasjac.store.checkpoints import checkpoint
 from nasjac import Block, ResidualMLP, build
 import nasjac.foundation.file_system as whole
 

@@ -57,12 +57,16 @@ import os, shutil, sys
 from pathlib import Path
 from types import SimpleNamespace as Plain
 import torch
-from nasjac import Block, Spec, Store, atomic_files, build, checkpoint
+from nasjac import Block, Spec, Store, build
+from nasjac.foundation import atomic_files
 from nasjac.models import closed_form_figures, theory
 from nasjac.models.result import Result
-from nasjac.scores.tabular import Scored
+from nasjac.searching import report, train
+from nasjac.store.checkpoints import checkpoint
+from nasjac.surgery.own_model import OwnModel
+from nasjac.tables import correlate
+from nasjac.tables.scores.base import Scored
 from nasjac.trainers import AdamW
-from nasjac.verbs import correlate, model_blocks, report, train, trained
 from tests.kills import kill_everywhere, litter, tree
 from tests.test_report import STUDY, make, search
 
@@ -70,7 +74,7 @@ os.fsync = os.fstat
 place, spec = Path(sys.argv[1]), Spec.of(width=8, blocks=(Block(),))
 version = 0
 figure = lambda *words, **names: {"profile.png": b"figure %d" % version}
-closed_form_figures.draw = trained.profiles.draw = figure
+closed_form_figures.draw = figure
 class Found(Result):
     def as_text(self): return ""
     def entries(self): return [("v", version)]
@@ -99,16 +103,18 @@ REPLACED = {
     "report": lambda folder: report.report(None, folder.name, folder.parent, resamples=0),
     "theory": lambda folder: theory.theory(spec, out=folder.parent),
     "diagnose or prescribe": lambda folder: Found().written(folder, figure(), "profile.json"),
-    "correlate": lambda folder: correlate._write(folder, {"v": version}, [(entry, Scored(0.5), {})], ["accuracy"]),
+    "correlate": lambda folder: correlate._write(folder, Plain(to_json=lambda indent: f"{version}"), [(entry, Scored(0.5), {})], ["accuracy"]),
 }
 PLACED = {
     "train": lambda folder: train.keep(silent, row, task, [run()], folder, "out"),
     "validate": lambda folder: train.keep(silent, row, task, [run()], folder),
     "grown": lambda folder: checkpoint.save(
-        folder, spec, states[version], sums, trained.beside("growth.json", {"v": version}, {"before": 1}), "out"
+        folder, spec, states[version], sums, {"growth.json": b"%d" % version, **figure()}, "out"
     ),
     "pruned": lambda folder: checkpoint.save(folder, spec, states[version], {**sums, "pruned": {}}, {}, "out"),
-    "a model": lambda folder: model_blocks.keep(model(), folder, {"v": version}, "growth.json"),
+    "a model": lambda folder: checkpoint.place(
+        folder, {**OwnModel.files(Plain(module=model()), {}), "growth.json": b"%d" % version}, "out"
+    ),
 }
 
 def at_version(number, write):
