@@ -5,8 +5,9 @@ python -m examples.python_session        writes nasjac.db, best/ and deeper/ int
 
 import nasjac
 from nasjac.datasets import Digits
+from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 
-found = nasjac.search("residual_mlp", "digits", budget={"trials": 64}, seed=1, quiet=True)
+found = nasjac.search(ResidualMlpSpace(placements=("pre",)), "digits", budget={"trials": 64}, seed=1, quiet=True)
 print(found.validate(validation={"top": 2}, quiet=True))
 best = found.recommended
 print(best.key, best.spec, best.why, sep="\n")

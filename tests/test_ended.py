@@ -54,14 +54,14 @@ def stored() -> list[tuple[int, object]]:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "different"), [([*FIXED, *GRID], 4), ([*BRUTE, "space=ours:space"], 6)], ids=["grid", "brute force"]
+    ("sampler", "different"), [([*FIXED, *GRID], 4), ([*BRUTE, "space=ended_space:space"], 6)], ids=["grid", "brute force"]
 )
 def test_a_sampler_ends_the_search_with_everything_stored(
     run: Run,  # noqa: F811
     sampler: list[str],
     different: int,
 ) -> None:
-    Path("ours.py").write_text(MINE)
+    Path("ended_space.py").write_text(MINE)
     words = [*PLAIN, *sampler]
     code, out, err = run(*words)
     rows = stored()

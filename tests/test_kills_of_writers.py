@@ -103,7 +103,9 @@ REPLACED = {
     "report": lambda folder: report.report(None, folder.name, folder.parent, resamples=0),
     "theory": lambda folder: theory.theory(spec, out=folder.parent),
     "diagnose or prescribe": lambda folder: Found().written(folder, figure(), "profile.json"),
-    "correlate": lambda folder: correlate._write(folder, Plain(to_json=lambda indent: f"{version}"), [(entry, Scored(0.5), {})], ["accuracy"]),
+    "correlate": lambda folder: correlate._write(
+        folder, Plain(to_json=lambda indent: str(version)), [(entry, Scored(0.5), {})], ["accuracy"]
+    ),
 }
 PLACED = {
     "train": lambda folder: train.keep(silent, row, task, [run()], folder, "out"),

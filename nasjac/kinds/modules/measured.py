@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasjac.architecture.facts import Facts, facts_of
 from nasjac.architecture.spec import Spec
@@ -55,6 +54,8 @@ def measured_energies(network: Callable[..., ResidualNetwork], spec: Spec) -> ND
 def _facts(network: Callable[..., ResidualNetwork], spec: Spec) -> Facts:
     energies = measured_energies(network, spec)
     module, x = _module(network, spec)
+    from torch.utils.flop_counter import FlopCounterMode  # late: it brings much that a kind with facts of its own spares
+
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         for _ in module.through(x):
