@@ -15,6 +15,7 @@ import nasjac
 from examples.new_kind.network import KIND
 from examples.new_kind.space import space
 from nasjac import Block, Spec
+from nasjac.kinds.facts import facts
 from nasjac.testing import KindContract, SpaceContract
 from nasjac.trainers import AdamW
 
@@ -74,3 +75,14 @@ def test_a_kind_that_is_not_imported_is_not_imported_by_what_is_stored() -> None
     text = KIND.spec(width=8, blocks=(), shape=(1, 4, 4)).to_json().replace("examples.new_kind", "examples.old_kind")
     with pytest.raises(nasjac.InputError, match="imported already"):
         Spec.from_json(text)
+
+
+def test_measured_facts_know_cut_skips_and_probabilities() -> None:
+    """A block without its skip is a step of every path; with probability s its share is χ/(s + χ)."""
+    blocks = (Block(op="channels", skip=0.0), Block(op="channels", skip=0.0))
+    cut = KIND.spec(width=8, blocks=blocks, shape=(1, 4, 4))
+    assert facts([cut])[0].effective_depth == pytest.approx(2.0)
+    whole, maybe = (KIND.spec(width=8, blocks=(Block(op="channels", skip=s),), shape=(1, 4, 4)) for s in (1.0, 0.5))
+    share, of_half = (facts([spec])[0].effective_depth for spec in (whole, maybe))
+    chi = share / (1 - share)
+    assert of_half == pytest.approx(chi / (0.5 + chi))

@@ -63,6 +63,7 @@ class Start:
     slope: Tensor
 
     def equation(self, t: float) -> Equation:
+        """Set up the equation of a BDF-2 step from these points to the time `t`, with its guess and error estimate."""
         # Milne's device: backward Euler errs by h²y''/2, the guess (explicit Euler) by −h²y''/2
         h = t - self.t
         return Equation(self.y, h, self.y + h * self.slope, 0.5, 1)
@@ -87,6 +88,7 @@ class Past:
     second: Tensor
 
     def equation(self, t: float) -> Equation:
+        """Set up the equation of a BDF-2 step from these points to the time `t`, with its guess and error estimate."""
         h, h1, h2 = t - self.t, self.step, self.step_before
         previous, before, beta, residual = coefficients(h / h1)
         y_before = self.y - h1 * self.first

@@ -25,7 +25,7 @@ class Kind:
     Args:
         spec: Its dataclass, a subclass of `nasjac.Spec` with `kind` and `ops`.
         network: What makes an initialized module of (spec, inputs, outputs, generator): a
-            `nasjac.kinds.ResidualNetwork`, whose blocks map h_{l-1} to h_l.
+            `nasjac.ResidualNetwork`, whose blocks map h_{l-1} to h_l.
         facts: Facts of canonical Specs. Without it the module's parameters and FLOPs are counted, and the energies of its
             branches are measured at one initialization.
         branch_energies: [L] expected energy χ of each kept block's branch. Without it they are measured too.

@@ -32,11 +32,16 @@ class Surgery:
 
     def growth_refusal(self, spec: Spec) -> str | None:
         """Return the sentence why no block can be put into the network of `spec`, or None where one can."""
-        return None
+        return self.skip_refusal(spec)
+
+    def skip_refusal(self, spec: Spec) -> str | None:
+        """Return why F(x) is not block(x) − x in the network of `spec`, as `added` has it, or None where it is."""
+        cut = any(block.keep and block.skip != 1 for block in spec.blocks)
+        return f"`checkpoint` must be of blocks that all have their skip in a {spec.kind}, got one without" if cut else None
 
     def pruning_refusal(self, spec: Spec) -> str | None:
         """Return the sentence why no branch can be taken out of the network of `spec`, or None where one can."""
-        return None
+        return self.skip_refusal(spec)
 
     def identity_fault(self, spec: Spec) -> str | None:
         """Return why no new block of the network is the identity, whatever its branch is, or None where one may be."""
@@ -94,6 +99,9 @@ class PlacedSurgery(Surgery):
 
     #: the name of a branch's last layer in its block
     last = "outer"
+
+    def skip_refusal(self, spec: Any) -> str | None:
+        return None  # `added` knows the skip
 
     def identity_fault(self, spec: Any) -> str | None:
         on_sum = PLACEMENTS[spec.placement].on_sum

@@ -124,6 +124,7 @@ class OwnModel(Network):
         return made.loss
 
     def grown(self, count: int, beginning: Beginning, after: Sequence[int] | None) -> tuple[OwnModel, tuple[int, ...]]:
+        """Return the model with `count` new blocks, copies of their neighbours, and the numbers of the new ones."""
         made, depth = replace(self, module=deepcopy(self.module)), len(self.blocks)
         places = places_of(count, depth)
         order = [(n, copied) for n in range(depth) for copied in (False, *[True] * places.count(n + 1))]

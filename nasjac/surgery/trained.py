@@ -144,6 +144,7 @@ class Trained(Network):
         return kind_of(self.spec).surgery.bypassed(block, x)
 
     def grown(self, count: int, beginning: Beginning, after: Sequence[int] | None) -> tuple[Trained, tuple[int, ...]]:
+        """Return the network with `count` new blocks, spread evenly or at the places `after`, and their numbers."""
         if after is None:
             places = growth.spread(self.spec, count, beginning.init)
         else:

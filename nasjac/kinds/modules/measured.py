@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,25 +27,30 @@ FEATURES, VOCABULARY = 16, 16
 
 
 def facts_of_modules(network: Callable[..., ResidualNetwork], specs: Sequence[Spec]) -> list[Facts]:
-    """Facts of canonical Specs, in order; the nonlinear effective depth is not known.
+    """Count and measure the facts of canonical Specs, in order; the nonlinear effective depth is not known.
 
-    Effective depth is Σ χ/(1 + χ) of the measured energies: each block is taken as the identity and its branch.
+    Effective depth is Σ χ/(s + χ) of the measured energies, s the probability of a block's skip.
     """
     return [_facts(network, spec) for spec in specs]
 
 
 def measured_energies(network: Callable[..., ResidualNetwork], spec: Spec) -> NDArray[np.float64]:
-    """[L] ‖J_F‖_F² / n of each kept block's branch F(x) = block(x) − x at one initialization and input, by Hutchinson's
-    probes (1990); where a block changes the shape, of the block itself. The same numbers for the same Spec.
+    """Measure [L] ‖J_F‖_F² / n of each kept block's branch F(x) = block(x) − skip · x at one initialization and input.
+
+    Hutchinson's probes (1990) are the same for the same Spec. A skip that is there with a probability is taken as there;
+    where a block changes the shape, the energy is that of the block itself.
     """
-    module, x = _module(network, spec)
+    return _energies(spec, *_module(network, spec))
+
+
+def _energies(spec: Spec, module: ResidualNetwork, x: Tensor) -> NDArray[np.float64]:
     generator = torch.Generator().manual_seed(1)
     energies = []
     for number, block in enumerate(spec.blocks):
         at = Linearized(module.blocks[number], x)
         probes = on_sphere(torch.randn(1, PROBES, x.numel(), generator=generator))
         pushed = at.push_each(probes)
-        branch = pushed if spec.changes_shape(number) else pushed - probes
+        branch = pushed if spec.changes_shape(number) or not block.skip else pushed - probes
         if block.keep:
             energies.append(float(branch.square().sum(-1).mean() / branch.shape[-1]))
         x = at.output
@@ -52,20 +58,24 @@ def measured_energies(network: Callable[..., ResidualNetwork], spec: Spec) -> ND
 
 
 def _facts(network: Callable[..., ResidualNetwork], spec: Spec) -> Facts:
-    energies = measured_energies(network, spec)
-    module, x = _module(network, spec)
     from torch.utils.flop_counter import FlopCounterMode  # late: it brings much that a kind with facts of its own spares
 
+    module, x = _module(network, spec)
+    energies = _energies(spec, module, x)
+    skips = np.array([block.skip for block in spec.blocks if block.keep])
+    total = energies + skips
+    share = np.divide(energies, total, out=np.zeros_like(energies), where=total > 0)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         for _ in module.through(x):
             pass
     params = sum(parameter.numel() for parameter in module.blocks.parameters()) - sum(block.gate for block in spec.blocks)
-    return facts_of(spec, math.fsum(energies / (1 + energies)), None, params, counter.get_total_flops())
+    return facts_of(spec, math.fsum(share), None, params, counter.get_total_flops())
 
 
 def _module(network: Callable[..., ResidualNetwork], spec: Spec) -> tuple[ResidualNetwork, Tensor]:
-    """The module at one initialization, in evaluation, and h_0 of one standard normal input."""
+    """The module at one initialization, in evaluation, every skip there that may be, and h_0 of one normal input."""
+    spec = replace(spec, blocks=tuple(replace(block, skip=float(block.skip > 0)) for block in spec.blocks))
     generator = torch.Generator().manual_seed(0)
     columns = spec.inputs.features or FEATURES
     x = torch.randn(1, columns, generator=generator)

@@ -34,7 +34,7 @@ class ResidualNetwork(nn.Module, ABC):
         return False
 
     def through(self, x: Tensor) -> Iterator[Tensor]:
-        """h_1, ..., h_L from h_0."""
+        """Yield h_1, ..., h_L, the outputs of the blocks, from h_0 [batch, ...]."""
         before = None
         for number, block in enumerate(self.blocks):
             double = self.takes_before(number)

@@ -49,7 +49,7 @@ class ResidualMLPSampler(TileSampler[ResidualMLP]):
         products: str | None,
         vocabulary: int | None,
     ) -> list[Samples]:
-        """The samples of each."""
+        """Sample architectures of one width together, and one of implicit blocks by autograd."""
         if specs[0].block == "implicit":
             return self._alone.sample(specs, samples, draws, plan, products, vocabulary)
         return super().sample(specs, samples, draws, plan, products, vocabulary)
