@@ -1,6 +1,6 @@
 """Neural architecture search for residual networks by their Jacobians at initialization.
 
-The floor plan. A module imports only from floors below its own (`tests/test_floors.py` checks it).
+The floor plan. A module imports only from floors below its own (`tests/house/test_floors.py` checks it).
 
      0  foundation
      1  mathematics

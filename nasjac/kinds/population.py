@@ -3,7 +3,7 @@
 Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one kind and width.
 Those are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The rows of every
 product are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values
-do not depend on its company (`tests/test_population.py`, `tests/test_transformer.py`: bit for bit).
+do not depend on its company (`tests/kinds/test_population.py`, `tests/kinds/test_transformer.py`: bit for bit).
 
 Which architectures can share a tile is said by their kind's sampler (`nasjac.kinds.sampler`); those that share the random
 numbers and nothing else are sampled alone.

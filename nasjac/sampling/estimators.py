@@ -39,7 +39,7 @@ SD_LOG, PENALTY = NAMES.index("sd_log"), NAMES.index("trainability_penalty")
 #: moments of a draw before those of each input (`_moments`)
 MOMENTS = 5
 #: How far up the scale of the logarithm the error of a skewed term is taken, in standard errors (`_upwards`). Chosen on
-#: other architectures than those of `tests/test_coverage.py`.
+#: other architectures than those of `tests/sampling/test_coverage.py`.
 UPPER = 3.5
 
 
