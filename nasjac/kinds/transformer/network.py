@@ -138,7 +138,7 @@ class Attention(nn.Module):
         )
         if self.rotary:
             turn = turn_of(x.new_ones(1), x.shape[-2], x.shape[-1] // self.heads)
-            query, key = turn(query), turn(key)
+            query, key = (turn(part).reshape(part.shape) for part in (query, key))  # without the axes of draws
         logits = self.logit_scale * (query @ key.mT)
         if self.causal:
             future = torch.ones(logits.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
