@@ -26,6 +26,9 @@ class Space(Protocol):
 
         Args:
             trial: Gives a value for each choice that it is asked for by name.
+
+        Returns:
+            A Spec that depends on these choices and the space's options alone.
         """
 
 

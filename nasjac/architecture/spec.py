@@ -87,6 +87,9 @@ class Spec(ABC):
             kind: One of `KINDS`, or `package.module:KIND` of a module that is imported already.
             fields: The fields of that kind's dataclass.
 
+        Returns:
+            An object of that dataclass.
+
         Raises:
             InputError: an unknown kind, a field that the kind lacks, or a value that breaks its rule.
 
@@ -131,11 +134,25 @@ class Spec(ABC):
         return 1.0, 1.0
 
     def solves(self, number: int) -> bool:
-        """Whether a block is the solution of an equation."""
+        """Whether a block is the solution of an equation.
+
+        Args:
+            number: Of the block in `blocks`, from 0.
+
+        Returns:
+            True where its output is found by iteration.
+        """
         return False
 
     def changes_shape(self, number: int) -> bool:
-        """Whether a block's output has another shape than its input."""
+        """Whether a block's output has another shape than its input.
+
+        Args:
+            number: Of the block in `blocks`, from 0.
+
+        Returns:
+            True where it cannot be left out, also when it is pruned.
+        """
         return False
 
     @cached_property
@@ -183,7 +200,11 @@ class Spec(ABC):
         return any(block.keep and 0 < block.skip < 1 for block in self.blocks)
 
     def to_json(self) -> str:
-        """JSON of the fields that differ from their defaults, keys sorted: a field added later changes nothing here."""
+        """Write the fields that differ from their defaults: a field added later changes nothing here.
+
+        Returns:
+            JSON without spaces, keys sorted.
+        """
         return json.dumps(self.content, sort_keys=True, separators=(",", ":"))
 
     @property
@@ -199,6 +220,9 @@ class Spec(ABC):
         Args:
             text: JSON of any version. Fields that other kinds have, and that this one never read, are passed over.
             trust: Import the module of a kind that is not nasjac's own, which runs it.
+
+        Returns:
+            An architecture of the kind that the JSON names.
 
         Raises:
             InputError: it is not the JSON of a Spec; an unknown field or kind is named.

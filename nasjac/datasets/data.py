@@ -109,12 +109,21 @@ class Data:
 
 
 class Dataset(Protocol):
-    """A dataset's options: `name` is what the store calls it, `load()` reads it (InputError: it cannot be read)."""
+    """A dataset's options, a frozen dataclass."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The label of the dataset in databases and reports."""
 
-    def load(self) -> Data: ...
+    def load(self) -> Data:
+        """Read the dataset, the same at every call.
+
+        Returns:
+            Its two splits; features are standardized (`standardized`).
+
+        Raises:
+            InputError: It cannot be read; names what must be there.
+        """
 
 
 def standardized(inputs: Tensor, labels: Tensor, valid: Tensor, outputs: int, shape: tuple[int, ...] | None = None) -> Data:

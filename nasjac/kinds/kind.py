@@ -52,9 +52,23 @@ class Kind:
         return self.sampler or Sampler(self.network)
 
     def facts_of(self, specs: Sequence[Spec]) -> list[Facts]:
-        """Facts of canonical Specs of this kind, in order."""
+        """Say how large and how deep architectures are.
+
+        Args:
+            specs: Canonical Specs of this kind.
+
+        Returns:
+            Facts of each, in order.
+        """
         return self.facts(specs) if self.facts else facts_of_modules(self.network, specs)
 
     def energies_of(self, spec: Spec) -> NDArray[np.float64]:
-        """[L] energy χ of each kept block's branch of a Spec of this kind."""
+        """Say how much each block's branch adds to the stream.
+
+        Args:
+            spec: A canonical Spec of this kind.
+
+        Returns:
+            [L] energy χ of each kept block's branch.
+        """
         return self.branch_energies(spec) if self.branch_energies else measured_energies(self.network, spec)

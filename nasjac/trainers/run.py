@@ -47,15 +47,33 @@ class Trainer(Protocol):
     """A trainer's options, a frozen dataclass; every pair of its seeds and learning rates is one run."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The label of the trainer's runs in databases and reports."""
 
     @property
-    def seeds(self) -> tuple[int, ...]: ...
+    def seeds(self) -> tuple[int, ...]:
+        """Of weights and batches, each tried at every learning rate."""
 
     @property
-    def learning_rates(self) -> tuple[float, ...]: ...
+    def learning_rates(self) -> tuple[float, ...]:
+        """The peaks of the schedules that are tried."""
 
-    def train(self, spec: Spec, data: Data, device: str = "cpu", progress: Progress | None = None) -> list[Run]: ...
+    def train(self, spec: Spec, data: Data, device: str = "cpu", progress: Progress | None = None) -> list[Run]:
+        """Train an architecture from every seed at every learning rate.
+
+        Args:
+            spec: A concrete architecture, which takes such data.
+            data: Of which the training split is learned and the validation split judges.
+            device: Where it is trained.
+            progress: Is told (done, total, what is going on) now and then.
+
+        Returns:
+            One Run for every pair of a seed and a learning rate, all rates of the first seed first. One that diverged is a
+            result too.
+
+        Raises:
+            InputError: The architecture is an ensemble, or the data are not what it takes.
+        """
 
 
 def trainer_id(trainer: Trainer, device: str | torch.device = "cpu") -> str:
