@@ -7,6 +7,8 @@ import os
 import pytest
 import torch
 
+pytest.register_assert_rewrite("nasjac.testing")
+
 
 @pytest.fixture
 def device() -> torch.device:

@@ -1,11 +1,13 @@
-"""Inputs that a Spec takes, for contract tests."""
+"""Architectures and data for contract tests."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
+from nasjac.datasets.data import Data
 
 #: features where a Spec takes any number of them, and ids of a vocabulary
 FEATURES, VOCABULARY = 12, 7
@@ -22,3 +24,16 @@ def inputs_of(spec: Spec, count: int = 64) -> Tensor:
 def size_of(spec: Spec) -> int:
     """The first size that `nasjac.build` takes: features of an input, or ids of the vocabulary."""
     return VOCABULARY if spec.inputs.takes_ids else inputs_of(spec).shape[1]
+
+
+def three_blocks() -> Spec:
+    """A small residual MLP, one block of which has no skip and one a scaled branch."""
+    return Spec.of(width=8, blocks=(Block(), Block(skip=0.0), Block(scale=0.5)), placement="pre")
+
+
+def clusters(samples: int = 40, dtype: torch.dtype = torch.float32) -> Data:
+    """Two noisy clusters in three dimensions, `samples` points in each split; the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(2 * samples) % 2
+    inputs = torch.randn(2 * samples, 3, generator=generator, dtype=dtype) + 2 * labels[:, None]
+    return Data(inputs[:samples], labels[:samples], inputs[samples:], labels[samples:], outputs=2)

@@ -24,15 +24,33 @@ OUTPUTS = 3
 
 
 class KindContract(ABC):
-    """Tests of a kind: `kind` is its `nasjac.Kind`, `specs` a few concrete Specs of it, of several depths."""
+    """Tests of a kind of network: of its Specs, of what is said of them, of its modules and of its samples.
+
+    >>> from nasjac import Block, ResidualMLP
+    >>> from nasjac.kinds.residual_mlp.kind import KIND
+    >>> class TestResidualMLP(KindContract):
+    ...     def kind(self):
+    ...         return KIND
+    ...     def specs(self):
+    ...         return [ResidualMLP(width=8, blocks=(Block(),) * depth) for depth in (1, 3)]
+    >>> TestResidualMLP().test_a_spec_names_its_kind()
+    """
 
     @abstractmethod
     def kind(self) -> Kind:
-        """The kind."""
+        """Make the kind.
+
+        Returns:
+            The `nasjac.Kind` that its Specs name.
+        """
 
     @abstractmethod
     def specs(self) -> Sequence[Spec]:
-        """Some of its Specs, with skips of 0 or 1."""
+        """Make some of its Specs.
+
+        Returns:
+            At least two of several depths, with skips of 0 or 1, which take inputs of one size.
+        """
 
     def test_a_spec_names_its_kind(self) -> None:
         for spec in self.specs():
@@ -57,7 +75,7 @@ class KindContract(ABC):
             assert spec.canonical.canonical == spec.canonical
             assert spec.canonical.key == spec.key
 
-    def test_a_pruned_block_changes_the_key_no_more_than_its_absence(self) -> None:
+    def test_a_network_with_a_pruned_block_has_a_key_of_its_own(self) -> None:
         for spec in self.specs():
             kept = [n for n in range(len(spec.blocks)) if not spec.changes_shape(n)]
             if kept:
@@ -90,11 +108,13 @@ class KindContract(ABC):
             assert outputs.shape[-1] == OUTPUTS and len(outputs) == 4
             assert layers[0][0].numel() == spec.start_units and layers[-1][0].numel() == spec.units // spec.batch
 
-    def test_the_same_generator_gives_the_same_module(self) -> None:
+    def test_the_generator_decides_the_module(self) -> None:
         for spec in self.specs():
             first, second = (build(spec, size_of(spec), OUTPUTS, torch.Generator().manual_seed(3)) for _ in range(2))
+            other = build(spec, size_of(spec), OUTPUTS, torch.Generator().manual_seed(4)).state_dict()
             for name, tensor in first.state_dict().items():
                 assert torch.equal(tensor, second.state_dict()[name]), name
+            assert any(not torch.equal(tensor, other[name]) for name, tensor in first.state_dict().items())
 
     def test_samples_do_not_depend_on_the_other_architectures_of_the_call(self) -> None:
         specs = [spec.canonical for spec in self.specs()]

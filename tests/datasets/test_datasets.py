@@ -1,4 +1,4 @@
-"""Datasets: one contract for all, the split of each, and what is said about files that are missing or malformed."""
+"""Datasets: the contract of all, the split of each, and what is said about files that are missing or malformed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from nasjac.datasets import DATASETS, Cifar10, Data, Dataset, Digits, FashionMni
 from nasjac.datasets.cifar10_batches import TUPLES
 from nasjac.datasets.files import LARGEST
 from nasjac.foundation.errors import InputError
+from nasjac.testing import DatasetContract
 from nasjac.trainers import AdamW
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -82,30 +83,29 @@ def write_text(folder: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(params=DATASETS)
-def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
-    write_fashion(tmp_path)
-    write_cifar(tmp_path)
-    root = {"root": str(tmp_path)}
-    options = {"fashion_mnist": root, "cifar10": root, "text": {"path": write_text(tmp_path)}}.get(request.param, {})
-    made: Dataset = DATASETS[request.param](**options)
-    assert made.name == request.param
-    return made
+class TestDatasets(DatasetContract):
+    """Each of them."""
 
+    tolerance = 1e-5
 
-def test_contract(dataset: Dataset) -> None:
-    data, again = dataset.load(), dataset.load()
-    for inputs, labels in ((data.train_inputs, data.train_labels), (data.valid_inputs, data.valid_labels)):
-        assert len(labels) and labels.dtype == torch.int64 and labels.min() >= 0 and labels.max() < data.outputs
-        assert inputs.dtype == (torch.int64 if data.is_tokens else torch.float32) and inputs.isfinite().all()
-        assert inputs.shape == (labels.shape if data.is_tokens else (len(labels), data.inputs))
-    if data.is_tokens:
-        assert data.shape is None and data.inputs == data.outputs
-    else:
-        assert data.shape is not None and math.prod(data.shape) == data.inputs
-        assert data.train_inputs.mean(dim=0).abs().max() < 1e-5
-        assert data.train_inputs.square().mean().item() == pytest.approx(1, abs=1e-5)
-    assert torch.equal(data.valid_inputs, again.valid_inputs) and torch.equal(data.train_labels, again.train_labels)
+    @pytest.fixture(params=DATASETS, autouse=True)
+    def chosen(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        write_fashion(tmp_path)
+        write_cifar(tmp_path)
+        root = {"root": str(tmp_path)}
+        options = {"fashion_mnist": root, "cifar10": root, "text": {"path": write_text(tmp_path)}}.get(request.param, {})
+        self.option, self.made = request.param, DATASETS[request.param](**options)
+
+    def dataset(self) -> Dataset:
+        return self.made
+
+    def test_its_name_is_the_option_s(self) -> None:
+        assert self.made.name == self.option
+
+    def test_features_are_float32_of_images(self) -> None:
+        data = self.made.load()
+        assert data.is_tokens or (data.train_inputs.dtype == data.valid_inputs.dtype == torch.float32)
+        assert (data.shape is None) == data.is_tokens
 
 
 @pytest.mark.parametrize(

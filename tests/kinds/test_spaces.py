@@ -1,4 +1,4 @@
-"""Contracts of every space, and what the residual MLPs' choices mean."""
+"""What the choices of search spaces mean; their contract is in `test_contracts`."""
 
 from __future__ import annotations
 
@@ -34,15 +34,13 @@ def of(space: ResidualMlpSpace | None = None, **changes: Any) -> Spec:
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_space_is_a_function_of_the_choices(name: str) -> None:
-    """The same choices give the same Spec; no linear network; no block without skip and branch."""
+def test_no_space_proposes_what_learns_nothing(name: str) -> None:
+    """No linear network; no block without skip and branch; and every trial makes the same choices."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     space = SPACES[name]()
     for _ in range(60):
         trial = study.ask()
         spec = space(trial)
-        assert spec == space(FixedTrial(trial.params))
-        assert spec == Spec.from_json(spec.to_json())
         assert spec.activation != "linear"
         assert all(block.skip or block.scale for block in spec.blocks)
         study.tell(trial, 0.0)

@@ -1,9 +1,9 @@
-"""Contracts of every score; what the sampled one says in the corners."""
+"""What the sampled score says in the corners, and how scores are chosen; their contract is in `test_contracts`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -11,12 +11,13 @@ import torch
 import nasjac
 from nasjac.architecture.block import Block
 from nasjac.architecture.ensemble import members
-from nasjac.architecture.measurement import TERMS, Estimate, Measurement
+from nasjac.architecture.measurement import Estimate, Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.samplers.random_specs import random_specs
-from nasjac.scores import SCORES, Merit, Score
+from nasjac.scores import Merit, Score
 from nasjac.scores.apjn import Apjn
+from nasjac.testing.scores import without_time
 
 SPECS = [
     Spec.of(width=16, blocks=(Block(), Block(skip=0), Block(scale=0.5)), placement=placement, activation=activation)
@@ -26,29 +27,6 @@ SPECS = [
 
 def inputs() -> torch.Tensor:
     return torch.randn(60, 10, generator=torch.Generator().manual_seed(1))
-
-
-def of_name(name: str) -> Score:
-    """A score; one that ranks does so in a population of random architectures."""
-    score = SCORES[name]()
-    return score.bind(random_specs(ResidualMlpSpace(depth_max=6, widths=(8, 16)), 12))
-
-
-def without_time(measurement: Measurement) -> Measurement:
-    patterns = tuple((text, replace(inner, seconds=0)) for text, inner in measurement.patterns)
-    return replace(measurement, seconds=0, patterns=patterns)
-
-
-@pytest.mark.parametrize("name", SCORES)
-def test_a_measurement_does_not_depend_on_company_order_or_call(name: str, device: torch.device) -> None:
-    score = of_name(name)
-    together = [without_time(m) for m in score.measure(SPECS, inputs(), device)]
-    assert together == [without_time(m) for m in score.measure(SPECS[::-1], inputs(), device)][::-1]
-    for spec, measurement in zip(SPECS, together, strict=True):
-        assert without_time(of_name(name).measure([spec], inputs(), device)[0]) == measurement
-        assert {name for name, term in measurement.terms.items() if term.value is not None} <= set(score.terms)
-        assert measurement.key == spec.key and measurement.status == "ok" and set(measurement.terms) == set(TERMS)
-    assert score.measure([], inputs(), device) == []
 
 
 def test_the_profile_has_every_layer_in_both_directions(device: torch.device) -> None:

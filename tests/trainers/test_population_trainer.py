@@ -19,6 +19,7 @@ from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.testing.inputs import clusters
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.population import fit, fit_population
 
@@ -52,14 +53,6 @@ def mixed(width: int, deepest: int) -> list[Spec]:
 
 def ordinary(spec: Spec, data: Data, options: AdamW, device: torch.device) -> list[Run]:
     return fit(lambda generator: build(spec, data.inputs, data.outputs, generator), data, options, str(device))
-
-
-def clusters(dtype: torch.dtype = torch.float32) -> Data:
-    """Two noisy clusters in three dimensions."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(80) % 2
-    inputs = torch.randn(80, 3, generator=generator, dtype=dtype) + 2 * labels[:, None]
-    return Data(inputs[:40], labels[:40], inputs[40:], labels[40:], outputs=2)
 
 
 def assert_same_bits(runs: list[Run], others: list[Run]) -> None:
