@@ -247,10 +247,8 @@ TARGETS: dict[str, Target] = {
     ),
     "paths.path_lengths": Target(paths.path_lengths, lambda: {"share": [0.5, 0.5]}),
     "paths.energy_shares": Target(paths.energy_shares, lambda: dict(CHI)),
-    "paths.amplitude_shares": Target(paths.amplitude_shares, lambda: dict(CHI)),
     "paths.log_pruning_damage": Target(paths.log_pruning_damage, lambda: dict(CHI)),
     "paths.count_paths": Target(paths.count_paths, lambda: {"skip": [True, False], "branch": [True, True]}),
-    "paths.log_expected_paths": Target(paths.log_expected_paths, lambda: {"skip": [1.0, 0.5], "keep": [True, True]}),
     "pruning.keep_set": Target(
         lambda **given: pruning.keep_set(energy=lambda: np.ones(3), **given),
         lambda: {"ratio": 0.5, "criterion": "lowest_energy", "depth": 3, "seed": 0},

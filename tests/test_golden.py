@@ -14,20 +14,12 @@ import torch
 
 from nasjac.mathematics.gradient_paths import energy_shares, path_lengths
 from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations, growth
-from nasjac.mathematics.meanfield.attention import linear_attention_norm
-from nasjac.mathematics.meanfield.critical import (
-    annealed_density,
-    critical_densities,
-    critical_point,
-    power_law,
-    quenched_density,
-)
-from nasjac.mathematics.meanfield.fluctuations import vector_log_norm
-from nasjac.mathematics.meanfield.gated import gated_chain
+from nasjac.mathematics.meanfield.critical import annealed_density, critical_densities, critical_gain, quenched_density
 from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padded_conv
 from nasjac.mathematics.meanfield.moments import MOMENTS
 from nasjac.mathematics.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
 from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
+from tests.closed_forms import gated_chain, gelu_critical_point, linear_attention_norm, power_law, vector_log_norm
 from tests.probes import PROBES
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
@@ -50,10 +42,12 @@ def moments_at_one() -> list[float]:
     return [float(m[0]) for name in ("gelu", "tanh", "erf") for m in MOMENTS[name](np.ones(1))]
 
 
-def gelu_critical_point() -> Sequence[float | None]:
-    point = critical_point("gelu")
-    assert point is not None
-    return point
+def gelu_criticality() -> Sequence[float]:
+    weight_variance, bias_variance, fixed_point = found = gelu_critical_point()
+    critical = critical_gain("gelu", bias_variance)  # of the line of critical points, where it crosses this bias
+    assert critical is not None and critical.weight_variance == pytest.approx(weight_variance, rel=1e-6)
+    assert critical.fixed_point == pytest.approx(fixed_point, rel=1e-4)
+    return found
 
 
 def relu_residual_fourth_moments() -> list[float]:
@@ -146,7 +140,7 @@ def growth_rules() -> list[float | None]:
 
 COMPUTED: dict[str, Callable[[], Sequence[float | None]]] = {
     "moments_at_one": moments_at_one,
-    "gelu_critical_point": gelu_critical_point,
+    "gelu_critical_point": gelu_criticality,
     "relu_residual_mean": lambda: [whole(chain(4))],
     "relu_residual_fourth_moments": relu_residual_fourth_moments,
     "relu_residual_relative_variance": relu_residual_relative_variance,

@@ -15,10 +15,8 @@ from nasjac.mathematics.meanfield.norms import (
     deepnorm_constants,
     layernorm_contracts,
     layernorm_energy,
-    layernorm_spectrum,
     post_norm_factor,
     rmsnorm_energy,
-    rmsnorm_spectrum,
 )
 
 Array = NDArray[np.float64]
@@ -34,10 +32,7 @@ def rms_norm(x: Tensor, eps: float) -> Tensor:
     return x / (x.square().mean(-1, keepdim=True) + eps).sqrt()
 
 
-NORMS: list[tuple[Norm, Energy, Energy]] = [
-    (layer_norm, layernorm_energy, layernorm_spectrum),
-    (rms_norm, rmsnorm_energy, rmsnorm_spectrum),
-]
+NORMS: list[tuple[Norm, Energy]] = [(layer_norm, layernorm_energy), (rms_norm, rmsnorm_energy)]
 
 
 def jacobian(norm: Norm, x: Array, eps: float) -> Array:
@@ -52,31 +47,29 @@ def test_golden_row() -> None:
     assert float(rmsnorm_energy(x, 0.01)) == pytest.approx(0.6600664559479508, rel=1e-12)
 
 
-@pytest.mark.parametrize(("norm", "energy", "spectrum"), NORMS)
+@pytest.mark.parametrize(("norm", "energy"), NORMS)
 @pytest.mark.parametrize("eps", [0.0, 1e-5, 0.3, 40.0])
 @pytest.mark.parametrize("units", [2, 3, 17])
-def test_against_autograd(norm: Norm, energy: Energy, spectrum: Energy, eps: float, units: int) -> None:
-    """Energies, with even and uneven gains, and singular values."""
+def test_against_autograd(norm: Norm, energy: Energy, eps: float, units: int) -> None:
+    """Energies, with even and uneven gains."""
     rng = np.random.default_rng(units)
     x, gain = 1.7 * rng.standard_normal(units) + 0.8, rng.standard_normal(units)
     matrix = jacobian(norm, x, eps)
-    np.testing.assert_allclose(spectrum(x, eps), np.linalg.svd(matrix, compute_uv=False), rtol=1e-12, atol=1e-12)
     for factor in (np.ones(()), np.full((), -0.6), gain):
         expected = ((factor * np.ones(units))[:, None] * matrix) ** 2
         np.testing.assert_allclose(energy(x, eps, factor), expected.sum(), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("norm", "energy", "spectrum"), NORMS)
-def test_many_vectors_at_once(norm: Norm, energy: Energy, spectrum: Energy) -> None:
+@pytest.mark.parametrize(("norm", "energy"), NORMS)
+def test_many_vectors_at_once(norm: Norm, energy: Energy) -> None:
     x = np.random.default_rng(0).standard_normal((3, 2, 5))
-    values = spectrum(x, 0.1)
-    assert values.shape == x.shape and (np.diff(values, axis=-1) <= 0).all()
-    np.testing.assert_allclose(energy(x, 0.1), (values**2).sum(axis=-1), rtol=1e-12)
+    expected = [[(jacobian(norm, row, 0.1) ** 2).sum() for row in rows] for rows in x]
+    np.testing.assert_allclose(energy(x, 0.1), expected, rtol=1e-12)
     assert energy(x, 0.1, np.arange(5))[2, 1] == pytest.approx(float(energy(x[2, 1], 0.1, np.arange(5))), rel=1e-12)
 
 
 def test_a_constant_vector_is_only_centred_and_scaled() -> None:
-    np.testing.assert_allclose(layernorm_spectrum([3.0, 3.0, 3.0], eps=0.25), [2, 2, 0])
+    assert float(layernorm_energy([3.0, 3.0, 3.0], eps=0.25)) == pytest.approx(2 * 2**2)
 
 
 def test_gaussian_inputs() -> None:
@@ -152,7 +145,7 @@ def test_deepnorm_keeps_deep_stacks_near_one() -> None:
         assert 1 < total < math.exp(1 / (2 * math.sqrt(2 * layers)))
 
 
-@pytest.mark.parametrize("energy", [layernorm_energy, rmsnorm_energy, layernorm_spectrum, rmsnorm_spectrum])
+@pytest.mark.parametrize("energy", [layernorm_energy, rmsnorm_energy])
 def test_vectors_that_have_no_norm_are_refused(energy: Energy) -> None:
     with pytest.raises(ValueError, match="`eps` must be at least 0, got -1"):
         energy([1.0, 2.0], -1.0)

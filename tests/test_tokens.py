@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasjac.mathematics.meanfield.attention import linear_attention_norm, softmax_branch_energy
+from nasjac.mathematics.meanfield.decoder import softmax_moments
 from nasjac.mathematics.meanfield.kernels import KERNELS, half_distance, kernel
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array
 from nasjac.mathematics.meanfield.tokens import NORMS, TokenNorms, TokenStack, token_norms
+from tests.closed_forms import linear_attention_norm
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -428,10 +429,11 @@ def test_softmax_branches(correlation: float) -> None:
         image = pushed(branch, x, probes)
         energies.append(float((image**2).sum() / image.numel()))
     mean, error = np.mean(energies), np.std(energies, ddof=1) / math.sqrt(len(energies))
-    expected = softmax_branch_energy(tokens, 1.0, v, correlation)
+    seen = np.array(tokens)
+    expected = softmax_moments(seen, v * (1 - correlation))[1]
     assert abs(mean - expected) <= 4 * error + 0.05 * expected
-    assert softmax_branch_energy(tokens, 0.7, 400.0, correlation) == pytest.approx(0.7)  # one weight is all
-    uniform = softmax_branch_energy(tokens, 1.0, 0.0)
+    assert softmax_moments(seen, 400.0 * (1 - correlation))[1] == pytest.approx(1)  # one weight is all
+    uniform = softmax_moments(seen, 0.0)[1]
     assert uniform == pytest.approx(1 / tokens) and mean > 1.3 * uniform
 
 
@@ -473,7 +475,3 @@ def test_what_a_placement_rules_out_is_refused() -> None:
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="`activation` must be one of linear, relu"):
         kernel("swish", 1.0, 1.0, 0.0)
-    with pytest.raises(ValueError, match="`gain` must be at least 0"):
-        linear_attention_norm(4, 3, -1.0)
-    with pytest.raises(ValueError, match="`correlation` must be finite and in"):
-        softmax_branch_energy(8, 1.0, 0.2, 2.0)

@@ -5,12 +5,12 @@ columns, chain     many residual chains as arrays; the energy of each of their b
 expected, gates    log E 𝒥 layer by layer over weights and gates; gates that couple to the size of the stream
 fluctuations       spread over initializations, effective rank
 correlation        how far two inputs stay apart
-critical, gated    where 𝒥 neither grows nor decays; moments over gate patterns at one constant energy
+critical           where 𝒥 neither grows nor decays
 sensitivity        how log 𝒥 answers to gains, scales and skip probabilities
 growth             how many new blocks a trained network takes
 newton             a root inside a bracket
 graphs             random DAGs, DenseNets, zero-padded convolutions
-tokens, grams, attention   transformers, by the Gram matrix of their tokens
+tokens, grams      transformers, by the Gram matrix of their tokens
 decoder            the branches of transformers, to leading order
 norms              the Jacobian of LayerNorm and RMSNorm
 """

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nasjac.foundation.arguments import number
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.columns import Columns
 from nasjac.mathematics.meanfield.expected import ExpectedNorms, expected_norms
-from nasjac.mathematics.meanfield.gated import check_energy
-from nasjac.mathematics.meanfield.moments import MOMENTS, VARIANCE_SLOPES, Array
+from nasjac.mathematics.meanfield.moments import MOMENTS, Array
 
 #: parts in which densities are swept for a change of sign
 SECTIONS = 16
@@ -32,7 +32,7 @@ def annealed_density(chi: float) -> float | None:
     >>> annealed_density(0.25), annealed_density(2.0)
     (0.75, None)
     """
-    check_energy(chi)
+    number("chi", chi, 0.0)
     return 1 - chi if chi <= 1 else None
 
 
@@ -42,7 +42,7 @@ def quenched_density(chi: float) -> float | None:
     >>> round(quenched_density(0.5), 6)
     0.63093
     """
-    check_energy(chi)
+    number("chi", chi, 0.0)
     if chi > 1:
         return None
     return math.log(chi) / (math.log(chi) - math.log1p(chi)) if chi > 0 else 1.0
@@ -111,41 +111,9 @@ def critical_gain(
     return CriticalGain(float(weight[0]), bias_variance, float(stream(q, weight)[0]))
 
 
-def critical_point(activation: str) -> CriticalGain | None:
-    """Where chi_K = σ_w² V'(K*) is 1 too, beside chi_J, at a finite K* > 0: gelu's alone; None for the others.
-
-    Of a plain network of one-matrix branches W φ(h).
-    """
-    _check_activation(activation)
-
-    def difference(log_k: Array) -> Array:
-        k = np.exp(log_k)
-        return np.asarray(VARIANCE_SLOPES[activation](k) - MOMENTS[activation](k).derivative_second)
-
-    grid = np.linspace(-3, 6, 401)
-    root = _first_root(difference, grid, difference(grid)) if activation == "gelu" else None
-    if root is None:
-        return None
-    k = math.exp(root)
-    moments = MOMENTS[activation](np.array([k]))
-    weight = 1 / float(moments.derivative_second[0])
-    return CriticalGain(weight, k - weight * float(moments.second[0]), k)
-
-
 def _check_activation(name: str) -> None:
     if name not in MOMENTS:
         raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
-
-
-def power_law(ratio: float, size: float, depth: int) -> float:
-    """log 𝒥^{0,L} of pre-norm blocks with full skips: Γ(k+ζ+L) Γ(k) / (Γ(k+ζ) Γ(k+L)), k = `size` = K_0/c, ~ L^ζ.
-
-    `ratio` is ζ = a/c: a block adds a/K to the energy's factor and c to K. Infinite width; any weights are critical.
-
-    >>> round(math.exp(power_law(1.0, 2.0, 10)), 9)  # relu: 1 + c L / K_0
-    6.0
-    """
-    return math.lgamma(size + ratio + depth) + math.lgamma(size) - math.lgamma(size + ratio) - math.lgamma(size + depth)
 
 
 class Critical(NamedTuple):

@@ -35,24 +35,6 @@ def rmsnorm_energy(x: ArrayLike, eps: float, gain: ArrayLike = 1.0) -> Array:
     return _energy(*_moments(x, eps, centred=False), eps, gain, killed=1)
 
 
-def layernorm_spectrum(x: ArrayLike, eps: float) -> Array:
-    """[..., N] singular values of the layer norm at x, descending: 1/σ (N - 2 times), eps/σ³ along x̂, 0 along 1.
-
-    >>> layernorm_spectrum([0.0, 1.5, 3.0, 1.5], eps=0.875).round(3).tolist()
-    [0.707, 0.707, 0.309, 0.0]
-    """
-    return _spectrum(*_moments(x, eps, centred=True), eps, killed=2)
-
-
-def rmsnorm_spectrum(x: ArrayLike, eps: float) -> Array:
-    """[..., N] singular values of the rms norm at x, descending: 1/r (N - 1 times), eps/r³ along x.
-
-    >>> rmsnorm_spectrum([2.0, -2.0, 2.0], eps=0.0).tolist()
-    [0.5, 0.5, 0.0]
-    """
-    return _spectrum(*_moments(x, eps, centred=False), eps, killed=1)
-
-
 def layernorm_contracts(x: ArrayLike, eps: float, gain: float = 1.0) -> NDArray[np.bool_]:
     """[...] whether the layer norm lengthens no tangent at x (largest singular value at most 1): just when σ(x) >= |gain|.
 
@@ -140,8 +122,3 @@ def _energy(vector: Array, square: Array, eps: float, gain: ArrayLike, killed: i
         raise InputError(f"`gain` must be one number or one a unit, {n}, got shape {squared.shape}")
     uneven = (1 + e) * ((vector**2 / square) @ (np.broadcast_to(squared, n) - squared.mean())) / n
     return np.asarray((squared.mean() * (n - killed + e**2) - uneven) / square[..., 0])
-
-
-def _spectrum(vector: Array, square: Array, eps: float, killed: int) -> Array:
-    last = np.arange(vector.shape[-1]) - (vector.shape[-1] - killed)  # 0 at the one along x̂
-    return np.asarray(np.where(last < 0, 1.0, np.where(last == 0, eps / square, 0.0)) / np.sqrt(square))

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 
 from nasjac.foundation.errors import InputError
-from nasjac.mathematics.meanfield.attention import uniform_attention
 from nasjac.mathematics.meanfield.grams import (
     Factor,
     Gram,
@@ -142,6 +141,12 @@ class _Map(NamedTuple):
     after: Factor
     before: Factor
     log: float
+
+
+def uniform_attention(tokens: int, causal: bool) -> Array:
+    """Uniform attention weights A, [T, T]: softmax with zero queries or keys."""
+    seen = np.tri(tokens) if causal else np.ones((tokens, tokens))
+    return np.asarray(seen / seen.sum(axis=1, keepdims=True))
 
 
 def token_norms(stack: TokenStack) -> TokenNorms:
