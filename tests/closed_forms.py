@@ -84,3 +84,9 @@ def linear_attention_norm(tokens: int, depth: int, gain: float, causal: bool = F
         terms.append(choices + k * math.log(gain) + math.log((power**2).sum() / tokens))
         power = power @ weights
     return float(np.logaddexp.reduce(terms))
+
+
+def edge(time: float) -> float:
+    """√x₊(t) = e^((s + sinh s)/2), cosh s = 1 + t: the largest singular value of near-identity blocks at t = Σ ε_rms²."""
+    s = 2 * math.asinh(math.sqrt(time / 2))  # cosh s − 1 = 2 sinh²(s/2)
+    return math.exp((s + math.sinh(s)) / 2)

@@ -268,7 +268,7 @@ TARGETS: dict[str, Target] = {
         lambda: {"spec": spec(), "places": [1], "beginning": growth.Beginning(), "inputs": 3, "outputs": 2},
     ),
     "growth rules": Target(growth_rules.rules, lambda: {"epsilon_spectral": 0.1, "epsilon_rms": 0.1, "tau": 2.0}),
-    "growth edge": Target(growth_rules.edge, lambda: {"time": 0.5}),
+    "growth edge": Target(growth_rules.edge_time, lambda: {"tau": 2.0}),
     "growth deviation": Target(growth_rules.expected_deviation, lambda: {"epsilon_rms": 0.1, "count": 3}),
     "growth bound": Target(growth_rules.deviation_bound, lambda: {"ratios": [0.1, 0.2]}),
     "meanfield.Columns": Target(lambda **given: meanfield.expected_norms(columns(**given)), lambda: dict(COLUMNS)),

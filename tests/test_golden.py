@@ -19,7 +19,7 @@ from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padde
 from nasjac.mathematics.meanfield.moments import MOMENTS
 from nasjac.mathematics.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
 from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
-from tests.closed_forms import gated_chain, gelu_critical_point, linear_attention_norm, power_law, vector_log_norm
+from tests.closed_forms import edge, gated_chain, gelu_critical_point, linear_attention_norm, power_law, vector_log_norm
 from tests.probes import PROBES
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
@@ -135,7 +135,8 @@ def growing_densenet() -> list[float]:
 
 
 def growth_rules() -> list[float | None]:
-    return [growth.worst_case_count(0.05, 2.0), growth.rms_count(0.05, 2.0), growth.edge(0.5), growth.edge_time(2.0)]
+    worst_case, rms, _ = growth.rules(0.05, 0.05, 2.0)
+    return [worst_case, rms, edge(0.5), growth.edge_time(2.0)]
 
 
 COMPUTED: dict[str, Callable[[], Sequence[float | None]]] = {

@@ -21,7 +21,7 @@ from nasjac.dynamics.reactor import Numbers, Reactor
 from nasjac.dynamics.steady import SAME, Box, roots, two_ends
 from nasjac.foundation.arguments import array, items, shown, whole
 from nasjac.foundation.errors import InputError
-from nasjac.mathematics.meanfield.newton import newton
+from nasjac.mathematics.roots import newton
 
 #: steps along the arc in scaled units: the first, the longest, the shortest; the cosine between tangents that is enough
 FIRST, LONGEST, SHORTEST, STRAIGHT = 2e-3, 1e-2, 1e-8, 0.99

@@ -8,7 +8,6 @@ correlation        how far two inputs stay apart
 critical           where 𝒥 neither grows nor decays
 sensitivity        how log 𝒥 answers to gains, scales and skip probabilities
 growth             how many new blocks a trained network takes
-newton             a root inside a bracket
 graphs             random DAGs, DenseNets, zero-padded convolutions
 tokens, grams      transformers, by the Gram matrix of their tokens
 decoder            the branches of transformers, to leading order

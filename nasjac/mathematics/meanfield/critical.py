@@ -6,7 +6,6 @@ Sources: Doshi, He & Gromov 2023 (arXiv:2111.12143); Roberts, Yaida & Hanin 2022
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,11 +16,10 @@ from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.columns import Columns
 from nasjac.mathematics.meanfield.expected import ExpectedNorms, expected_norms
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array
+from nasjac.mathematics.roots import first_root
 
 #: parts in which densities are swept for a change of sign
 SECTIONS = 16
-#: a root is found when its bracket is as narrow, or the function as near to 0
-TOLERANCE, ROUND_OFF = 1e-13, 1e-14
 #: blocks up to which chains with gates that couple to the stream are searched: each density costs a grid
 DEEPEST = 512
 
@@ -103,7 +101,7 @@ def critical_gain(
         return np.asarray(stream(q, weight) / scale**2 - weight * second - bias_variance)
 
     grid = np.linspace(-30, 30, 2001)
-    root = _first_root(excess, grid, excess(grid))
+    root = first_root(excess, grid, excess(grid))
     if root is None:
         return None
     q = np.array([math.exp(root)])
@@ -144,7 +142,7 @@ def critical_densities(columns: Columns, stream_variance: float = 1.0) -> tuple[
             return np.asarray(getattr(norms_over_density(columns, at, stream_variance), name)[:, -1])
 
         values = getattr(swept, name)[:, -1]
-        root = _first_root(whole, densities, values)
+        root = first_root(whole, densities, values)
         if root is None:
             side = "above" if values.min() > 0 else "below"
             return Critical(None, f"log 𝒥 is {side} 0 at every density ({values.min():.4g} to {values.max():.4g})")
@@ -157,29 +155,3 @@ def norms_over_density(columns: Columns, densities: Array, stream_variance: floa
     """The expected norms of one architecture at each skip density."""
     rows = columns.take(np.zeros(len(densities), dtype=np.intp))
     return expected_norms(replace(rows, skip=np.asarray(densities, dtype=np.float64)[:, None]), stream_variance)
-
-
-def _first_root(function: Callable[[Array], Array], grid: Array, values: Array) -> float | None:
-    """Where a smooth function with these `values` on the grid first changes sign; None where it does not.
-
-    Regula falsi with the Illinois rule (Dowell & Jarratt 1971): few evaluations, and the root stays bracketed.
-    """
-    zero = np.flatnonzero(np.abs(values) < ROUND_OFF)
-    change = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
-    if len(zero) and not (len(change) and change[0] < zero[0]):
-        return float(grid[zero[0]])
-    if not len(change):
-        return None
-    low, high = (float(grid[change[0] + i]) for i in (0, 1))
-    at_low, at_high = (float(values[change[0] + i]) for i in (0, 1))
-    while abs(high - low) > TOLERANCE * max(1.0, abs(high)):
-        x = high - at_high * (high - low) / (at_high - at_low)
-        value = float(function(np.array([x]))[0])
-        if abs(value) < ROUND_OFF or x in (low, high):
-            return x
-        if (value < 0) == (at_high < 0):
-            at_low /= 2
-        else:
-            low, at_low = high, at_high
-        high, at_high = x, value
-    return high

@@ -75,7 +75,7 @@ def _maps(columns: Columns, along: Trajectory, width: Array, hidden: Array) -> A
     excess = columns.by_activation(
         lambda name, q: DERIVATIVE_FOURTHS[name](q) / MOMENTS[name](q).derivative_second ** 2 - 1, along.q
     )
-    keep, skip, identity = columns.keep.T, columns.skip.T, np.asarray(columns.strength).T ** 2
+    keep, skip, identity = columns.keep.T, columns.skip.T, columns.strength.T**2
     unit = np.broadcast_to(np.eye(2)[None, :, :, None], (len(keep), 2, 2, len(width)))
     joined = _block_map(identity, along.energy, excess, columns.two_matrix, width, hidden)
     cut = _block_map(0 * identity, np.where(along.energy > 0, along.energy, 1.0), excess, columns.two_matrix, width, hidden)
