@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.mathematics.gradient_paths import energy_shares, path_lengths
 from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations, growth
 from nasjac.mathematics.meanfield.critical import annealed_density, critical_densities, critical_gain, quenched_density
 from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padded_conv
 from nasjac.mathematics.meanfield.moments import MOMENTS
 from nasjac.mathematics.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
-from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
+from nasjac.mathematics.meanfield.token_stack import TokenStack
+from nasjac.mathematics.meanfield.tokens import token_norms
 from tests.closed_forms import edge, gated_chain, gelu_critical_point, linear_attention_norm, power_law, vector_log_norm
 from tests.probes import PROBES
 
@@ -121,7 +123,8 @@ def post_norm_factors() -> list[float]:
 
 
 def token_gram() -> list[float]:
-    stacks = (TokenStack(6, 4, placement, correlation=0.3) for placement in ("none", "pre", "post", "sandwich"))
+    placements = (PLACEMENTS[name] for name in ("none", "pre", "post", "sandwich"))
+    stacks = (TokenStack(6, 4, placement[:3], correlation=0.3) for placement in placements)
     return [math.exp(token_norms(stack).forward_total[-1]) for stack in stacks]
 
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import nasjac
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.cli.show_text import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.rank_correlation import kendall_tau
 from nasjac.models.chosen_spec import spec_of
 from nasjac.models.theory import theory

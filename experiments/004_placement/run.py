@@ -22,12 +22,12 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.cli.experiment import experiment
 from nasjac.foundation.text_tables import write_csv
 from nasjac.kinds.facts import columns
 from nasjac.kinds.population import sample
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.meanfield import Columns, expected_norms
 from nasjac.mathematics.meanfield.chain import trajectory
 from nasjac.mathematics.meanfield.expected import FINITE_WIDTH
