@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasjac.architecture.branch_scales import deepnorm
 from nasjac.mathematics.meanfield.norms import (
-    deepnorm_constants,
     layernorm_contracts,
     layernorm_energy,
     post_norm_factor,
@@ -127,20 +127,11 @@ def test_post_norm_blocks_against_sampled_networks(alpha: float, gain: float) ->
     assert abs(found.mean() - expected) < allowed < abs(found.mean() - more)
 
 
-def test_deepnorm_constants() -> None:
-    """Wang et al. 2022, the table of DeepNorm: encoder alone, decoder alone, both."""
-    assert deepnorm_constants(encoder_layers=2) == {"encoder": (4**0.25, 16**-0.25)}
-    assert deepnorm_constants(decoder_layers=8) == {"decoder": (2.0, 64**-0.25)}
-    both = deepnorm_constants(encoder_layers=4, decoder_layers=27)
-    power = (4**4 * 27) ** 0.0625
-    assert both["encoder"] == pytest.approx((0.81 * power, 0.87 / power), rel=1e-12)
-    assert both["decoder"] == pytest.approx((3.0, 324**-0.25), rel=1e-12)
-
-
 def test_deepnorm_keeps_deep_stacks_near_one() -> None:
     """S(β²) and V(β²) of tanh are at most 1 and β², so 2N sub-layers gain at most (1 + β⁴/α²)^2N, which tends to 1."""
+    assert deepnorm(8) == (2.0, 64**-0.25)  # Wang et al. 2022
     for layers in (10, 1000):
-        alpha, beta = deepnorm_constants(encoder_layers=layers)["encoder"]
+        alpha, beta = deepnorm(layers)
         total = float(post_norm_factor(beta**4, 0.0, alpha)) ** (2 * layers)
         assert 1 < total < math.exp(1 / (2 * math.sqrt(2 * layers)))
 
@@ -164,7 +155,3 @@ def test_other_refusals() -> None:
         post_norm_factor(-1.0, 1.0)
     with pytest.raises(ValueError, match="`alpha` must be finite and above 0, got 0"):
         post_norm_factor(1.0, 1.0, alpha=0.0)
-    with pytest.raises(ValueError, match="`decoder_layers` must be at least 0, got -1"):
-        deepnorm_constants(3, -1)
-    with pytest.raises(ValueError, match="must be at least 1, got 0 and 0"):
-        deepnorm_constants()

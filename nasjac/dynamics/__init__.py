@@ -15,11 +15,10 @@ the state too, at which the Jacobian is taken: `reactor` says what follows from 
 
 from __future__ import annotations
 
-from nasjac.dynamics.bdf2 import march, newton_matrix
+from nasjac.dynamics.bdf2 import NewtonMatrix, march, newton_matrix
 from nasjac.dynamics.branches import Branch, Event, branches, critical_dilutions
 from nasjac.dynamics.control import integrate
 from nasjac.dynamics.formula import coefficients
-from nasjac.dynamics.newton import NewtonMatrix
 from nasjac.dynamics.reactor import Reactions, Reactor, mass_action, numerical_abscissa, spectral_abscissa
 from nasjac.dynamics.solution import Solution
 from nasjac.dynamics.steady import steady_states

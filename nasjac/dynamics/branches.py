@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from nasjac.dynamics.arc import Curve
 from nasjac.dynamics.reactor import Numbers, Reactor
-from nasjac.dynamics.steady import SAME, Box, roots, two_ends
+from nasjac.dynamics.steady import SAME, Box, roots
 from nasjac.foundation.arguments import array, items, shown, whole
 from nasjac.foundation.errors import InputError
-from nasjac.mathematics.roots import newton
 
 #: steps along the arc in scaled units: the first, the longest, the shortest; the cosine between tangents that is enough
 FIRST, LONGEST, SHORTEST, STRAIGHT = 2e-3, 1e-2, 1e-8, 0.99
@@ -82,7 +82,7 @@ def branches(
         raise InputError(f"`dilutions` must be two finite numbers above 0 that increase, got {shown(dilutions)}")
     low, high = ends.tolist()
     seeds = whole("seeds", seeds, 1, MOST_SEEDS)
-    curve, found = Curve(reactor, Box.of(reactor, *two_ends(box)), (low, high)), list[list[Tensor]]()
+    curve, found = Curve(reactor, Box.of(reactor, box), (low, high)), list[list[Tensor]]()
     done: list[Branch] = []
     for number in range(seeds):
         dilution = low * (high / low) ** ((number + 0.5) / seeds)
@@ -144,7 +144,7 @@ def _walk(curve: Curve, start: Tensor, tangent: Tensor) -> tuple[list[Tensor], l
 
 
 def _events(curve: Curve, p: Tensor, tangent: Tensor, q: Tensor, turned: Tensor) -> Iterator[Event]:
-    """Events between two points, found by bisection along the arc between them."""
+    """Events between two points, found by Brent's method along the arc between them."""
     changes = (curve.abscissa(p) < 0) != (curve.abscissa(q) < 0)
     fold = (float(tangent[-1]) < 0) != (float(turned[-1]) < 0)
     crossing = _root(curve, p, tangent, q, curve.abscissa) if changes else None
@@ -157,7 +157,7 @@ def _events(curve: Curve, p: Tensor, tangent: Tensor, q: Tensor, turned: Tensor)
 
 
 def _root(curve: Curve, p: Tensor, tangent: Tensor, q: Tensor, value: Callable[[Tensor], float]) -> Tensor:
-    """The point between two at which a value changes its sign, by bisection.
+    """The point between two at which a value changes its sign, by Brent's method.
 
     Where branches cross, the equations of the point are singular; the chord's point stands in for it then.
     """
@@ -167,7 +167,7 @@ def _root(curve: Curve, p: Tensor, tangent: Tensor, q: Tensor, value: Callable[[
         found = curve.ahead(p, tangent, distance)
         return p + distance / step * (q - p) if found is None else found
 
-    return at(newton(lambda distance: (value(at(distance)), 0.0), 0.0, step))
+    return at(brentq(lambda distance: value(at(distance)), 0.0, step, xtol=1e-15))
 
 
 def _event(curve: Curve, kind: str, p: Tensor, changes: bool) -> Event:

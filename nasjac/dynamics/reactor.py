@@ -142,11 +142,6 @@ class Reactor:
         """The concentrations over `interval`, from `initial` [S], by BDF-2. ValueError: negative concentrations."""
         return integrate(self.system(dilution), checked_state(self, initial, "initial"), interval, rtol, atol)
 
-    def frozen_dilution(self, x: Tensor) -> float:
-        """max(0, α(J_closed(x))): more dilution makes x stable *if it stays a steady state*, which it does for x = x_in
-        where N v(x) = 0, and hardly otherwise. ValueError: negative concentrations."""
-        return max(0.0, spectral_abscissa(self.reactions.jacobian(checked_state(self, x, "x"))))
-
 
 def spectral_abscissa(jacobian: Tensor) -> float:
     """α, the largest real part of the eigenvalues [S, S]: the rate at which a disturbance ends up growing."""

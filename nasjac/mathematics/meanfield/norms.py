@@ -7,8 +7,6 @@ and r² = mean x² + eps for σ². Norms: Ba, Kiros & Hinton 2016 (arXiv:1607.06
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -67,33 +65,6 @@ def post_norm_factor(a: ArrayLike, c: ArrayLike, alpha: ArrayLike = 1.0) -> Arra
     if not ((scale > 0) & np.isfinite(scale)).all():
         raise InputError(f"`alpha` must be finite and above 0, got {scale.tolist()}")
     return np.asarray((scale**2 + energy) / (scale**2 + variance))
-
-
-class DeepNorm(NamedTuple):
-    """LN(alpha x + F(x)), where the weights of F (of attention: values and output) are drawn with the gain beta."""
-
-    alpha: float
-    beta: float
-
-
-def deepnorm_constants(encoder_layers: int = 0, decoder_layers: int = 0) -> dict[str, DeepNorm]:
-    """The constants of each part that there is, "encoder" and "decoder"; a layer is attention and feed-forward.
-
-    Source: Wang et al. 2022 (DeepNet, arXiv:2203.00555), the table of its DeepNorm.
-
-    >>> deepnorm_constants(encoder_layers=8)["encoder"].alpha
-    2.0
-    """
-    n, m = encoder_layers, decoder_layers
-    for name, layers in (("encoder_layers", n), ("decoder_layers", m)):
-        if layers < 0:
-            raise InputError(f"`{name}` must be at least 0, got {layers}")
-    if n and m:
-        mixed = (n**4 * m) ** (1 / 16)
-        return {"encoder": DeepNorm(0.81 * mixed, 0.87 / mixed), "decoder": DeepNorm((3 * m) ** 0.25, (12 * m) ** -0.25)}
-    if not n and not m:
-        raise InputError("`encoder_layers` or `decoder_layers` must be at least 1, got 0 and 0")
-    return {"encoder" if n else "decoder": DeepNorm((2 * (n + m)) ** 0.25, (8 * (n + m)) ** -0.25)}
 
 
 def _moments(x: ArrayLike, eps: float, centred: bool) -> tuple[Array, Array]:
