@@ -128,7 +128,7 @@ def test_half_distance_of_all_but_equal_variables(name: str) -> None:
     np.testing.assert_allclose(radial, 0.5e-40 * slope, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "error"), [("relu", 0.02), ("gelu", 1e-10), ("tanh", 1e-6), ("erf", 1e-6)])
+@pytest.mark.parametrize(("name", "error"), [("relu", 0.05), ("gelu", 1e-5), ("tanh", 1e-4), ("erf", 1e-4)])
 def test_kernels_without_closed_forms_are_quadratures(name: str, error: float) -> None:
     """Of equal and unequal variances; the drop keeps its digits at a gap of 1e-12."""
     q1, q2 = np.array([0.5, 2.0, 1.0, 1.0]), np.array([0.5, 1.0, 1.0, 1.0])

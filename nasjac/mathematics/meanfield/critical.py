@@ -74,11 +74,10 @@ def critical_gain(
     >>> round(critical_gain("relu", two_matrix=True).weight_variance ** 2, 12)
     2.0
     """
-    if not 0 <= bias_variance < math.inf:
-        raise InputError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")
-    if not 0 < scale < math.inf:
-        raise InputError(f"`scale` must be a finite number greater than 0, got {scale!r}")
-    _check_activation(activation)
+    bias_variance = number("bias_variance", bias_variance, 0.0)
+    scale = number("scale", scale, 0.0, open_low=True)
+    if activation not in MOMENTS:
+        raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {activation!r}")
     matrices = 2 if two_matrix else 1
 
     def weight_variance(derivative_second: Array) -> Array:
@@ -107,11 +106,6 @@ def critical_gain(
     q = np.array([math.exp(root)])
     weight = weight_variance(MOMENTS[activation](q).derivative_second)
     return CriticalGain(float(weight[0]), bias_variance, float(stream(q, weight)[0]))
-
-
-def _check_activation(name: str) -> None:
-    if name not in MOMENTS:
-        raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
 
 
 class Critical(NamedTuple):
