@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasjac.dynamics.reactor import Numbers, Reactor, checked_dilution
+from nasjac.dynamics.kinetics import Numbers
+from nasjac.dynamics.reactor import Reactor, checked_dilution
 from nasjac.foundation.arguments import instance, items, shown, tensor
 from nasjac.foundation.errors import InputError
 

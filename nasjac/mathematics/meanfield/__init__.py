@@ -2,7 +2,8 @@
 
 moments, kernels   Gaussian moments of the activations, of one pre-activation and of pairs
 law, pair_laws, quadrature   what they are made of: closed forms, or quadrature for an activation that has none
-columns, chain     many residual chains as arrays; the energy of each of their blocks
+columns, chain     many residual chains as arrays; the recursion over their blocks
+block_energies     the energy of each block
 expected, gates    log E 𝒥 layer by layer over weights and gates; gates that couple to the size of the stream
 fluctuations       spread over initializations, effective rank
 correlation        how far two inputs stay apart
@@ -17,7 +18,7 @@ norms              the Jacobian of LayerNorm and RMSNorm
 
 from __future__ import annotations
 
-from nasjac.mathematics.meanfield.chain import BlockEnergies, block_energies
+from nasjac.mathematics.meanfield.block_energies import BlockEnergies, block_energies
 from nasjac.mathematics.meanfield.columns import Columns
 from nasjac.mathematics.meanfield.expected import ExpectedNorms, expected_norms
 from nasjac.mathematics.meanfield.fluctuations import Fluctuations, fluctuations

@@ -78,34 +78,29 @@ def critical_gain(
     scale = number("scale", scale, 0.0, open_low=True)
     if activation not in MOMENTS:
         raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {activation!r}")
-    matrices = 2 if two_matrix else 1
-
-    def weight_variance(derivative_second: Array) -> Array:
-        return np.asarray((scale**2 * derivative_second) ** (-1 / matrices))
-
+    homogeneous = activation in ("relu", "linear")
     if bias_variance == 0:
-        at_zero = MOMENTS[activation](np.array([1e-16])).derivative_second
-        every = activation in ("relu", "linear")
-        return CriticalGain(float(weight_variance(at_zero)[0]), 0.0, None if every else 0.0)
-    if activation in ("relu", "linear"):
-        return None
-
-    def stream(q: Array, weight: Array) -> Array:
-        return q / weight if two_matrix else q
+        weight, _ = _marginal(activation, np.array([1e-16]), two_matrix, scale)
+        return CriticalGain(float(weight[0]), 0.0, None if homogeneous else 0.0)
 
     def excess(log_q: Array) -> Array:
         q = np.exp(log_q)
-        second, derivative_second = MOMENTS[activation](q)
-        weight = weight_variance(derivative_second)
-        return np.asarray(stream(q, weight) / scale**2 - weight * second - bias_variance)
+        weight, stream = _marginal(activation, q, two_matrix, scale)
+        return np.asarray(stream / scale**2 - weight * MOMENTS[activation](q).second - bias_variance)
 
     grid = np.linspace(-30, 30, 2001)
-    root = first_root(excess, grid, excess(grid))
+    root = None if homogeneous else first_root(excess, grid, excess(grid))
     if root is None:
         return None
-    q = np.array([math.exp(root)])
-    weight = weight_variance(MOMENTS[activation](q).derivative_second)
-    return CriticalGain(float(weight[0]), bias_variance, float(stream(q, weight)[0]))
+    weight, stream = _marginal(activation, np.array([math.exp(root)]), two_matrix, scale)
+    return CriticalGain(float(weight[0]), bias_variance, float(stream[0]))
+
+
+def _marginal(activation: str, q: Array, two_matrix: bool, scale: float) -> tuple[Array, Array]:
+    """σ_w² with chi_J = 1 where pre-activations have the variance q, and the K of such a stream."""
+    slope = scale**2 * MOMENTS[activation](q).derivative_second
+    weight = np.asarray(slope ** (-1 / (2 if two_matrix else 1)))
+    return weight, q / weight if two_matrix else q
 
 
 class Critical(NamedTuple):
