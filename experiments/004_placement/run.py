@@ -22,18 +22,18 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from nasjac import Block, Spec
-from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.architecture.branch_scales import deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.cli.experiment import experiment
 from nasjac.foundation.text_tables import write_csv
 from nasjac.kinds.facts import columns
 from nasjac.kinds.population import sample
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.meanfield import Columns, expected_norms
 from nasjac.mathematics.meanfield.chain import trajectory
 from nasjac.mathematics.meanfield.expected import FINITE_WIDTH
 from nasjac.mathematics.meanfield.moments import MOMENTS
 from nasjac.mathematics.meanfield.norms import (
-    deepnorm_constants,
     layernorm_contracts,
     layernorm_energy,
     post_norm_factor,
@@ -86,7 +86,7 @@ def chain(name: str, activation: str, depth: int, width: int) -> Spec:
     """
     if name != "deepnorm":
         return Spec.of(width=width, blocks=(Block(),) * depth, placement=name, activation=activation)
-    alpha, beta = deepnorm_constants(encoder_layers=depth // 2)["encoder"]
+    alpha, beta = deepnorm(depth // 2)
     return Spec.of(
         width=width, blocks=(Block(scale=1 / alpha),) * depth, placement="post", activation=activation, weight_gain=beta
     )

@@ -23,10 +23,12 @@ from scipy.optimize import brentq
 from torch import nn
 
 from nasjac import Block, Spec, build, diagnose, measure
+from nasjac.architecture.norm_placement import PLACEMENTS as NORMS
 from nasjac.cli.experiment import experiment
 from nasjac.datasets import Text
 from nasjac.foundation.text_tables import write_csv
-from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
+from nasjac.mathematics.meanfield.token_stack import TokenStack
+from nasjac.mathematics.meanfield.tokens import token_norms
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
 from nasjac.scores.apjn import Apjn
 from nasjac.trainers import AdamW
@@ -93,7 +95,7 @@ def norms(options: Options, ids: torch.Tensor) -> Iterator[dict[str, Any]]:
 def row(kind: str, placement: str, layers: int, options: Options) -> dict[str, Any]:
     """What the closed form, with uniform attention, says of the total and of what differs between tokens."""
     causal = kind == "decoder"
-    stack = TokenStack(options.tokens, layers, placement, "gelu", causal=causal)
+    stack = TokenStack(options.tokens, layers, NORMS[placement][:3], "gelu", causal=causal)
     found = token_norms(stack)
     return {
         "kind": kind,

@@ -60,10 +60,6 @@ class Profile:
     layers: tuple[Layer, ...]
     exact: bool
 
-    def log_means(self, direction: Literal["forward", "backward"]) -> list[float | None]:
-        """log E 𝒥 of h_0 ... h_L in one direction."""
-        return [layer.log_mean for layer in self.layers if layer.direction == direction]
-
 
 @dataclass(frozen=True)
 class Measurement:

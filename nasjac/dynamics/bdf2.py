@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from nasjac.dynamics.formula import RATIO_LIMIT, Past, Start, coefficients
-from nasjac.dynamics.newton import Diverged, Newton, NewtonMatrix, examined
+from nasjac.dynamics.newton import Diverged, Newton
 from nasjac.dynamics.solution import Solution, Work
 from nasjac.dynamics.system import System
 from nasjac.foundation.arguments import array, instance, number, shown, tensor
@@ -76,6 +77,18 @@ def _scale(sizes: Tensor, accuracy: float) -> Tensor:
     return accuracy * (sizes + 1e-3 * sizes.max()) + tiny
 
 
+@dataclass(frozen=True)
+class NewtonMatrix:
+    """I − cJ, c = hβ: `matrix` [N, N], its complex `eigenvalues` [N] = 1 − cλ, and its `condition` number in the 2-norm.
+
+    Singular: infinite, up to rounding.
+    """
+
+    matrix: Tensor
+    eigenvalues: Tensor
+    condition: float
+
+
 def newton_matrix(system: System, t: float, y: Tensor, step: float, ratio: float = 1.0) -> NewtonMatrix:
     """Return the Newton matrix I − hβJ of a step, its eigenvalues and its condition number.
 
@@ -95,7 +108,8 @@ def newton_matrix(system: System, t: float, y: Tensor, step: float, ratio: float
     """
     t, step = number("t", t), number("step", step, 0.0, open_low=True)
     state = checked_state(system, t, y, "y")
-    return examined(system.jacobian(t, state), step * coefficients(ratio).beta)
+    matrix = torch.eye(len(state), dtype=torch.float64) - step * coefficients(ratio).beta * system.jacobian(t, state)
+    return NewtonMatrix(matrix, torch.linalg.eigvals(matrix), float(torch.linalg.cond(matrix)))
 
 
 def no_solution(t: float, step: float, reason: Diverged) -> ArithmeticError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,21 +28,6 @@ class Diverged(ArithmeticError):
     def __init__(self, reason: str, residual: float) -> None:
         super().__init__(reason)
         self.residual = residual
-
-
-@dataclass(frozen=True)
-class NewtonMatrix:
-    """I − cJ, c = hβ: `matrix` [N, N], its complex `eigenvalues` [N] = 1 − cλ, and its `condition` number in the 2-norm."""
-
-    matrix: Tensor
-    eigenvalues: Tensor
-    condition: float
-
-
-def examined(jacobian: Tensor, coefficient: float) -> NewtonMatrix:
-    """The Newton matrix of a Jacobian [N, N] and c = hβ. Singular: infinite, up to rounding."""
-    matrix = torch.eye(len(jacobian), dtype=torch.float64) - coefficient * jacobian
-    return NewtonMatrix(matrix, torch.linalg.eigvals(matrix), float(torch.linalg.cond(matrix)))
 
 
 class Newton:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from nasjac.dynamics.reactor import Reactor, mass_action
+from nasjac.dynamics.kinetics import mass_action
+from nasjac.dynamics.reactor import Reactor
 
 
 def brusselator(feed: tuple[float, float], a: float = 1.0, b: float = 3.0) -> Reactor:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasjac.dynamics.reactor import Numbers, Reactor, checked_dilution
+from nasjac.dynamics.kinetics import Numbers
+from nasjac.dynamics.reactor import Reactor, checked_dilution
 from nasjac.foundation.arguments import instance, items, shown, tensor
 from nasjac.foundation.errors import InputError
 
@@ -26,10 +27,12 @@ class Box:
     high: Tensor
 
     @classmethod
-    def of(cls, reactor: Reactor, low: Numbers, high: Numbers) -> Box:
-        """ValueError: not two rows of S finite concentrations, 0 <= low < high."""
+    def of(cls, reactor: Reactor, box: tuple[Numbers, Numbers]) -> Box:
+        """Check the box of a reactor. InputError: not two rows of S finite concentrations, 0 <= low < high."""
         count = len(instance("reactor", reactor, Reactor, "a nasjac.dynamics.Reactor").reactions.species)
-        ends = [tensor("box", end) for end in (low, high)]
+        ends = [tensor("box", end) for end in items("box", box, object, "two ends, low and high")]
+        if len(ends) != 2:
+            raise InputError(f"`box` must be two ends, low and high, got {len(ends)}")
         fits = all(end.shape == (count,) and bool(end.isfinite().all()) for end in ends)
         if not fits or not ((ends[0] >= 0) & (ends[0] < ends[1])).all():
             given = f"{shown(ends[0].tolist())} and {shown(ends[1].tolist())}"
@@ -63,18 +66,10 @@ def steady_states(reactor: Reactor, dilution: float, box: tuple[Numbers, Numbers
         InputError: There is no state in the box, or bad numbers.
     """
     dilution = checked_dilution(dilution)
-    found = roots(reactor, dilution, Box.of(reactor, *two_ends(box)))
+    found = roots(reactor, dilution, Box.of(reactor, box))
     if not len(found):
         raise InputError(f"`box` must hold a steady state at dilution {dilution:g}, got none from {box[0]} to {box[1]}")
     return found
-
-
-def two_ends(box: tuple[Numbers, Numbers]) -> tuple[Numbers, Numbers]:
-    """The box's low and high ends. InputError: it is not two sequences."""
-    ends = items("box", box, object, "two ends, low and high")
-    if len(ends) != 2:
-        raise InputError(f"`box` must be two ends, low and high, got {len(ends)}")
-    return ends[0], ends[1]  # type: ignore[return-value]
 
 
 def roots(reactor: Reactor, dilution: float, box: Box) -> Tensor:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Function = Callable[[float, Tensor], Tensor]
-
-
-class ForScipy(TypedDict):
-    """Arguments of `scipy.integrate.solve_ivp`."""
-
-    fun: Callable[[float, Any], Any]
-    jac: Callable[[float, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -30,8 +23,8 @@ class System:
     function: Function
     jacobian: Function
 
-    def for_scipy(self) -> ForScipy:
-        """Return both functions as `scipy.integrate.solve_ivp` takes them, NumPy arrays in and out."""
+    def for_scipy(self) -> dict[str, Callable[[float, Any], Any]]:
+        """Return the arguments `fun` and `jac` of `scipy.integrate.solve_ivp`, NumPy arrays in and out."""
 
         def bridged(function: Function) -> Callable[[float, Any], Any]:
             return lambda t, y: function(float(t), torch.as_tensor(y, dtype=torch.float64)).numpy()

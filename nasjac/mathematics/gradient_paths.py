@@ -39,16 +39,11 @@ class PathLengths:
     variance: float
     entropy: float
 
-    @property
-    def effective_paths(self) -> float:
-        """e^entropy: as many equal paths would be spread as evenly. OverflowError above e^709; `entropy` is its log."""
-        return math.exp(self.entropy)
-
 
 def path_lengths(share: ArrayLike) -> PathLengths:
     """Path-length distribution from the branches' shares [L], each in [0, 1].
 
-    `energy_shares` weigh a path by its energy, `amplitude_shares` by its norm, shares of 1/2 count every path once.
+    `energy_shares` weigh a path by its energy, shares of 1/2 count every path once.
     O(L²), a tenth of a second for L = 10,000. Terms are added, never subtracted, so each probability keeps its digits, and
     what underflows to 0 lies below 1e-308.
 
@@ -70,23 +65,15 @@ def path_lengths(share: ArrayLike) -> PathLengths:
 def energy_shares(chi: ArrayLike, skip: ArrayLike = 1.0, keep: ArrayLike = True) -> Array:
     """[L] chi / (s + chi), the share of a block's Jacobian energy that takes the branch; 0 where the block is pruned.
 
-    Their sum is the effective depth, which weighs paths by energy (`amplitude_shares` as Veit et al. 2016): with random
-    identity gates d_eff = Σ chi / (s + chi) over the kept blocks.
+    Their sum is the effective depth, which weighs paths by energy: with random identity gates d_eff = Σ chi / (s + chi)
+    over the kept blocks. (The plots of Veit et al. 2016 weigh paths by their norms, whose sum is not that of the Jacobian.)
 
     >>> energy_shares([1.0, 3.0, 1.0], skip=[1.0, 1.0, 0.25], keep=[True, False, True]).tolist()
     [0.5, 0.0, 0.8]
     """
-    return _shares(*_blocks(chi, skip, keep))
-
-
-def amplitude_shares(chi: ArrayLike, skip: ArrayLike = 1.0, keep: ArrayLike = True) -> Array:
-    """[L] √chi / (√s + √chi): paths weighted by their root-mean-square norm, as in the plots of Veit et al. 2016.
-
-    Norms of paths do not add up to that of the Jacobian; energies do. The identity's amplitude is √s, not s: a gate that
-    is open with probability s has the energy of the soft gate μ = √s.
-    """
     branch, identity, kept = _blocks(chi, skip, keep)
-    return _shares(np.sqrt(branch), np.sqrt(identity), kept)
+    _check_alive(branch[kept], identity[kept])
+    return np.where(kept, branch, 0.0) / np.where(kept, branch + identity, 1.0)
 
 
 def log_pruning_damage(chi: ArrayLike, keep: ArrayLike, skip: ArrayLike = 1.0) -> float:
@@ -118,16 +105,6 @@ def count_paths(skip: Sequence[bool], branch: Sequence[bool]) -> int:
     return math.prod(bool(s) + bool(b) for s, b in zip(skips, kept, strict=True))
 
 
-def log_expected_paths(skip: ArrayLike, keep: ArrayLike = True) -> float:
-    """log of the expected number of paths where the identity of each block is open with probability s [L].
-
-    >>> math.isclose(math.exp(log_expected_paths([1.0, 0.5, 0.5], keep=[True, True, False])), 2 * 1.5)
-    True
-    """
-    _, density, kept = _blocks(np.ones_like(array("skip", skip)), skip, keep)
-    return float(np.log1p(density[kept]).sum())
-
-
 def _blocks(chi: ArrayLike, skip: ArrayLike, keep: ArrayLike) -> tuple[Array, Array, Kept]:
     """Energies, densities and keep set as [L] each."""
     energy, density, kept = array("chi", chi), array("skip", skip), real("keep", keep)
@@ -143,11 +120,6 @@ def _blocks(chi: ArrayLike, skip: ArrayLike, keep: ArrayLike) -> tuple[Array, Ar
     if kept.size and kept.dtype != np.bool_:  # the kept blocks' indices would be misread as True and False
         raise InputError(f"`keep` must hold True or False, got {shown(kept.tolist())}")
     return energy, np.broadcast_to(density, energy.shape), np.broadcast_to(kept.astype(np.bool_), energy.shape)
-
-
-def _shares(branch: Array, identity: Array, kept: Kept) -> Array:
-    _check_alive(branch[kept], identity[kept])
-    return np.where(kept, branch, 0.0) / np.where(kept, branch + identity, 1.0)
 
 
 def _check_alive(branch: Array, identity: Array) -> None:

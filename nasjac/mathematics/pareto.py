@@ -68,8 +68,10 @@ def covering_points(values: ArrayLike, directions: Sequence[Direction], count: i
         InputError: As of `pareto_front`.
     """
     count, directions = whole("count", count), _checked(directions)
-    front, points = _normalized_front(values, directions)
-    chosen: list[int] = []
+    front, chosen = pareto_front(values, directions), list[int]()
+    points = _costs(values, directions)[front]
+    span = np.ptp(points, axis=0) if front.size else 1.0
+    points = (points - points.min(axis=0, initial=np.inf)) / np.where(span > 0, span, 1.0)
     while len(chosen) < min(count, len(front)):
         volumes = [-np.inf if i in chosen else hypervolume(points[[*chosen, i]], REFERENCE) for i in range(len(front))]
         chosen.append(int(np.argmax(volumes)))
@@ -169,13 +171,3 @@ def _one_each(name: str, given: Sequence[Any], kind: Kind[Any], count: int) -> l
     if found and len(found) != count:
         raise InputError(f"`{name}` must have one entry for each of {count} objectives, got {len(found)}")
     return found
-
-
-def _normalized_front(values: ArrayLike, directions: Sequence[Direction]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Indices of the front, and its points with every objective in [0, 1], 0 the best (0 throughout if constant)."""
-    front = pareto_front(values, directions)
-    points = _costs(values, directions)[front]
-    if not front.size:
-        return front, points
-    span = np.ptp(points, axis=0)
-    return front, (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)

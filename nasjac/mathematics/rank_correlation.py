@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nasjac.foundation.arguments import array, instance, number, whole
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.stratified_correlation import Array, weighted_rho, weighted_tau
 
 MINIMUM = 3
 #: most values that are ranked, for all pairs of them are compared, and most resamples
@@ -26,26 +27,24 @@ Statistic = Callable[[ArrayLike, ArrayLike], float | None]
 def kendall_tau(x: ArrayLike, y: ArrayLike) -> float | None:
     """Kendall's tau-b of `x` [n] and `y` [n]: (concordant - discordant) / sqrt(pairs untied in x * pairs untied in y).
 
-    Memory n². Kendall, "The treatment of ties in ranking problems", Biometrika 33, 1945.
+    Kendall, "The treatment of ties in ranking problems", Biometrika 33, 1945.
 
     >>> round(kendall_tau([1, 2, 3], [1, 3, 2]), 4)  # 2 of 3 pairs in the same order, 1 not
     0.3333
     """
-    x, y = _pair(x, y)
-    return _cosine(_pair_order(x).ravel(), _pair_order(y).ravel()) if x.size >= MINIMUM else None
+    return _known(weighted_tau, *_pair(x, y))
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
     """Spearman's rho of `x` [n] and `y` [n]: Pearson's correlation of the ranks, equal values sharing their mean rank.
 
-    Memory n²: a value is greater than a others and less than b, so its rank less the mean rank is (a - b) / 2. That
-    makes rho what tau is, with sums over pairs taken first (Daniels, Biometrika 33, 1944).
+    A value is greater than a others and less than b, so its rank less the mean rank is (a - b) / 2. That makes rho what
+    tau is, with sums over pairs taken first (Daniels, Biometrika 33, 1944).
 
     >>> round(spearman([1, 2, 3], [1, 3, 2]), 4)
     0.5
     """
-    x, y = _pair(x, y)
-    return _cosine(_pair_order(x).sum(axis=1), _pair_order(y).sum(axis=1)) if x.size >= MINIMUM else None
+    return _known(weighted_rho, *_pair(x, y))
 
 
 def bootstrap_interval(
@@ -116,7 +115,7 @@ def top_k(score: ArrayLike, target: ArrayLike, k: int) -> TopK | None:
     return TopK(k, len(np.intersect1d(liked, best)), k * k / score.size, regret)
 
 
-def _pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pair(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x, y = array("x", x), array("y", y)
     if x.ndim != 1 or x.shape != y.shape:
         raise InputError(f"`x` and `y` must be of one length, got shapes {x.shape} and {y.shape}")
@@ -128,13 +127,7 @@ def _pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
     return x, y
 
 
-def _pair_order(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, n]: 1 where the first of two is greater, -1 where it is less, 0 where they are equal (infinities too)."""
-    first, second = values[:, None], values[None, :]
-    return np.subtract(first > second, first < second, dtype=np.float64)
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
-    """Cosine of the angle between two vectors, None where one is zero."""
-    scale = float(np.sqrt((a @ a) * (b @ b)))  # one root, not two: equal vectors then give 1 to the last digit
-    return float(np.clip(a @ b / scale, -1, 1)) if scale else None
+def _known(statistic: Callable[[Array, Array, Array], Array], x: Array, y: Array) -> float | None:
+    """A weighted statistic of points that count once each, None where it does not exist."""
+    [value] = statistic(x, y, np.ones((1, x.size))) if x.size >= MINIMUM else [np.nan]
+    return None if np.isnan(value) else float(np.clip(value, -1, 1))

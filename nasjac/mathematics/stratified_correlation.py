@@ -23,28 +23,26 @@ def weighted_tau(x: ArrayLike, y: ArrayLike, weights: ArrayLike, pairs: Mask | N
     x, y, counts = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(weights, np.float32)
     sums = np.zeros((3, len(counts)))
     for rows in _slices(x.size):
-        first, second = (_order(values, rows) for values in (x, y))
-        if pairs is not None:
-            first, second = first * pairs[rows], second * pairs[rows]
+        first, second = (_order(values, rows, pairs) for values in (x, y))
         for place, product in enumerate((first * second, first * first, second * second)):
             sums[place] += np.einsum("rn,rn->r", counts[:, rows], counts @ product.T, dtype=np.float64)
     return cosine(sums)
 
 
-def weighted_rho(x: ArrayLike, y: ArrayLike, weights: ArrayLike, pairs: Mask) -> Array:
+def weighted_rho(x: ArrayLike, y: ArrayLike, weights: ArrayLike, pairs: Mask | None = None) -> Array:
     """[R] Spearman's rho of `x` [n] and `y` [n] within strata, each point i counted weights[r, i] times.
 
     The rank of a point is that among the points j that it makes a pair of `pairs` [n, n] with, less their mean rank: half
-    the sum over j of weights[r, j] sign(x_i - x_j). rho is the cosine of the two; with all pairs it is Spearman's. nan
-    where all ranks are equal. 512 rows of pairs at a time.
+    the sum over j of weights[r, j] sign(x_i - x_j). rho is the cosine of the two; with all pairs, where none are given, it
+    is Spearman's. nan where all ranks are equal. 512 rows of pairs at a time.
 
-    >>> weighted_rho([1, 2, 3], [1, 3, 2], np.ones((1, 3)), np.ones((3, 3), bool)).round(4).tolist()
+    >>> weighted_rho([1, 2, 3], [1, 3, 2], np.ones((1, 3))).round(4).tolist()
     [0.5]
     """
     x, y, counts = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(weights, np.float32)
     sums = np.zeros((3, len(counts)))
     for rows in _slices(x.size):
-        first, second = (counts @ (_order(values, rows) * pairs[rows]).T for values in (x, y))
+        first, second = (counts @ _order(values, rows, pairs).T for values in (x, y))
         for place, (one, other) in enumerate(((first, second), (first, first), (second, second))):
             sums[place] += np.einsum("rn,rn,rn->r", counts[:, rows], one, other, dtype=np.float64)
     return cosine(sums)
@@ -76,10 +74,11 @@ def ndcg(score: ArrayLike, target: ArrayLike, k: int) -> float | None:
     return float(gain[np.argsort(-score, kind="stable")[:k]] @ discounts) / best if best > 0 else None
 
 
-def _order(values: Array, rows: slice) -> NDArray[np.float32]:
+def _order(values: Array, rows: slice, pairs: Mask | None) -> NDArray[np.float32]:
+    """[rows, n] the sign of the first of two less the second, infinities too; 0 where they are no pair."""
     first, second = values[rows, None], values[None, :]
     order: NDArray[np.float32] = np.subtract(first > second, first < second, dtype=np.float32)
-    return order
+    return order if pairs is None else order * pairs[rows]
 
 
 def _slices(n: int, most: int = 512) -> Iterator[slice]:

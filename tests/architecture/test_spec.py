@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.mathematics.activations import ACTIVATIONS
 
 blocks = st.builds(Block, keep=st.booleans(), skip=st.sampled_from([0.0, 0.25, 1.0]), scale=st.sampled_from([0.5, 1.0]))
 specs = st.builds(

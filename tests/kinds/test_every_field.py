@@ -26,7 +26,6 @@ from torch.func import jacrev, replace_all_batch_norm_modules_
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import KINDS, Spec, spec_class
@@ -42,6 +41,7 @@ from nasjac.kinds.population import sample
 from nasjac.kinds.residual_mlp.spec import BRANCHES
 from nasjac.kinds.table import kind_of
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, Plan
 from nasjac.scores.closed_forms import expected_norms

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
@@ -20,6 +19,7 @@ from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.kinds.residual_mlp.spec import BRANCHES
 from nasjac.kinds.table import kind_of
 from nasjac.kinds.tiles.routes import Routes
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import BATCHED, FORWARD, INDEPENDENT, Samples
 from tests.mathematics.probes import exact

@@ -12,22 +12,23 @@ import numpy as np
 import pytest
 import torch
 
+from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.mathematics.gradient_paths import energy_shares, path_lengths
 from nasjac.mathematics.meanfield import Columns, expected_norms, fluctuations, growth
-from nasjac.mathematics.meanfield.attention import linear_attention_norm
-from nasjac.mathematics.meanfield.critical import (
-    annealed_density,
-    critical_densities,
-    critical_point,
-    power_law,
-    quenched_density,
-)
-from nasjac.mathematics.meanfield.fluctuations import vector_log_norm
-from nasjac.mathematics.meanfield.gated import gated_chain
+from nasjac.mathematics.meanfield.critical import annealed_density, critical_densities, critical_gain, quenched_density
 from nasjac.mathematics.meanfield.graphs import densenet, random_dag, zero_padded_conv
 from nasjac.mathematics.meanfield.moments import MOMENTS
 from nasjac.mathematics.meanfield.norms import layernorm_energy, post_norm_factor, rmsnorm_energy
-from nasjac.mathematics.meanfield.tokens import TokenStack, token_norms
+from nasjac.mathematics.meanfield.token_stack import TokenStack
+from nasjac.mathematics.meanfield.tokens import token_norms
+from tests.mathematics.closed_forms import (
+    edge,
+    gated_chain,
+    gelu_critical_point,
+    linear_attention_norm,
+    power_law,
+    vector_log_norm,
+)
 from tests.mathematics.probes import PROBES
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
@@ -50,10 +51,12 @@ def moments_at_one() -> list[float]:
     return [float(m[0]) for name in ("gelu", "tanh", "erf") for m in MOMENTS[name](np.ones(1))]
 
 
-def gelu_critical_point() -> Sequence[float | None]:
-    point = critical_point("gelu")
-    assert point is not None
-    return point
+def gelu_criticality() -> Sequence[float]:
+    weight_variance, bias_variance, fixed_point = found = gelu_critical_point()
+    critical = critical_gain("gelu", bias_variance)  # of the line of critical points, where it crosses this bias
+    assert critical is not None and critical.weight_variance == pytest.approx(weight_variance, rel=1e-6)
+    assert critical.fixed_point == pytest.approx(fixed_point, rel=1e-4)
+    return found
 
 
 def relu_residual_fourth_moments() -> list[float]:
@@ -127,7 +130,8 @@ def post_norm_factors() -> list[float]:
 
 
 def token_gram() -> list[float]:
-    stacks = (TokenStack(6, 4, placement, correlation=0.3) for placement in ("none", "pre", "post", "sandwich"))
+    placements = (PLACEMENTS[name] for name in ("none", "pre", "post", "sandwich"))
+    stacks = (TokenStack(6, 4, placement[:3], correlation=0.3) for placement in placements)
     return [math.exp(token_norms(stack).forward_total[-1]) for stack in stacks]
 
 
@@ -141,12 +145,13 @@ def growing_densenet() -> list[float]:
 
 
 def growth_rules() -> list[float | None]:
-    return [growth.worst_case_count(0.05, 2.0), growth.rms_count(0.05, 2.0), growth.edge(0.5), growth.edge_time(2.0)]
+    worst_case, rms, _ = growth.rules(0.05, 0.05, 2.0)
+    return [worst_case, rms, edge(0.5), growth.edge_time(2.0)]
 
 
 COMPUTED: dict[str, Callable[[], Sequence[float | None]]] = {
     "moments_at_one": moments_at_one,
-    "gelu_critical_point": gelu_critical_point,
+    "gelu_critical_point": gelu_criticality,
     "relu_residual_mean": lambda: [whole(chain(4))],
     "relu_residual_fourth_moments": relu_residual_fourth_moments,
     "relu_residual_relative_variance": relu_residual_relative_variance,

@@ -190,11 +190,11 @@ def test_refusals() -> None:
         random_dag(1.5, 0.4, 3)
     with pytest.raises(ValueError, match="`chi` must be a finite number of at least 0, got -1"):
         random_dag(0.5, -1, 3)
-    with pytest.raises(ValueError, match="`depth` must be a finite number of at least 0, got -1"):
+    with pytest.raises(ValueError, match="`depth` must be a whole number of at least 0, got -1"):
         densenet(3, 2, -1, 1.0)
-    with pytest.raises(ValueError, match="`growth` must be a finite number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="`growth` must be a whole number of at least 1, got 0"):
         densenet(3, 0, 1, 1.0)
     with pytest.raises(ValueError, match="`kernel` must be odd, got 2"):
         zero_padded_conv(3, 3, 1, kernel=2)
-    with pytest.raises(ValueError, match="`chi` must be a finite number above 0, got 0"):
+    with pytest.raises(ValueError, match="`chi` must be a finite number greater than 0, got 0"):
         zero_padded_conv(3, 3, 1, chi=0)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from fractions import Fraction
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from nasjac.mathematics.gradient_paths import (
-    amplitude_shares,
     count_paths,
     energy_shares,
-    log_expected_paths,
     log_pruning_damage,
     path_lengths,
 )
@@ -50,38 +46,36 @@ def test_against_all_paths() -> None:
     lengths = np.arange(6)
     assert found.effective_depth == pytest.approx(lengths @ expected)
     assert found.variance == pytest.approx(lengths**2 @ expected - (lengths @ expected) ** 2)
-    assert found.entropy == pytest.approx(entropy) and found.effective_paths == pytest.approx(math.exp(entropy))
+    assert found.entropy == pytest.approx(entropy)
 
 
-def test_shares_are_those_of_energies_and_of_norms_of_all_paths() -> None:
-    """A path's energy is the product over blocks of chi or s, its norm the root of that; a pruned block has one way."""
+def test_shares_are_those_of_energies_of_all_paths() -> None:
+    """A path's energy is the product over blocks of chi or s; a pruned block has one way."""
     skip = np.array([1.0, 0.6, 0.0, 0.3])
-    energies = np.zeros((2, 5))
+    energies = np.zeros(5)
     for path in product(*([0, 1] if kept else [0] for kept in KEEP)):
         gains = np.where(path, CHI, np.where(KEEP, skip, 1.0))
-        energies[:, sum(path)] += [np.prod(gains), np.prod(np.sqrt(gains))]
-    for shares, expected in zip((energy_shares, amplitude_shares), energies, strict=True):
-        found = path_lengths(shares(CHI, skip, KEEP)).probability
-        np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-12)
+        energies[sum(path)] += np.prod(gains)
+    found = path_lengths(energy_shares(CHI, skip, KEEP)).probability
+    np.testing.assert_allclose(found, energies / energies.sum(), atol=1e-12)
 
 
 def test_no_blocks_have_one_path_of_no_length() -> None:
     found = path_lengths([])
     assert found.probability.tolist() == [1.0] and found.effective_depth == 0 and found.entropy == 0
-    assert energy_shares([], keep=[]).size == 0 and log_expected_paths([]) == 0
+    assert energy_shares([], keep=[]).size == 0
 
 
 def test_an_empty_keep_set_is_the_identity() -> None:
     found = path_lengths(energy_shares(CHI, skip=0.0, keep=[False] * 4))
-    assert found.probability[0] == 1 and found.effective_depth == 0 and found.effective_paths == 1
-    assert log_expected_paths([0.5, 0.5], keep=[False, False]) == 0
+    assert found.probability[0] == 1 and found.effective_depth == 0
     assert math.exp(log_pruning_damage(CHI, [False] * 4)) == pytest.approx(1 - 1 / np.prod(1 + CHI), rel=1e-12)
 
 
 def test_equal_shares_count_every_path_once() -> None:
     counts = path_lengths([0.5] * 20).probability * 2**20
     np.testing.assert_allclose(counts, [math.comb(20, length) for length in range(21)], rtol=1e-11)
-    assert path_lengths([0.5] * 20).effective_paths == pytest.approx(2**20, rel=1e-11)
+    assert path_lengths([0.5] * 20).entropy == pytest.approx(20 * math.log(2), rel=1e-11)
 
 
 def test_depth_ten_thousand() -> None:
@@ -91,29 +85,16 @@ def test_depth_ten_thousand() -> None:
     expected = math.log(math.comb(depth, length)) + length * math.log(chi) - depth * math.log1p(chi)
     assert math.log(found.probability[length]) == pytest.approx(expected, rel=1e-10)
     assert found.probability.sum() == pytest.approx(1, abs=1e-11)
-    with pytest.raises(OverflowError):
-        _ = found.effective_paths
     assert log_pruning_damage(np.full(depth, chi), np.arange(depth) > 0) == pytest.approx(math.log(chi / (1 + chi)))
     # 5000 blocks of s + chi = 1/2 go: ‖J‖² is 2^-5000 of ‖J_K‖²
     damage = log_pruning_damage(np.full(depth, chi), np.arange(depth) % 2 == 0, skip=0.2)
     assert damage == pytest.approx(5000 * math.log(2))
-    assert log_expected_paths(np.full(depth, 0.5)) == pytest.approx(depth * math.log(1.5))
 
 
 def test_counting_is_exact() -> None:
     assert count_paths([True] * 200, [True] * 200) == 2**200
     assert count_paths([True, False, True], [True, True, False]) == 2
     assert count_paths([], []) == 1
-
-
-def test_the_expected_count_is_the_mean_over_patterns() -> None:
-    """Exactly, in fractions; pruned blocks are identities whatever their gate."""
-    density = [Fraction(1, 2), Fraction(3, 4), Fraction(1), Fraction(1, 4)]
-    mean = Fraction(0)
-    for pattern in product([False, True], repeat=4):
-        weight = math.prod(s if gate else 1 - s for s, gate in zip(density, pattern, strict=True))
-        mean += weight * count_paths([gate or not kept for gate, kept in zip(pattern, KEEP, strict=True)], KEEP.tolist())
-    assert log_expected_paths([float(s) for s in density], KEEP) == pytest.approx(math.log(mean), rel=1e-12)
 
 
 def test_pruning_with_all_identities_removes_the_paths_outside_the_keep_set() -> None:
@@ -183,7 +164,6 @@ def test_a_share_outside_is_refused() -> None:
         path_lengths([0.5, 1.5])
 
 
-@pytest.mark.parametrize("shares", [energy_shares, amplitude_shares])
 @pytest.mark.parametrize(
     ("chi", "skip", "keep", "message"),
     [
@@ -197,11 +177,9 @@ def test_a_share_outside_is_refused() -> None:
         (0.5, 1.0, True, "`chi` must have one number a block"),
     ],
 )
-def test_what_is_no_chain_of_blocks_is_refused(
-    shares: Callable[..., Array], chi: object, skip: object, keep: object, message: str
-) -> None:
+def test_what_is_no_chain_of_blocks_is_refused(chi: Any, skip: Any, keep: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        shares(chi, skip, keep)
+        energy_shares(chi, skip, keep)
 
 
 def test_other_refusals() -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import columns
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms
 from nasjac.mathematics.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
-from nasjac.mathematics.meanfield.newton import newton
 from nasjac.mathematics.meanfield.sensitivity import Direction, log_norm_slopes
+from nasjac.mathematics.roots import newton
 from nasjac.models.prescribe import prescribe
 from nasjac.models.prescription import Band, Prescription, log_norms, prescriptions
 from nasjac.models.prescription.switches import skip_pattern

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import nasjac
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.cli.show_text import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.rank_correlation import kendall_tau
 from nasjac.models.chosen_spec import spec_of
 from nasjac.models.theory import theory
@@ -39,10 +39,10 @@ def inputs() -> torch.Tensor:
 def test_the_profile_of_a_relu_residual_network_is_exact() -> None:
     found = nasjac.expected_norms(Spec.of(width=8, blocks=(Block(),) * 4))
     assert found.exact and all(layer.standard_error == 0 for layer in found.layers)
-    forward = [layer for layer in found.layers if layer.direction == "forward"]
+    forward, backward = ([layer for layer in found.layers if layer.direction == way] for way in ("forward", "backward"))
     assert [layer.name for layer in forward] == ["h_0", "h_1", "h_2", "h_3", "h_4"]
-    assert found.log_means("forward") == pytest.approx([level * math.log(1.5) for level in range(5)])
-    assert found.log_means("backward") == pytest.approx([level * math.log(1.5) for level in (4, 3, 2, 1, 0)])
+    assert [layer.log_mean for layer in forward] == pytest.approx([level * math.log(1.5) for level in range(5)])
+    assert [layer.log_mean for layer in backward] == pytest.approx([level * math.log(1.5) for level in (4, 3, 2, 1, 0)])
     assert forward[-1].mean_log is not None and forward[-1].mean_log < 4 * math.log(1.5)
 
 
@@ -55,7 +55,7 @@ def test_e_log_is_given_only_where_second_moments_are_exact() -> None:
         assert {layer.mean_log for layer in expected_norms(spec).layers} == {None}
     assert not expected_norms(Spec.of(width=8, blocks=(Block(),), activation="tanh")).exact
     nothing = expected_norms(Spec.of(width=8, blocks=(Block(keep=False),)))
-    assert nothing.exact and nothing.log_means("forward") == [0.0, 0.0]
+    assert nothing.exact and [layer.log_mean for layer in nothing.layers] == [0.0] * 4
 
 
 def test_closed_terms_are_those_that_sampling_finds() -> None:

@@ -11,20 +11,11 @@ from torch import Tensor, nn
 
 from nasjac import Block, Spec, build
 from nasjac.kinds.table import kind_of
-from nasjac.mathematics.meanfield.growth import (
-    deviation_bound,
-    edge,
-    edge_count,
-    edge_time,
-    expected_deviation,
-    measured_sum,
-    rms_count,
-    rules,
-    worst_case_count,
-)
+from nasjac.mathematics.meanfield.growth import deviation_bound, edge_time, expected_deviation, measured_sum, rules
 from nasjac.surgery.branches.ours import links_of, measurable, stream
 from nasjac.surgery.growth import INITS, Beginning, calibrated, grow, spread
 from nasjac.surgery.paths import branch_norms
+from tests.mathematics.closed_forms import edge
 
 SHAPE = {"kind": "resnet", "shape": (1, 6, 6)}
 SPECS = {
@@ -206,12 +197,12 @@ def test_edge_and_its_inverse(tau: float) -> None:
 
 def test_counts_are_the_largest_allowed() -> None:
     for epsilon, tau in itertools.product((0.01, 0.1, 0.7), (1.5, 2.0, 8.0)):
-        worst, rms, sharp = worst_case_count(epsilon, tau), rms_count(epsilon, tau), edge_count(epsilon, tau)
+        worst, rms, sharp = rules(epsilon, epsilon, tau)
         assert worst is not None and rms is not None and sharp is not None
         assert (1 + epsilon) ** worst <= tau * (1 + 1e-9) < (1 + epsilon) ** (worst + 1) * (1 + 1e-9)
         assert (1 + epsilon**2) ** (rms / 2) <= tau * (1 + 1e-9)
         assert edge(sharp * epsilon**2) <= tau * (1 + 1e-9) < edge((sharp + 1) * epsilon**2) * (1 + 1e-9)
-    assert worst_case_count(1.0, 2.0) == 1, "a whole number is not lost to rounding"
+    assert rules(1.0, 1.0, 2.0).worst_case == 1, "a whole number is not lost to rounding"
 
 
 def test_sharp_edge_of_sampled_products() -> None:
@@ -226,13 +217,11 @@ def test_sharp_edge_of_sampled_products() -> None:
 
 def test_bad_rules_are_named() -> None:
     with pytest.raises(ValueError, match="`epsilon_spectral` must be a finite number of at least 0, got -1"):
-        worst_case_count(-1, 2)
+        rules(-1, 1, 2)
     with pytest.raises(ValueError, match=r"`epsilon_rms` must be .* got inf"):
-        rms_count(math.inf, 2)
+        rules(1, math.inf, 2)
     with pytest.raises(ValueError, match=r"`budget.tau` must be a finite number above 1, got 1"):
-        edge_count(0.1, 1)
-    with pytest.raises(ValueError, match=r"`time` must be a finite number of at least 0, got -0.1"):
-        edge(-0.1)
+        rules(0.1, 0.1, 1)
 
 
 def test_small_gain_deviates_as_stated() -> None:

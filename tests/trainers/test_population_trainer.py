@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
@@ -19,6 +18,7 @@ from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.testing.inputs import clusters
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.population import fit, fit_population

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from nasjac.architecture.activations import ACTIVATIONS
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.meanfield.kernels import kernel
 from nasjac.mathematics.meanfield.moments import MEANS, MOMENTS, Array, nonlinearity
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.norm_placement import NORM_EPS
 from nasjac.kinds.convolutional.spec import ConvolutionalSpec
 from nasjac.kinds.images import Conv
 from nasjac.kinds.modules.initialize import initialize
 from nasjac.kinds.modules.layers import with_memory
 from nasjac.kinds.modules.network import ResidualNetwork
+from nasjac.mathematics.activations import ACTIVATIONS
 
 #: most groups of a GroupNorm, and fewest channels of a group
 GROUPS, GROUP_CHANNELS = 8, 4

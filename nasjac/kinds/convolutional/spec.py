@@ -7,7 +7,6 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.fields import check_choice, settle
 from nasjac.architecture.inputs import Inputs
@@ -15,6 +14,7 @@ from nasjac.architecture.spec import Spec, sequence
 from nasjac.foundation.arguments import number
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.images import Extent, Step, begins_stage, check_pixels, check_shape, image_sizes
+from nasjac.mathematics.activations import ACTIVATIONS
 
 IMAGE_NORMS = ("batchnorm", "groupnorm", "none")
 #: where the activation is: after the sum of branch and shortcut (He et al. 2016a), or before each convolution (2016b)
@@ -31,7 +31,7 @@ class ConvolutionalSpec(Spec):
         width: Channels after the stem.
         blocks: The blocks, input side first; stages follow each other, and each after 0 begins by halving the image.
         norm: batchnorm, groupnorm or none.
-        activation: One of `nasjac.architecture.activations.ACTIVATIONS`.
+        activation: One of `nasjac.mathematics.activations.ACTIVATIONS`.
         weight_gain: The standard deviation of a branch weight is weight_gain / sqrt(fan_in).
         shape: Channels, rows and columns of an image.
         order: post: convolution, norm, activation, the last one after the sum; pre: norm, activation, convolution.

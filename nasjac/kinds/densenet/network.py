@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork
 from nasjac.kinds.densenet.spec import DenseNet
 from nasjac.kinds.images import Conv, Step
+from nasjac.mathematics.activations import ACTIVATIONS
 
 
 class DenseNetNetwork(ImageNetwork):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.densenet.spec import DenseNet
@@ -18,6 +17,7 @@ from nasjac.kinds.options.checks import (
     image_shape,
     same_images,
 )
+from nasjac.mathematics.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial

@@ -23,7 +23,7 @@ class DenseNet(ConvolutionalSpec):
         blocks: The dense blocks, input side first, each with a stage; their skips are 1, and they have no gates.
         growth: Channels that a block adds.
         norm: batchnorm, groupnorm or none.
-        activation: One of `nasjac.architecture.activations.ACTIVATIONS`.
+        activation: One of `nasjac.mathematics.activations.ACTIVATIONS`.
         weight_gain: The standard deviation of a branch weight is weight_gain / sqrt(fan_in).
         shape: Channels, rows and columns of an image.
         order: post: convolution, norm, activation; pre: norm, activation, convolution.

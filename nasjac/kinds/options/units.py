@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.fields import check_choice, settle
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import MOST_SIZE
 from nasjac.foundation.arguments import number, whole
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.activations import ACTIVATIONS
 
 NORMS = ("layernorm", "rmsnorm")
 

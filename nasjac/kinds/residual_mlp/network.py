@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
 from nasjac.kinds.modules.implicit import SolvingBlock, bdf2
 from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of
 from nasjac.kinds.modules.network import ResidualNetwork
 from nasjac.kinds.residual_mlp.spec import ResidualMLP
+from nasjac.mathematics.activations import ACTIVATIONS
 
 
 class ResidualMLPNetwork(ResidualNetwork):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.fields import check_choice
@@ -17,6 +16,7 @@ from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.residual_mlp.closed_form import branch_energies
 from nasjac.kinds.residual_mlp.spec import BRANCHES, ResidualMLP
+from nasjac.mathematics.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial

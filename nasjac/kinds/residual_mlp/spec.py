@@ -23,7 +23,7 @@ class ResidualMLP(SteppedSpec):
         blocks: The residual blocks, input side first, each with op ffn.
         placement: Where the norm sits, one of `nasjac.architecture.norm_placement.PLACEMENTS`.
         norm: layernorm or rmsnorm.
-        activation: One of `nasjac.architecture.activations.ACTIVATIONS`.
+        activation: One of `nasjac.mathematics.activations.ACTIVATIONS`.
         branch: two_matrix, F(x) = W2 phi(W1 x), or one_matrix, F(x) = W phi(x).
         weight_gain: The standard deviation of a branch weight is weight_gain / sqrt(fan_in).
         ffn_ratio: Hidden units of a two-matrix branch, in widths.

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.norm_placement import NORM_EPS
 from nasjac.kinds.convolutional.network import groups_of
 from nasjac.kinds.images import Conv
+from nasjac.mathematics.activations import ACTIVATIONS
 
 Pull = Callable[[Tensor], Tensor]
 Layer = Callable[[Tensor], tuple[Tensor, Pull]]

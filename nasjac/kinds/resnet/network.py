@@ -7,13 +7,13 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.kinds.convolutional.network import Branch, ImageNetwork, conv_of, image_norm_of
 from nasjac.kinds.images import Conv, Step
 from nasjac.kinds.modules.implicit import SolvingBlock, bdf2
 from nasjac.kinds.modules.layers import factor, gate_of
 from nasjac.kinds.resnet.spec import ResNet
+from nasjac.mathematics.activations import ACTIVATIONS
 
 
 class ResNetNetwork(ImageNetwork):

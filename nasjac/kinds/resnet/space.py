@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.foundation.errors import InputError
@@ -15,6 +14,7 @@ from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.resnet.closed_form import branch_energies
 from nasjac.kinds.resnet.spec import ResNet
+from nasjac.mathematics.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial

@@ -20,7 +20,7 @@ class ResNet(ConvolutionalSpec, SteppedSpec):
         width: Channels after the stem; a multiple of 4 with bottleneck blocks.
         blocks: The residual blocks, input side first, each with op basic or bottleneck and a stage.
         norm: batchnorm, groupnorm or none.
-        activation: One of `nasjac.architecture.activations.ACTIVATIONS`.
+        activation: One of `nasjac.mathematics.activations.ACTIVATIONS`.
         weight_gain: The standard deviation of a branch weight is weight_gain / sqrt(fan_in).
         shape: Channels, rows and columns of an image.
         order: post: convolution, norm, activation, the last one after the sum; pre: norm, activation, convolution.

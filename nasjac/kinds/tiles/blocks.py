@@ -16,10 +16,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.kinds.tiles.attention import Attended, attend, turn_of
 from nasjac.kinds.tiles.attention import pull_back as pull_attention
 from nasjac.kinds.tiles.routes import AttentionRoute, BlockRoutes, HiddenRoute, NormRoute, Route, Routes
+from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.sampling.draws import Draws
 
 

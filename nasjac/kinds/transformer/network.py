@@ -8,7 +8,6 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS, residual_block
 from nasjac.kinds.modules.layers import factor, gate_of, linear, norm_of, with_memory
@@ -16,6 +15,7 @@ from nasjac.kinds.modules.network import ResidualNetwork
 from nasjac.kinds.tiles.attention import turn_of
 from nasjac.kinds.transformer.patches import patches
 from nasjac.kinds.transformer.spec import Decoder, Transformer, VisionTransformer
+from nasjac.mathematics.activations import ACTIVATIONS
 
 
 class TransformerNetwork(ResidualNetwork):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES, deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
@@ -16,6 +15,7 @@ from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS, Transformer
+from nasjac.mathematics.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from nasjac.architecture.space import Trial

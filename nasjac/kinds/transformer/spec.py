@@ -29,7 +29,7 @@ class Transformer(Spec):
         blocks: The residual blocks, input side first, each with op attention or ffn.
         placement: Where the norm sits, one of `nasjac.architecture.norm_placement.PLACEMENTS`.
         norm: layernorm or rmsnorm.
-        activation: One of `nasjac.architecture.activations.ACTIVATIONS`.
+        activation: One of `nasjac.mathematics.activations.ACTIVATIONS`.
         weight_gain: The standard deviation of a branch weight is weight_gain / sqrt(fan_in).
         query_gain: The standard deviation of query and key weights is query_gain / sqrt(fan_in).
         ffn_ratio: Hidden units of an FFN branch, in widths.

@@ -8,16 +8,13 @@ Source: Doshi, He & Gromov 2023 (arXiv:2111.12143) for partial Jacobians; Yang &
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nasjac.mathematics.meanfield.columns import Columns, positive
-from nasjac.mathematics.meanfield.moments import MOMENTS, Array, nonlinearity
-
-_T = TypeVar("_T", np.float64, np.intp)
+from nasjac.mathematics.meanfield.moments import MOMENTS, Array
 
 #: beyond exp(±600) every moment is at its limit, and nothing overflows yet
 EXTREME = 600.0
@@ -37,36 +34,21 @@ class Branch(NamedTuple):
 
 
 class Law:
-    """The laws of all blocks, gates as [L, B, 1]. Rows stand in `order`: those of one activation are side by side."""
+    """The laws of all blocks: of an architecture as [B, 1], of its blocks as [L, B, 1]."""
 
     def __init__(self, columns: Columns) -> None:
         self.eps = columns.norm_eps
-        self.order = np.argsort(np.asarray(columns.activation), kind="stable")
-        self.inverse = np.argsort(self.order)
-        names, starts, counts = np.unique(np.asarray(columns.activation)[self.order], return_index=True, return_counts=True)
-        self.slices = [(str(n), slice(s, s + c)) for n, s, c in zip(names, starts, counts, strict=True)]
-        gain = self.rows(columns.weight_gain) ** 2
-        two = self.rows(columns.two_matrix)
+        names = np.unique(columns.activation).tolist()
+        self.rows = [(name, columns.activation == name if len(names) > 1 else slice(None)) for name in names]
+        gain, two = columns.weight_gain[:, None] ** 2, columns.two_matrix[:, None]
         self.inner_gain, self.outer_gain = np.where(two, gain, 1.0), gain
-        self.inner_bias = np.where(two, self.rows(columns.inner_bias), 0.0)
-        self.outer_bias = self.rows(columns.outer_bias)
-        self.on_input, self.on_branch = self.rows(columns.on_input), self.rows(columns.on_branch)
-        self.on_sum = self.rows(columns.on_sum)
-        self.keep, self.skip = self._blocks(columns.keep), self._blocks(columns.skip)
-        self.squared_scale = self._blocks(columns.scale) ** 2
-        self.identity = self._blocks(columns.strength) ** 2  # energy of the identity path where it is there
-        self.squared_norm_gain = self._blocks(columns.norm_gain) ** 2
-
-    def rows(self, values: ArrayLike) -> NDArray[Any]:
-        """[B] -> [B, 1] in the order of the law."""
-        return np.asarray(values)[self.order, None]
-
-    def _blocks(self, values: ArrayLike) -> Array:
-        return np.ascontiguousarray(np.asarray(values, dtype=np.float64)[self.order].T)[:, :, None]
-
-    def unsort(self, values: NDArray[_T]) -> NDArray[_T]:
-        """[..., B] in the order of the law -> in that of the columns."""
-        return values.take(self.inverse, axis=-1)
+        self.inner_bias, self.outer_bias = np.where(two, columns.inner_bias[:, None], 0.0), columns.outer_bias[:, None]
+        self.on_input, self.on_branch = columns.on_input[:, None], columns.on_branch[:, None]
+        self.on_sum = columns.on_sum[:, None]
+        self.keep, self.skip = _blocks(columns.keep), _blocks(columns.skip)
+        self.squared_scale = _blocks(columns.scale) ** 2
+        self.identity = _blocks(columns.strength) ** 2  # energy of the identity path where it is there
+        self.squared_norm_gain = _blocks(columns.norm_gain) ** 2
 
     def branch(self, block: int, log_stream: Array) -> Branch:
         """The branch of one block at streams log K [B, G]."""
@@ -75,7 +57,7 @@ class Law:
         q = self.inner_gain * np.where(self.on_input, jacobian * stream, stream)
         q += self.inner_bias
         second, derivative = np.empty_like(q), np.empty_like(q)
-        for name, rows in self.slices:
+        for name, rows in self.rows:
             second[rows], derivative[rows] = MOMENTS[name](q[rows])
         variance = self.outer_gain * second + self.outer_bias
         energy = derivative * (self.inner_gain * self.outer_gain)
@@ -97,6 +79,10 @@ class Law:
             log_factor = np.where(self.on_sum, log_factor - size, log_factor)
             after = np.where(self.on_sum, after - size, after)
         return log_factor, after
+
+
+def _blocks(values: Array) -> Array:
+    return np.ascontiguousarray(values.T)[:, :, None]
 
 
 class Trajectory(NamedTuple):
@@ -128,10 +114,10 @@ def trajectory(columns: Columns, stream_variance: ArrayLike = 1.0) -> Trajectory
     """
     start = positive("stream_variance", stream_variance, columns)
     law, shape = Law(columns), (columns.depth, len(columns), 1)
-    random = law.rows(columns.random_gates)
+    random = columns.random_gates[:, None]
     energy, variance, q, log_factor, typical, gate_variance = (np.empty(shape) for _ in range(6))
     streams = np.empty((shape[0] + 1, *shape[1:]))
-    streams[0] = law.rows(np.log(start))
+    streams[0] = np.log(start)[:, None]
     for block, (keep, skip) in enumerate(zip(law.keep, law.skip, strict=True)):
         stream = streams[block]
         branch = law.branch(block, stream)
@@ -145,11 +131,9 @@ def trajectory(columns: Columns, stream_variance: ArrayLike = 1.0) -> Trajectory
             log_factor[block] = np.where(random, mean, log_factor[block])
             mixed = stream + np.log(keep * np.exp(after - stream) + 1 - keep)
             streams[block + 1] = np.where(random, mixed, streams[block + 1])
-    energy, variance, q, log_factor, streams = (law.unsort(x[..., 0]) for x in (energy, variance, q, log_factor, streams))
     if not random.any():
-        return Trajectory(energy, variance, q, log_factor, log_factor, np.zeros_like(log_factor), streams)
-    typical, gate_variance = law.unsort(typical[..., 0]), law.unsort(gate_variance[..., 0])
-    return Trajectory(energy, variance, q, log_factor, typical, gate_variance, streams)
+        typical, gate_variance = log_factor, np.zeros(shape)
+    return Trajectory(*(x[..., 0] for x in (energy, variance, q, log_factor, typical, gate_variance, streams)))
 
 
 def _over_gates(law: Law, block: int, stream: Array, branch: Branch, log_factor: Array) -> tuple[Array, Array, Array]:
@@ -173,48 +157,3 @@ def gate_outcomes(law: Law, block: int, stream: Array, branch: Branch) -> list[t
         cut, after = law.step(block, stream, branch, 0.0)
     cut, after = np.where(certain, 0.0, cut), np.where(certain, stream, after)
     return [(keep * skip, *joined), (keep * (1 - skip), cut, after), (1 - keep, np.zeros_like(stream), stream)]
-
-
-@dataclass(frozen=True)
-class BlockEnergies:
-    """What each block does to the expected energy, [B, L]; blocks that are not kept have energy 0 and share 0.
-
-    `branch`        chi: the branch's expected ‖J_F‖_F² / N, norms on input and branch and the scale included
-    `share`         the branch's share of the block's Jacobian energy, both averaged over the block's gates: chi / (s + chi)
-                    without a norm on the sum, for a skip that is there with probability s has the energy E g² = s
-    `nonlinearity`  share of the branch's output variance that its best linear fit leaves unexplained
-    """
-
-    branch: Array
-    share: Array
-    nonlinearity: Array
-
-
-def block_energies(columns: Columns, stream_variance: ArrayLike = 1.0) -> BlockEnergies:
-    """Expected branch energies, shares and nonlinearities of the blocks, from a stream of `stream_variance` [B].
-
-    With random gates each block is taken at the mean size of its stream; a branch with probability p has p times its
-    energy.
-    """
-    found = trajectory(columns, stream_variance)
-    bend = columns.by_activation(nonlinearity, found.q).T
-    return BlockEnergies(columns.keep * found.energy.T, _shares(columns, found), np.where(columns.keep > 0, bend, 0.0))
-
-
-def _shares(columns: Columns, along: Trajectory) -> Array:
-    """[B, L] the branch's share of E‖J‖_F² of a block, over its gates: identity μ g, and branch of energy chi.
-
-    The two add up in expectation for each g, since the branch's last matrix is independent with zero mean. Their energies
-    μ² g² and chi are divided by D_g, the mean square of the sum where a norm is on it and 1 elsewhere; g² is g. Here all is
-    in units of 1 / D_1. A block whose branch is dropped has the energy 1.
-    """
-    energy, variance = along.energy.T, along.variance.T
-    strength = np.asarray(columns.strength) ** 2
-    stream = np.exp(np.clip(along.log_stream[:-1].T, -EXTREME, EXTREME))
-    on_sum = columns.on_sum[:, None]
-    joined = np.where(on_sum, stream * (strength + variance) + columns.norm_eps, 1.0)
-    cuts = on_sum & (columns.keep > 0) & (columns.skip < 1)
-    cut = np.where(cuts, stream * variance + columns.norm_eps, joined)
-    branch = columns.keep * energy * (columns.skip + (1 - columns.skip) * joined / cut)
-    total = branch + columns.keep * columns.skip * strength + (1 - columns.keep) * joined
-    return np.asarray(np.divide(branch, total, out=np.zeros_like(energy), where=branch > 0))

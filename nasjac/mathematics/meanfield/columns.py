@@ -48,10 +48,10 @@ class Columns:
     keep: Array
     skip: Array
     scale: Array
-    strength: ArrayLike = 1.0
-    norm_gain: ArrayLike = 1.0
-    inner_bias: ArrayLike = 0.0
-    outer_bias: ArrayLike = 0.0
+    strength: Array = 1.0  # type: ignore[assignment]
+    norm_gain: Array = 1.0  # type: ignore[assignment]
+    inner_bias: Array = 0.0  # type: ignore[assignment]
+    outer_bias: Array = 0.0  # type: ignore[assignment]
     norm_eps: float = 0.0
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Columns:
             self._check(name, low=0.0)
         self._check("weight_gain", low=1e-9, high=1e9)  # its fourth power times any stream stays a double
         self._check("norm_gain", low=0.0, open_low=True)
-        cut = (self.keep > 0) & ((self.skip < 1) | (np.asarray(self.strength) == 0))
+        cut = (self.keep > 0) & ((self.skip < 1) | (self.strength == 0))
         if (self.scale[cut] == 0).any():
             raise InputError("`scale` must be greater than 0 where the identity path may be cut, got 0")
 

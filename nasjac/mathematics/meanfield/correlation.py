@@ -27,7 +27,7 @@ def output_decorrelation(columns: Columns, correlation: ArrayLike, stream_varian
     if not (np.abs(start) <= 1).all():
         raise InputError(f"`correlation` must hold numbers in [-1, 1], got {float(start[~(np.abs(start) <= 1)][0])!r}")
     along = trajectory(columns, stream_variance)
-    gain, inner = np.asarray(columns.weight_gain) ** 2, np.where(columns.two_matrix, columns.inner_bias, 0.0)
+    gain, inner = columns.weight_gain**2, np.where(columns.two_matrix, columns.inner_bias, 0.0)
     apart = [1 - start]
     for block in range(columns.depth):
         q = along.q[block]
@@ -36,8 +36,8 @@ def output_decorrelation(columns: Columns, correlation: ArrayLike, stream_varian
         share = np.minimum((q - inner) / q * apart[-1], 2)  # both inputs see the same bias
         distance = columns.by_activation(_half_distance, held, share)
         second = columns.by_activation(lambda name, q: MOMENTS[name](q).second, held)
-        branch = gain * distance / (gain * second + np.asarray(columns.outer_bias))
-        identity, weight = np.asarray(columns.strength)[:, block] ** 2, along.variance[block]
+        branch = gain * distance / (gain * second + columns.outer_bias)
+        identity, weight = columns.strength[:, block] ** 2, along.variance[block]
         with np.errstate(divide="ignore", invalid="ignore"):  # neither path: such a block has no gate that is open
             joined = np.where(identity + weight > 0, (identity * apart[-1] + weight * branch) / (identity + weight), branch)
         keep, skip = columns.keep[:, block], columns.skip[:, block]

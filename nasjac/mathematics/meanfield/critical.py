@@ -6,22 +6,20 @@ Sources: Doshi, He & Gromov 2023 (arXiv:2111.12143); Roberts, Yaida & Hanin 2022
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from nasjac.foundation.arguments import number
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.columns import Columns
 from nasjac.mathematics.meanfield.expected import ExpectedNorms, expected_norms
-from nasjac.mathematics.meanfield.gated import check_energy
-from nasjac.mathematics.meanfield.moments import MOMENTS, VARIANCE_SLOPES, Array
+from nasjac.mathematics.meanfield.moments import MOMENTS, Array
+from nasjac.mathematics.roots import first_root
 
 #: parts in which densities are swept for a change of sign
 SECTIONS = 16
-#: a root is found when its bracket is as narrow, or the function as near to 0
-TOLERANCE, ROUND_OFF = 1e-13, 1e-14
 #: blocks up to which chains with gates that couple to the stream are searched: each density costs a grid
 DEEPEST = 512
 
@@ -32,7 +30,7 @@ def annealed_density(chi: float) -> float | None:
     >>> annealed_density(0.25), annealed_density(2.0)
     (0.75, None)
     """
-    check_energy(chi)
+    number("chi", chi, 0.0)
     return 1 - chi if chi <= 1 else None
 
 
@@ -42,7 +40,7 @@ def quenched_density(chi: float) -> float | None:
     >>> round(quenched_density(0.5), 6)
     0.63093
     """
-    check_energy(chi)
+    number("chi", chi, 0.0)
     if chi > 1:
         return None
     return math.log(chi) / (math.log(chi) - math.log1p(chi)) if chi > 0 else 1.0
@@ -76,76 +74,33 @@ def critical_gain(
     >>> round(critical_gain("relu", two_matrix=True).weight_variance ** 2, 12)
     2.0
     """
-    if not 0 <= bias_variance < math.inf:
-        raise InputError(f"`bias_variance` must be a finite number of at least 0, got {bias_variance!r}")
-    if not 0 < scale < math.inf:
-        raise InputError(f"`scale` must be a finite number greater than 0, got {scale!r}")
-    _check_activation(activation)
-    matrices = 2 if two_matrix else 1
-
-    def weight_variance(derivative_second: Array) -> Array:
-        return np.asarray((scale**2 * derivative_second) ** (-1 / matrices))
-
+    bias_variance = number("bias_variance", bias_variance, 0.0)
+    scale = number("scale", scale, 0.0, open_low=True)
+    if activation not in MOMENTS:
+        raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {activation!r}")
+    homogeneous = activation in ("relu", "linear")
     if bias_variance == 0:
-        at_zero = MOMENTS[activation](np.array([1e-16])).derivative_second
-        every = activation in ("relu", "linear")
-        return CriticalGain(float(weight_variance(at_zero)[0]), 0.0, None if every else 0.0)
-    if activation in ("relu", "linear"):
-        return None
-
-    def stream(q: Array, weight: Array) -> Array:
-        return q / weight if two_matrix else q
+        weight, _ = _marginal(activation, np.array([1e-16]), two_matrix, scale)
+        return CriticalGain(float(weight[0]), 0.0, None if homogeneous else 0.0)
 
     def excess(log_q: Array) -> Array:
         q = np.exp(log_q)
-        second, derivative_second = MOMENTS[activation](q)
-        weight = weight_variance(derivative_second)
-        return np.asarray(stream(q, weight) / scale**2 - weight * second - bias_variance)
+        weight, stream = _marginal(activation, q, two_matrix, scale)
+        return np.asarray(stream / scale**2 - weight * MOMENTS[activation](q).second - bias_variance)
 
     grid = np.linspace(-30, 30, 2001)
-    root = _first_root(excess, grid, excess(grid))
+    root = None if homogeneous else first_root(excess, grid, excess(grid))
     if root is None:
         return None
-    q = np.array([math.exp(root)])
-    weight = weight_variance(MOMENTS[activation](q).derivative_second)
-    return CriticalGain(float(weight[0]), bias_variance, float(stream(q, weight)[0]))
+    weight, stream = _marginal(activation, np.array([math.exp(root)]), two_matrix, scale)
+    return CriticalGain(float(weight[0]), bias_variance, float(stream[0]))
 
 
-def critical_point(activation: str) -> CriticalGain | None:
-    """Where chi_K = σ_w² V'(K*) is 1 too, beside chi_J, at a finite K* > 0: gelu's alone; None for the others.
-
-    Of a plain network of one-matrix branches W φ(h).
-    """
-    _check_activation(activation)
-
-    def difference(log_k: Array) -> Array:
-        k = np.exp(log_k)
-        return np.asarray(VARIANCE_SLOPES[activation](k) - MOMENTS[activation](k).derivative_second)
-
-    grid = np.linspace(-3, 6, 401)
-    root = _first_root(difference, grid, difference(grid)) if activation == "gelu" else None
-    if root is None:
-        return None
-    k = math.exp(root)
-    moments = MOMENTS[activation](np.array([k]))
-    weight = 1 / float(moments.derivative_second[0])
-    return CriticalGain(weight, k - weight * float(moments.second[0]), k)
-
-
-def _check_activation(name: str) -> None:
-    if name not in MOMENTS:
-        raise InputError(f"`activation` must be one of {', '.join(MOMENTS)}, got {name!r}")
-
-
-def power_law(ratio: float, size: float, depth: int) -> float:
-    """log 𝒥^{0,L} of pre-norm blocks with full skips: Γ(k+ζ+L) Γ(k) / (Γ(k+ζ) Γ(k+L)), k = `size` = K_0/c, ~ L^ζ.
-
-    `ratio` is ζ = a/c: a block adds a/K to the energy's factor and c to K. Infinite width; any weights are critical.
-
-    >>> round(math.exp(power_law(1.0, 2.0, 10)), 9)  # relu: 1 + c L / K_0
-    6.0
-    """
-    return math.lgamma(size + ratio + depth) + math.lgamma(size) - math.lgamma(size + ratio) - math.lgamma(size + depth)
+def _marginal(activation: str, q: Array, two_matrix: bool, scale: float) -> tuple[Array, Array]:
+    """σ_w² with chi_J = 1 where pre-activations have the variance q, and the K of such a stream."""
+    slope = scale**2 * MOMENTS[activation](q).derivative_second
+    weight = np.asarray(slope ** (-1 / (2 if two_matrix else 1)))
+    return weight, q / weight if two_matrix else q
 
 
 class Critical(NamedTuple):
@@ -176,7 +131,7 @@ def critical_densities(columns: Columns, stream_variance: float = 1.0) -> tuple[
             return np.asarray(getattr(norms_over_density(columns, at, stream_variance), name)[:, -1])
 
         values = getattr(swept, name)[:, -1]
-        root = _first_root(whole, densities, values)
+        root = first_root(whole, densities, values)
         if root is None:
             side = "above" if values.min() > 0 else "below"
             return Critical(None, f"log 𝒥 is {side} 0 at every density ({values.min():.4g} to {values.max():.4g})")
@@ -189,29 +144,3 @@ def norms_over_density(columns: Columns, densities: Array, stream_variance: floa
     """The expected norms of one architecture at each skip density."""
     rows = columns.take(np.zeros(len(densities), dtype=np.intp))
     return expected_norms(replace(rows, skip=np.asarray(densities, dtype=np.float64)[:, None]), stream_variance)
-
-
-def _first_root(function: Callable[[Array], Array], grid: Array, values: Array) -> float | None:
-    """Where a smooth function with these `values` on the grid first changes sign; None where it does not.
-
-    Regula falsi with the Illinois rule (Dowell & Jarratt 1971): few evaluations, and the root stays bracketed.
-    """
-    zero = np.flatnonzero(np.abs(values) < ROUND_OFF)
-    change = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
-    if len(zero) and not (len(change) and change[0] < zero[0]):
-        return float(grid[zero[0]])
-    if not len(change):
-        return None
-    low, high = (float(grid[change[0] + i]) for i in (0, 1))
-    at_low, at_high = (float(values[change[0] + i]) for i in (0, 1))
-    while abs(high - low) > TOLERANCE * max(1.0, abs(high)):
-        x = high - at_high * (high - low) / (at_high - at_low)
-        value = float(function(np.array([x]))[0])
-        if abs(value) < ROUND_OFF or x in (low, high):
-            return x
-        if (value < 0) == (at_high < 0):
-            at_low /= 2
-        else:
-            low, at_low = high, at_high
-        high, at_high = x, value
-    return high

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nasjac.mathematics.meanfield.attention import softmax_moments
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array, nonlinearity
 
 
@@ -87,6 +87,15 @@ def _attention(stack: Decoder, q: float) -> tuple[float, float, float]:
     m, moved = softmax_moments(seen, v)
     gain = stack.weight_variance**2
     return gain * q * float(m.mean()), gain * float(moved.mean()), -math.expm1(-v)
+
+
+def softmax_moments(seen: Array | NDArray[np.intp], v: float) -> tuple[Array, Array]:
+    """Return m = E Σ A² over the `seen` tokens at logits of variance v, and the Jacobian's m + 2v (m − m²); [T] each.
+
+    Correlated tokens have v times 1 − their correlation. Exact for uniform attention (v = 0) and where one weight is all.
+    """
+    m = 1 / (1 + (seen - 1) * math.exp(-v))
+    return m, m + 2 * v * (m - m**2)
 
 
 def _ffn(stack: Decoder, q: float) -> tuple[float, float, float]:

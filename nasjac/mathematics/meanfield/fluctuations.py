@@ -9,11 +9,9 @@ Sources: Hanin & Nica 2020 and Li, Nica & Roy 2021 for log-normality of relu net
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from nasjac.foundation.errors import InputError
@@ -77,7 +75,7 @@ def _maps(columns: Columns, along: Trajectory, width: Array, hidden: Array) -> A
     excess = columns.by_activation(
         lambda name, q: DERIVATIVE_FOURTHS[name](q) / MOMENTS[name](q).derivative_second ** 2 - 1, along.q
     )
-    keep, skip, identity = columns.keep.T, columns.skip.T, np.asarray(columns.strength).T ** 2
+    keep, skip, identity = columns.keep.T, columns.skip.T, columns.strength.T**2
     unit = np.broadcast_to(np.eye(2)[None, :, :, None], (len(keep), 2, 2, len(width)))
     joined = _block_map(identity, along.energy, excess, columns.two_matrix, width, hidden)
     cut = _block_map(0 * identity, np.where(along.energy > 0, along.energy, 1.0), excess, columns.two_matrix, width, hidden)
@@ -103,20 +101,3 @@ def _block_map(m: Array, s: Array, e: Array, two: Mask, n: Array, hidden: Array)
     p = [m**2 + 2 * m * s, 4 * m * s / n] + s**2 * (a1 + 2 / n * a2)
     q = [2 * m * s / n, m**2 + 2 * m * s * (1 + 1 / n)] + s**2 * ((1 + 1 / n) * a2 + a1 / n)
     return np.asarray(np.stack([p, q]).transpose(2, 0, 1, 3) / ((m + s) ** 2)[:, None, None])
-
-
-def vector_log_norm(width: int, depth: int, activation: str = "relu", gain: float = 2.0) -> tuple[float, float]:
-    """Mean and variance of log ‖J x‖² / ‖x‖² for one vector x through `depth` layers W φ(·), var W = `gain` / width. Exact.
-
-    linear: a product of χ²_N / N. relu: of χ²_B / N with B ~ Bin(N, ½) live units, given that each layer is alive (B ≥ 1),
-    which has the gates of the vector x = h itself.
-    """
-    if activation not in ("linear", "relu"):
-        raise InputError(f"`activation` must be one of linear, relu, got {activation!r}")
-    alive = np.arange(1, width + 1) if activation == "relu" else np.array([width])
-    weight = np.array([float(math.comb(width, int(count))) for count in alive])
-    weight /= weight.sum()
-    half = torch.from_numpy(alive / 2)
-    log = torch.digamma(half).numpy() + math.log(2 * gain / width)
-    mean = float(weight @ log)
-    return depth * mean, depth * float(weight @ (torch.polygamma(1, half).numpy() + (log - mean) ** 2))

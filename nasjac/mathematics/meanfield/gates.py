@@ -62,16 +62,17 @@ class _Outcome(NamedTuple):
 def gate_averages(columns: Columns, stream_variance: Array) -> GateAverages:
     """Averages over the gate patterns of each architecture, from streams of second moment `stream_variance` [B].
 
-    Only architectures of one depth and one number of nodes share a grid's shape: none depends on its company.
+    Only architectures of one depth and one number of nodes share a grid's shape, so that results do not depend on which
+    others share the batch.
     """
     depths = np.where((columns.keep > 0).any(axis=1), columns.depth - np.argmax(columns.keep[:, ::-1] > 0, axis=1), 0)
-    shapes = {"nodes": _Reach(columns, stream_variance).nodes, "depth": depths}
+    counts = _Grid(columns, stream_variance).needed
     forward, backward, typical = np.zeros((3, len(columns), columns.depth + 1))
     variance = np.zeros(len(columns))
-    for nodes, depth in sorted(set(zip(*(shape.tolist() for shape in shapes.values()), strict=True))):
-        group = np.flatnonzero((shapes["nodes"] == nodes) & (shapes["depth"] == depth))
+    for nodes, depth in sorted(set(zip(counts.tolist(), depths.tolist(), strict=True))):
+        group = np.flatnonzero((counts == nodes) & (depths == depth))
         for rows in np.array_split(group, math.ceil(len(group) * nodes / CELLS)):
-            found = _Grid(_Reach(columns.take(rows, depth), stream_variance[rows]), nodes).averages()
+            found = _Grid(columns.take(rows, depth), stream_variance[rows], nodes).averages()
             for whole, part in ((forward, found.forward), (backward, found.backward), (typical, found.forward_typical)):
                 whole[rows, : depth + 1], whole[rows, depth + 1 :] = part, part[:, -1:]
             backward[rows, depth + 1 :] = 0.0
@@ -79,13 +80,13 @@ def gate_averages(columns: Columns, stream_variance: Array) -> GateAverages:
     return GateAverages(forward, backward, typical, variance)
 
 
-class _Reach:
-    """The least and the largest log K that some gate pattern reaches, at each layer [B, 1] in the order of the law."""
+class _Grid:
+    """The grids of all layers: `nodes` between the least and the largest log K that some gate pattern reaches, [B, 1]."""
 
-    def __init__(self, columns: Columns, stream_variance: Array) -> None:
-        self.law, self.depth = Law(columns), columns.depth
-        start = np.log(stream_variance)[self.law.order, None]
-        self.low, self.high = [start], [start]
+    def __init__(self, columns: Columns, stream_variance: Array, nodes: int = 2) -> None:
+        self.law, self.depth, self.nodes = Law(columns), columns.depth, nodes
+        self.low = [np.log(stream_variance)[:, None]]
+        self.high = self.low.copy()
         for block in range(self.depth):
             ends = np.concatenate([self.low[-1], self.high[-1]], axis=1)
             outcomes = gate_outcomes(self.law, block, ends, self.law.branch(block, ends))
@@ -94,27 +95,16 @@ class _Reach:
             self.high.append(np.maximum.reduce([np.where(p > 0, k[:, 1:], -np.inf) for p, _, k in outcomes]))
 
     @property
-    def nodes(self) -> NDArray[np.intp]:
-        """[B] nodes that each architecture's grid needs, a power of two, in the order of the columns."""
+    def needed(self) -> NDArray[np.intp]:
+        """[B] nodes that each architecture's grid needs, a power of two."""
         width = np.max(np.stack(self.high) - np.stack(self.low), axis=0)[:, 0]
         wanted = np.maximum(np.clip(width / SPACING, 2 * STENCIL, MANY_NODES), width / WIDEST)
-        count = 2.0 ** np.ceil(np.log2(wanted))
-        return self.law.unsort(count.astype(np.intp))
-
-
-class _Grid:
-    """The grids of all layers for some architectures, in the order of their law."""
-
-    def __init__(self, reach: _Reach, nodes: int) -> None:
-        self.law, self.depth, self.low, self.high = reach.law, reach.depth, reach.low, reach.high
-        self.nodes = nodes
+        return np.asarray(2.0 ** np.ceil(np.log2(wanted)), dtype=np.intp)
 
     def averages(self) -> GateAverages:
-        """The averages, in the order of the columns."""
+        """The averages over the gate patterns."""
         forward, typical, variance, measures = self._forward()
-        backward = self._backward(measures)
-        unsort = self.law.unsort
-        return GateAverages(unsort(forward).T, unsort(backward).T, unsort(typical).T, unsort(variance))
+        return GateAverages(forward.T, self._backward(measures).T, typical.T, variance)
 
     def _forward(self) -> tuple[Array, Array, Array, list[Array]]:
         """Log mean and mean log [L + 1, B], variance of the log [B], and the law of the stream at each layer."""

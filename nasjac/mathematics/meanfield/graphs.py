@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nasjac.foundation.arguments import number, whole
 from nasjac.foundation.errors import InputError
 
 Array = NDArray[np.float64]
@@ -36,10 +37,7 @@ def random_dag(skip: float, chi: float, depth: int) -> RandomDag:
     >>> round(float(random_dag(skip=1.0, chi=0.0, depth=3).log_energy[3] / math.log(4)), 12)
     2.0
     """
-    if not 0 <= skip <= 1:
-        raise InputError(f"`skip` must be a number in [0, 1], got {skip}")
-    _check_least("chi", chi, 0)
-    _check_least("depth", depth, 0)
+    skip, chi, depth = number("skip", skip, 0.0, 1.0), number("chi", chi, 0.0), whole("depth", depth)
     steps = np.arange(1, depth + 1)
     if skip == 0:  # a plain chain, whose growth is not that of the sums over earlier nodes which the map carries along
         return RandomDag(_from_zero(steps * _log(chi)), chi, _from_zero(np.full(depth, -math.inf)))
@@ -81,10 +79,8 @@ def densenet(inputs: int, growth: int, depth: int, chi: float) -> DenseNet:
     >>> np.allclose(densenet(inputs=6, growth=3, depth=8, chi=1.0).per_unit, 0)
     True
     """
-    _check_least("inputs", inputs, 1)
-    _check_least("growth", growth, 1)
-    _check_least("depth", depth, 0)
-    _check_least("chi", chi, 0)
+    inputs, growth, depth = whole("inputs", inputs, 1), whole("growth", growth, 1), whole("depth", depth)
+    chi = number("chi", chi, 0.0)
     width = inputs + growth * np.arange(depth + 1)
     raw = _from_zero(np.cumsum(np.log1p(growth * chi / width[:-1])))
     per_unit = raw - np.log(width / inputs)
@@ -109,12 +105,11 @@ def zero_padded_conv(height: int, width: int, layers: int, chi: float = 1.0, ker
     169.0
     """
     for name, value in (("height", height), ("width", width), ("kernel", kernel)):
-        _check_least(name, value, 1)
-    _check_least("layers", layers, 0)
+        whole(name, value, 1)
+    whole("layers", layers)
     if kernel % 2 == 0:
         raise InputError(f"`kernel` must be odd, got {kernel}")
-    if not 0 < chi < math.inf:
-        raise InputError(f"`chi` must be a finite number above 0, got {chi}")
+    chi = number("chi", chi, 0.0, open_low=True)
     # The map m ← chi T m Tᵀ keeps m a product of a profile over rows and one over columns.
     (rows, log_rows), (columns, log_columns) = _border(height, layers, kernel), _border(width, layers, kernel)
     log_gain = np.arange(layers + 1) * math.log(chi)
@@ -148,8 +143,3 @@ def _from_zero(later: NDArray[np.floating]) -> Array:
 
 def _log(chi: float) -> float:
     return math.log(chi) if chi > 0 else -math.inf
-
-
-def _check_least(name: str, value: float, least: int) -> None:
-    if not (value >= least and math.isfinite(value)):
-        raise InputError(f"`{name}` must be a finite number of at least {least}, got {value}")

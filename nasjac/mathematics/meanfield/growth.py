@@ -35,42 +35,16 @@ class Rules(NamedTuple):
 
 
 def rules(epsilon_spectral: float, epsilon_rms: float, tau: float) -> Rules:
-    """The counts of all three rules.
+    """The counts of all three rules: ⌊ln τ / ln(1 + ε)⌋, ⌊2 ln τ / ln(1 + ε_rms²)⌋ and ⌊t* / ε_rms²⌋ with √x₊(t*) = τ.
 
     >>> rules(epsilon_spectral=0.05, epsilon_rms=0.05, tau=2.0)
     Rules(worst_case=14, rms=555, edge=92)
     """
-    return Rules(worst_case_count(epsilon_spectral, tau), rms_count(epsilon_rms, tau), edge_count(epsilon_rms, tau))
-
-
-def worst_case_count(epsilon_spectral: float, tau: float) -> int | None:
-    """⌊ln τ / ln(1 + ε)⌋: so many blocks of ‖J_F‖₂ ≤ ε never multiply a vector by more than τ."""
-    _check("epsilon_spectral", epsilon_spectral, tau)
-    return _count(math.log(tau), math.log1p(epsilon_spectral))
-
-
-def rms_count(epsilon_rms: float, tau: float) -> int | None:
-    """⌊2 ln τ / ln(1 + ε²)⌋: so many blocks multiply a typical vector by at most τ."""
-    _check("epsilon_rms", epsilon_rms, tau)
-    return _count(2 * math.log(tau), math.log1p(epsilon_rms * epsilon_rms))
-
-
-def edge_count(epsilon_rms: float, tau: float) -> int | None:
-    """⌊t* / ε²⌋ with √x₊(t*) = τ: so many blocks have their largest singular value at τ, for N and m → ∞."""
-    _check("epsilon_rms", epsilon_rms, tau)
-    return _count(edge_time(tau), epsilon_rms * epsilon_rms)
-
-
-def edge(time: float) -> float:
-    """√x₊(t), the largest singular value of the product at t = Σ ε_rms².
-
-    >>> round(edge(0.5), 4)
-    2.8299
-    """
-    if number("time", time, 0.0) > 2 * OVERFLOW:  # sinh s is more than t
-        return math.inf
-    s = 2 * math.asinh(math.sqrt(time / 2))  # cosh s − 1 = 2 sinh²(s/2)
-    return math.exp((s + math.sinh(s)) / 2)
+    spectral, rms = number("epsilon_spectral", epsilon_spectral, 0.0), number("epsilon_rms", epsilon_rms, 0.0)
+    square, log_tau = rms * rms, _log(tau)
+    return Rules(
+        _count(log_tau, math.log1p(spectral)), _count(2 * log_tau, math.log1p(square)), _count(edge_time(tau), square)
+    )
 
 
 def edge_time(tau: float) -> float:
@@ -79,10 +53,9 @@ def edge_time(tau: float) -> float:
     >>> round(edge_time(2.0), 6)
     0.23137
     """
-    _check("epsilon", 0.0, tau)
-    s = before = math.log(tau)
+    s = before = log_tau = _log(tau)
     while True:
-        s -= (s + math.sinh(s) - 2 * math.log(tau)) / (1 + math.cosh(s))
+        s -= (s + math.sinh(s) - 2 * log_tau) / (1 + math.cosh(s))
         if not s < before:
             return 2 * math.sinh(s / 2) ** 2
         before = s
@@ -90,7 +63,7 @@ def edge_time(tau: float) -> float:
 
 def measured_sum(spectral_norms: Iterable[float]) -> float:
     """Σ ln(1 + ‖J_F‖₂) over the new blocks: the worst case holds while it is at most ln τ."""
-    return math.fsum(math.log1p(norm) for norm in _sizes("spectral_norms", spectral_norms))
+    return _log_product("spectral_norms", spectral_norms)
 
 
 def expected_deviation(epsilon_rms: float, count: int) -> float:
@@ -102,12 +75,14 @@ def expected_deviation(epsilon_rms: float, count: int) -> float:
 
 def deviation_bound(ratios: Iterable[float]) -> float:
     """‖G(y) − y‖ / ‖y‖ ≤ ∏(1 + r) − 1, r the largest ‖F(y)‖ / ‖y‖ of each new block in a row."""
-    grown = math.fsum(math.log1p(ratio) for ratio in _sizes("ratios", ratios))
+    grown = _log_product("ratios", ratios)
     return math.expm1(grown) if grown < OVERFLOW else math.inf
 
 
-def _sizes(name: str, values: Iterable[float]) -> list[float]:
-    return [number(name, value, 0.0) for value in items(name, values, object, "numbers of at least 0")]
+def _log_product(name: str, values: Iterable[float]) -> float:
+    """log ∏(1 + x)."""
+    given = items(name, values, object, "numbers of at least 0")
+    return math.fsum(math.log1p(number(name, value, 0.0)) for value in given)
 
 
 def _count(total: float, each: float) -> int | None:
@@ -115,7 +90,7 @@ def _count(total: float, each: float) -> int | None:
     return math.floor(total / each + ROUNDING) if each > 0 and total / each < math.inf else None
 
 
-def _check(name: str, epsilon: float, tau: float) -> None:
-    number(name, epsilon, 0.0)
+def _log(tau: float) -> float:
     if not number("budget.tau", tau) > 1:
         raise InputError(f"`budget.tau` must be a finite number above 1, got {tau!r}")
+    return math.log(tau)

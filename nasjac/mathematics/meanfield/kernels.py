@@ -8,29 +8,13 @@ digits, because tokens that collapse onto one another differ by less than the ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache, partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.moments import MOMENTS, Array
-
-
-class Kernel(NamedTuple):
-    """E phi(x)phi(y) and E phi'(x)phi'(y)."""
-
-    second: Array
-    derivative_second: Array
-
-
-class _Split(NamedTuple):
-    """The kernel at gap 0, and how far it falls over the gap."""
-
-    top: Kernel
-    drop: Kernel
+from nasjac.mathematics.meanfield.pair_laws import LAWS, Kernel
 
 
 def kernel(name: str, q1: ArrayLike, q2: ArrayLike, c: ArrayLike) -> Kernel:
@@ -42,9 +26,11 @@ def kernel(name: str, q1: ArrayLike, q2: ArrayLike, c: ArrayLike) -> Kernel:
     >>> kernel("relu", 1.0, 1.0, 0.5).derivative_second.round(12)
     np.float64(0.333333333333)
     """
+    if name not in LAWS:
+        raise InputError(f"`activation` must be one of {', '.join(LAWS)}, got {name!r}")
     q1, q2, c = (np.asarray(value, dtype=np.float64) for value in np.broadcast_arrays(q1, q2, c))
     root = np.sqrt(q1 * q2)
-    top, drop = _law(name)(q1, q2, root - np.clip(c, -root, root))
+    top, drop = LAWS[name](q1, q2, root - np.clip(c, -root, root))
     return Kernel(np.asarray(top.second - drop.second), np.asarray(top.derivative_second - drop.derivative_second))
 
 
@@ -53,7 +39,7 @@ def half_distance(name: str, q1: Array, q2: Array, gap: Array, radial: Array) ->
 
     `gap` is √(q1 q2) - c and `radial` √q1 - √q2, given by the caller since both may be below the rounding error of q.
     """
-    drop = _law(name)(q1, q2, gap).drop
+    drop = LAWS[name](q1, q2, gap).drop
     if name == "linear":
         return Kernel(drop.second + radial**2 / 2, drop.derivative_second)
     if name == "relu":
@@ -69,7 +55,7 @@ def _radial_distance(name: str, q1: Array, q2: Array, radial: Array) -> Kernel:
 
     Near q1 = q2 the first is ½ radial² E g² phi'(x)², and E g² phi'² = S + dS/d log √q by Stein's lemma.
     """
-    law, nothing, step = _law(name), np.zeros_like(q1), 1e-3
+    law, nothing, step = LAWS[name], np.zeros_like(q1), 1e-3
     one, other, both = (law(*q, nothing).top for q in ((q1, q1), (q2, q2), (q1, q2)))
     far = (one.second + other.second) / 2 - both.second
     q = np.sqrt(q1 * q2)
@@ -78,134 +64,3 @@ def _radial_distance(name: str, q1: Array, q2: Array, radial: Array) -> Kernel:
     second = np.where(np.abs(radial) < 1e-4 * np.sqrt(q), near, far)
     derivative = (one.derivative_second + other.derivative_second) / 2 - both.derivative_second
     return Kernel(second, np.where(radial == 0, 0.0, derivative))
-
-
-def _linear(q1: Array, q2: Array, gap: Array) -> _Split:
-    return _Split(Kernel(np.sqrt(q1 * q2), np.ones_like(gap)), Kernel(gap, np.zeros_like(gap)))
-
-
-def _relu(q1: Array, q2: Array, gap: Array) -> _Split:
-    """Arc-cosine kernels of degrees 1 and 0 (Cho & Saul 2009), in the angle t between x and y: 2 sin²(t/2) = gap/√(q1 q2).
-
-    With √(q1 q2)[sin t + (π - t)cos t]/2π the drop from t = 0 is gap/2 - √(q1 q2)[sin t - t cos t]/2π.
-    """
-    root = np.sqrt(q1 * q2)
-    t = 2 * np.arctan2(np.sqrt(gap), np.sqrt(2 * root - gap))
-    series = t**3 * (1 / 3 - t**2 * (1 / 30 - t**2 / 840))  # where the difference would lose digits
-    bend = np.where(t < 0.03, series, np.sin(t) - t * np.cos(t))
-    drop = Kernel(gap / 2 - root * bend / (2 * math.pi), t / (2 * math.pi))
-    return _Split(Kernel(root / 2, np.full_like(gap, 0.5)), drop)
-
-
-class _Arc(NamedTuple):
-    """What the laws built on asin(c/√(ab)) share, with D = ab - c²; 0 marks the values at gap 0."""
-
-    c: Array
-    angle0: Array  # asin at gap 0
-    fall: Array  # of the asin over the gap
-    root0: Array  # √D0
-    root: Array  # √D
-    rise: Array  # √D - √D0
-
-
-def _arc(c0: Array, d0: Array, gap: Array) -> _Arc:
-    """D - D0 = c0² - c² = gap (c0 + c), and the fall is the angle between (√D0, c0) and (√D, c), by its sine and cosine."""
-    c = c0 - gap
-    change = gap * (c0 + c)
-    root0, root = np.sqrt(d0), np.sqrt(d0 + change)
-    rise = change / (root0 + root)
-    fall = np.arctan2(c0 * rise + root0 * gap, c0 * c + root0 * root)
-    return _Arc(c, np.arctan2(c0, root0), fall, root0, root, rise)
-
-
-def _gelu(q1: Array, q2: Array, gap: Array) -> _Split:
-    """In terms of a = 1 + q1, b = 1 + q2, D = ab - c², s = 1/a + 1/b.
-
-        E phi phi  = c(¼ + asin(c/√(ab))/2π) + [(1 - s)√D + 1/√D]/2π,   the bracket being (q1 q2 - c² + s c²)/√D
-        E phi'phi' = ¼ + asin(c/√(ab))/2π + c(s + 1/D)/(2π√D)
-
-    from E Phi(x)Phi(y) = ¼ + asin(c/√(ab))/2π by Stein's lemma in x and in y.
-    """
-    s, c0 = 1 / (1 + q1) + 1 / (1 + q2), np.sqrt(q1 * q2)
-    arc = _arc(c0, 1 + q1 + q2, gap)
-    quarter, p0 = 0.25 + arc.angle0 / (2 * math.pi), 1 / arc.root0
-    second = c0 * (quarter + s * c0 * p0 / (2 * math.pi))
-    top = Kernel(second, quarter + c0 * (s + p0**2) * p0 / (2 * math.pi))
-    terms = c0 * arc.fall - ((1 - s) - p0 / arc.root) * arc.rise
-    drop = gap * (quarter - arc.fall / (2 * math.pi)) + terms / (2 * math.pi)
-    # For a large q those terms cancel to their last digits. Then integrate the slope; s = gap u² makes its root smooth.
-    close = (c0 > 1e6) & (gap < 1e-8 * c0)
-    if close.any():
-        nodes, weights = np.polynomial.legendre.leggauss(16)
-        u = (nodes + 1) / 2
-        mean = _gelu_slope_drop(q1[..., None], q2[..., None], gap[..., None] * u**2) @ (weights * u)
-        drop = np.where(close, gap * (top.derivative_second - mean), drop)
-    return _Split(top, Kernel(drop, _gelu_slope_drop(q1, q2, gap)))
-
-
-def _gelu_slope_drop(q1: Array, q2: Array, gap: Array) -> Array:
-    """How far E phi'phi' falls over the gap: a sum of positive terms, p = 1/√D."""
-    s, c0 = 1 / (1 + q1) + 1 / (1 + q2), np.sqrt(q1 * q2)
-    arc = _arc(c0, 1 + q1 + q2, gap)
-    p0, p = 1 / arc.root0, 1 / arc.root
-    fall = arc.rise * p0 * p * (s + p0**2 + p0 * p + p**2)  # of (s + 1/D)/√D
-    return np.asarray((arc.fall + c0 * fall + gap * (s + p**2) * p) / (2 * math.pi))
-
-
-def _erf_mixture(widths: Array, weights: Array, q1: Array, q2: Array, gap: Array) -> _Split:
-    """Of phi(x) = sum_i weights_i erf(x/(√2 widths_i)); the cross moments of two terms have the closed form of erf's own.
-
-    (2/π) asin(c/√((w² + q1)(w'² + q2))) and (2/π)/√((w² + q1)(w'² + q2) - c²).
-    """
-    c0 = np.sqrt(q1 * q2)[..., None]
-    sums = [np.zeros_like(gap) for _ in range(4)]
-    for width, weight in zip(widths**2, weights, strict=True):
-        d0 = width * widths**2 + width * q2[..., None] + widths**2 * q1[..., None]
-        arc = _arc(c0, d0, gap[..., None])
-        terms = (arc.angle0, 1 / arc.root0, arc.fall, arc.rise / arc.root0 / arc.root)
-        for total, term in zip(sums, terms, strict=True):
-            total += (2 / math.pi * weight) * (term * weights).sum(axis=-1)
-    return _Split(Kernel(sums[0], sums[1]), Kernel(sums[2], sums[3]))
-
-
-def _erf(q1: Array, q2: Array, gap: Array) -> _Split:
-    return _erf_mixture(np.array([math.sqrt(0.5)]), np.ones(1), q1, q2, gap)
-
-
-def _tanh(q1: Array, q2: Array, gap: Array) -> _Split:
-    return _erf_mixture(*_tanh_mixture(), q1, q2, gap)
-
-
-@cache
-def _tanh_mixture() -> tuple[Array, Array]:
-    """Widths and weights with tanh(x) = sum_i weights_i erf(x/(√2 widths_i)) to 1e-15 of tanh(x), for every x.
-
-    tanh(x) = P(|X| < x) for the logistic X of scale ½, which is a normal variable times an independent k of Kolmogorov's
-    law (Andrews & Mallows 1974): density 8k sum_n (-1)^(n-1) n² exp(-2n²k²). The trapezoid rule in log k converges
-    exponentially, the density being analytic for |arg k| < π/4.
-    """
-    step = 0.12
-    k = np.exp(np.arange(math.log(0.17), math.log(4.6), step))  # the law leaves 1e-18 outside
-    n = np.arange(1, 80)[:, None]
-    direct = 8 * k * (np.where(n % 2, 1, -1) * n**2 * np.exp(-2 * (n * k) ** 2)).sum(axis=0)
-    m = (2 * n - 1) ** 2 * math.pi**2 / 8 / k**2  # the same law by Jacobi's identity, for small k
-    dual = math.sqrt(2 * math.pi) / k**2 * (np.exp(-m) * (2 * m - 1)).sum(axis=0)
-    return k, step * k * np.where(k < 0.8, dual, direct)
-
-
-_LAWS: dict[str, Callable[[Array, Array, Array], _Split]] = {
-    "linear": _linear,
-    "relu": _relu,
-    "erf": _erf,
-    "gelu": _gelu,
-    "tanh": _tanh,
-}
-
-#: activation -> the cross moments at (q1, q2, c)
-KERNELS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Kernel]] = {name: partial(kernel, name) for name in _LAWS}
-
-
-def _law(name: str) -> Callable[[Array, Array, Array], _Split]:
-    if name not in _LAWS:
-        raise InputError(f"`activation` must be one of {', '.join(_LAWS)}, got {name!r}")
-    return _LAWS[name]

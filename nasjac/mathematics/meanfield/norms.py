@@ -7,8 +7,6 @@ and r² = mean x² + eps for σ². Norms: Ba, Kiros & Hinton 2016 (arXiv:1607.06
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,24 +31,6 @@ def rmsnorm_energy(x: ArrayLike, eps: float, gain: ArrayLike = 1.0) -> Array:
     0.660066456
     """
     return _energy(*_moments(x, eps, centred=False), eps, gain, killed=1)
-
-
-def layernorm_spectrum(x: ArrayLike, eps: float) -> Array:
-    """[..., N] singular values of the layer norm at x, descending: 1/σ (N - 2 times), eps/σ³ along x̂, 0 along 1.
-
-    >>> layernorm_spectrum([0.0, 1.5, 3.0, 1.5], eps=0.875).round(3).tolist()
-    [0.707, 0.707, 0.309, 0.0]
-    """
-    return _spectrum(*_moments(x, eps, centred=True), eps, killed=2)
-
-
-def rmsnorm_spectrum(x: ArrayLike, eps: float) -> Array:
-    """[..., N] singular values of the rms norm at x, descending: 1/r (N - 1 times), eps/r³ along x.
-
-    >>> rmsnorm_spectrum([2.0, -2.0, 2.0], eps=0.0).tolist()
-    [0.5, 0.5, 0.0]
-    """
-    return _spectrum(*_moments(x, eps, centred=False), eps, killed=1)
 
 
 def layernorm_contracts(x: ArrayLike, eps: float, gain: float = 1.0) -> NDArray[np.bool_]:
@@ -87,33 +67,6 @@ def post_norm_factor(a: ArrayLike, c: ArrayLike, alpha: ArrayLike = 1.0) -> Arra
     return np.asarray((scale**2 + energy) / (scale**2 + variance))
 
 
-class DeepNorm(NamedTuple):
-    """LN(alpha x + F(x)), where the weights of F (of attention: values and output) are drawn with the gain beta."""
-
-    alpha: float
-    beta: float
-
-
-def deepnorm_constants(encoder_layers: int = 0, decoder_layers: int = 0) -> dict[str, DeepNorm]:
-    """The constants of each part that there is, "encoder" and "decoder"; a layer is attention and feed-forward.
-
-    Source: Wang et al. 2022 (DeepNet, arXiv:2203.00555), the table of its DeepNorm.
-
-    >>> deepnorm_constants(encoder_layers=8)["encoder"].alpha
-    2.0
-    """
-    n, m = encoder_layers, decoder_layers
-    for name, layers in (("encoder_layers", n), ("decoder_layers", m)):
-        if layers < 0:
-            raise InputError(f"`{name}` must be at least 0, got {layers}")
-    if n and m:
-        mixed = (n**4 * m) ** (1 / 16)
-        return {"encoder": DeepNorm(0.81 * mixed, 0.87 / mixed), "decoder": DeepNorm((3 * m) ** 0.25, (12 * m) ** -0.25)}
-    if not n and not m:
-        raise InputError("`encoder_layers` or `decoder_layers` must be at least 1, got 0 and 0")
-    return {"encoder" if n else "decoder": DeepNorm((2 * (n + m)) ** 0.25, (8 * (n + m)) ** -0.25)}
-
-
 def _moments(x: ArrayLike, eps: float, centred: bool) -> tuple[Array, Array]:
     """x, less its mean where `centred`, and the mean of its squares + eps as [..., 1]."""
     vector = np.asarray(x, dtype=np.float64)
@@ -140,8 +93,3 @@ def _energy(vector: Array, square: Array, eps: float, gain: ArrayLike, killed: i
         raise InputError(f"`gain` must be one number or one a unit, {n}, got shape {squared.shape}")
     uneven = (1 + e) * ((vector**2 / square) @ (np.broadcast_to(squared, n) - squared.mean())) / n
     return np.asarray((squared.mean() * (n - killed + e**2) - uneven) / square[..., 0])
-
-
-def _spectrum(vector: Array, square: Array, eps: float, killed: int) -> Array:
-    last = np.arange(vector.shape[-1]) - (vector.shape[-1] - killed)  # 0 at the one along x̂
-    return np.asarray(np.where(last < 0, 1.0, np.where(last == 0, eps / square, 0.0)) / np.sqrt(square))

@@ -61,7 +61,7 @@ def log_norm_slopes(columns: Columns, direction: Direction, stream_variance: flo
 def _recursion(columns: Columns, direction: Direction, stream_variance: float) -> Array:
     """Forward mode: u is the derivative of log K, block after block."""
     along, slope, u = trajectory(columns, stream_variance), np.zeros(len(columns)), np.zeros(len(columns))
-    law, eps = _moments(columns, along.q), columns.norm_eps
+    (of_variance, of_energy, variance), eps = _moments(columns, along.q), columns.norm_eps
     bias = np.where(columns.two_matrix, columns.inner_bias, 0.0)
     outer = 2 * np.asarray(direction.log_gain)
     inner = np.where(columns.two_matrix, outer, 0.0)
@@ -71,13 +71,13 @@ def _recursion(columns: Columns, direction: Direction, stream_variance: float) -
         kept = columns.keep[:, block]
         # what the norm on the input takes out of K's change, and that on the branch out of the branch's
         held = np.where(columns.on_input, streams[block] / (streams[block] + eps), 0.0)
-        normed = np.where(columns.on_branch, law.variance[block] / (law.variance[block] + eps), 0.0)
+        normed = np.where(columns.on_branch, variance[block] / (variance[block] + eps), 0.0)
         d_q = (1 - bias / along.q[block]) * (inner + (1 - held) * u)
-        d_variance = (1 - np.asarray(columns.outer_bias) / law.variance[block]) * (outer + law.of_variance[block] * d_q)
-        d_energy = law.of_energy[block] * d_q + inner + outer - held * u - normed * d_variance + 2 * d_scale
+        d_variance = (1 - columns.outer_bias / variance[block]) * (outer + of_variance[block] * d_q)
+        d_energy = of_energy[block] * d_q + inner + outer - held * u - normed * d_variance + 2 * d_scale
         slope += kept * _over_gate(columns, along, block, d_energy, d_skip)
         # K' = K (μ² s + variance), and the norm on the sum divides by K' + ε
-        identity = np.asarray(columns.strength)[:, block] ** 2 * columns.skip[:, block]
+        identity = columns.strength[:, block] ** 2 * columns.skip[:, block]
         share = along.variance[block] / (identity + along.variance[block])
         u += kept * share * ((1 - normed) * d_variance + 2 * d_scale - u)
         summed = np.where(columns.on_sum & (kept > 0), streams[block + 1], 0.0)
@@ -89,27 +89,20 @@ def _recursion(columns: Columns, direction: Direction, stream_variance: float) -
 def _over_gate(columns: Columns, along: Trajectory, block: int, d_energy: Array, d_skip: Array) -> Array:
     """Derivative of s log(μ² + χ) + (1 − s) log χ, the norm on the sum apart."""
     energy, s = along.energy[block], columns.skip[:, block]
-    identity = np.asarray(columns.strength)[:, block] ** 2
+    identity = columns.strength[:, block] ** 2
     slope: Array = s * energy / (identity + energy) * d_energy + (1 - s) * d_energy
     moved = d_skip != 0
     slope[moved] += d_skip[moved] * np.log1p(identity[moved] / energy[moved])
     return slope
 
 
-class _Moments(NamedTuple):
-    """At each block [L, B]: d log V / d log q, d log S / d log q, and the branch's second moment before norm and scale."""
-
-    of_variance: Array
-    of_energy: Array
-    variance: Array
-
-
-def _moments(columns: Columns, q: Array) -> _Moments:
+def _moments(columns: Columns, q: Array) -> tuple[Array, Array, Array]:
+    """[L, B] d log V / d log q, d log S / d log q, and the branch's second moment before norm and scale."""
     with np.errstate(over="ignore"):  # beyond 1e200 a slope's denominator is infinite, and the slope 0
         of_variance = columns.by_activation(lambda name, q: q * VARIANCE_SLOPES[name](q) / MOMENTS[name](q).second, q)
         of_energy = columns.by_activation(lambda name, q: q * DERIVATIVE_SLOPES[name](q) / MOMENTS[name](q)[1], q)
     second = columns.by_activation(lambda name, q: MOMENTS[name](q).second, q)
-    return _Moments(of_variance, of_energy, columns.weight_gain**2 * second + np.asarray(columns.outer_bias))
+    return of_variance, of_energy, columns.weight_gain**2 * second + columns.outer_bias
 
 
 def _difference(columns: Columns, direction: Direction, stream_variance: float) -> float:

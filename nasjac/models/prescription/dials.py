@@ -16,8 +16,8 @@ from nasjac.architecture.block import Block
 from nasjac.kinds.facts import columns
 from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.mathematics.meanfield.moments import Array
-from nasjac.mathematics.meanfield.newton import newton
 from nasjac.mathematics.meanfield.sensitivity import Direction, log_norm_slopes
+from nasjac.mathematics.roots import newton
 from nasjac.models.prescription.band import PRUNED, Band, Prescription, log_norms
 
 #: factors of scale and gain that are searched, and the gains that the closed forms take

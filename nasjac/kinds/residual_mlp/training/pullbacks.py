@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.norm_placement import NORM_EPS
+from nasjac.mathematics.activations import ACTIVATIONS
 
 #: a layer's output, and its pullback
 Pulled = tuple[Tensor, Callable[[Tensor], Tensor]]
