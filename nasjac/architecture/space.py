@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
 
+from nasjac.architecture.inputs import Inputs
 from nasjac.architecture.spec import Spec
 
 
@@ -18,9 +20,22 @@ class Trial(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
-class Space(Protocol):
-    """A frozen dataclass of options, or a plain function, that turns a trial's choices into a Spec."""
+#: a Space, or a plain function that stands for one with all defaults
+SpaceLike = Callable[[Any], Spec]
 
+
+class Space(ABC):
+    """A search space: a frozen dataclass of options that turns a trial's choices into a Spec.
+
+    A plain function of a trial is a space too (`as_space`); what a subclass may override here is then at its default.
+    """
+
+    #: by name the choices of a plain architecture of the space, for one that is described instead of searched
+    typical: ClassVar[Mapping[str, Any]] = {}
+    #: options that came after the first version: at their defaults they are no part of a study's identity
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
     def __call__(self, trial: Trial) -> Spec:
         """Return the architecture of a trial's choices.
 
@@ -31,24 +46,55 @@ class Space(Protocol):
             A Spec that depends on these choices and the space's options alone.
         """
 
-
-@runtime_checkable
-class ImageSpace(Space, Protocol):
-    """A space of networks for images."""
-
-    def for_images(self, shape: tuple[int, ...]) -> Space:
-        """Return the same space for a dataset's images.
+    @classmethod
+    def like(cls, spec: Spec) -> Self:
+        """Return the space with its default options, for inputs such as an architecture takes.
 
         Args:
-            shape: Channels, rows and columns.
+            spec: An architecture of the space's kind.
+
+        Returns:
+            A space whose architectures take the same inputs.
+        """
+        return cls().for_data(spec.inputs)
+
+    def for_data(self, inputs: Inputs) -> Self:
+        """Return the same space for the samples of a dataset; here itself.
+
+        Args:
+            inputs: What one sample is.
+
+        Returns:
+            A space whose architectures take such samples.
 
         Raises:
-            InputError: The space says another shape, or these images are too small for it.
+            InputError: The space's options or its kind do not go with such samples.
         """
+        return self
+
+    def references(self, budget: int) -> tuple[Spec, ...]:
+        """Return textbook designs of the space's kind, to which what a search finds is compared; here none.
+
+        Args:
+            budget: FLOPs of one forward pass of one sample that they may take.
+
+        Returns:
+            Concrete architectures for the same inputs as those of the space.
+        """
+        return ()
 
 
-@runtime_checkable
-class ExtendedSpace(Space, Protocol):
-    """A dataclass of options some of which came `later`: at their defaults they are no part of a study's identity."""
+class FunctionSpace(Space):
+    """A function of a trial as a space."""
 
-    later: ClassVar[tuple[str, ...]]
+    def __init__(self, function: SpaceLike) -> None:
+        self._function = function
+
+    def __call__(self, trial: Trial) -> Spec:
+        """Return what the function makes of the trial."""
+        return self._function(trial)
+
+
+def as_space(made: SpaceLike) -> Space:
+    """Return a space as it is, and a function as the space that it stands for."""
+    return made if isinstance(made, Space) else FunctionSpace(made)

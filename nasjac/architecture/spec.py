@@ -67,6 +67,8 @@ class Spec(ABC):
         if cls is Spec:
             name = KINDS.get(str(given.get("kind", FIRST_KIND)), ("its kind's own class",))[0]
             raise InputError(f"a Spec must be made as nasjac.{name}(...), or by Spec.of(kind=...), got Spec(...)")
+        if not given.keys() <= _names(cls):
+            known_fields(cls, given)  # says which there are
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -285,6 +287,11 @@ def spec_class(kind: object, trust: bool = False) -> type[Spec]:
 @cache
 def _entries(of: type[Spec]) -> tuple[Field[Any], ...]:
     return fields(of)
+
+
+@cache
+def _names(of: type[Spec]) -> frozenset[str]:
+    return frozenset(entry.name for entry in _entries(of))
 
 
 def _own_class(kind: str, trust: bool) -> type[Spec]:

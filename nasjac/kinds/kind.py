@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasjac.architecture.facts import Facts
+from nasjac.architecture.space import Space
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.closed_form import ClosedForm
 from nasjac.kinds.modules.measured import facts_of_modules, measured_energies
@@ -33,7 +34,7 @@ class Kind:
         sampler: How its Jacobians are sampled; without it one architecture after the other, by autograd.
         training: How it is trained; without it one network after the other.
         surgery: How it grows and loses branches; without it by the rules of blocks x -> x + F(x).
-        space: The default search space, called without options.
+        space: Its search space, a dataclass of options with defaults; without it none has to be named.
     """
 
     spec: type[Spec]
@@ -44,7 +45,7 @@ class Kind:
     sampler: Sampler[Any] | None = None
     training: Training[Any] = field(default_factory=Training)
     surgery: Surgery = field(default_factory=Surgery)
-    space: Callable[[], Any] | None = None
+    space: type[Space] | None = None
 
     @property
     def sampling(self) -> Sampler[Any]:

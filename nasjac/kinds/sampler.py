@@ -37,6 +37,8 @@ class Sampler(Generic[S]):
     refused_products: ClassVar[tuple[str, ...]] = ("bf16",)
     #: whether a common cotangent is one of what the readout sees (`readout_correlations`), not of h_L
     probes_readout: ClassVar[bool] = False
+    #: whether `networks` gives another module for each draw, not one whose weights change
+    new_networks: ClassVar[bool] = True
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -81,7 +83,8 @@ class Sampler(Generic[S]):
         """
         [spec] = specs
         samples = samples if vocabulary is None else samples.long()
-        return [module_samples(spec, self.networks(spec, samples, draws, vocabulary), samples, draws, plan)]
+        networks = self.networks(spec, samples, draws, vocabulary)
+        return [module_samples(spec, networks, samples, draws, plan, stacked=self.new_networks)]
 
     def readout_correlations(self, spec: S, batches: Tensor, draws: Draws) -> Tensor:
         """[D, B, B] correlations over h_0 of Jᵀv of inputs [D, B, features], v a vector of what the readout sees."""

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from nasjac.architecture.fields import check_choice
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import SpaceLike, as_space
 from nasjac.architecture.spec import MOST_BLOCKS, MOST_SIZE, Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.scores.closed_forms import COVERED
-
-
-@runtime_checkable
-class HasTypical(Protocol):
-    """A space that says which choices are typical of it."""
-
-    typical: Mapping[str, Any]
 
 
 class Given:
@@ -59,7 +52,7 @@ def _whole(name: str, value: Any) -> int:
     return value
 
 
-def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
+def spec_of(space: SpaceLike, choices: Mapping[str, Any]) -> Spec:
     """Return the architecture of a space with these choices, the others being typical of the space.
 
     Args:
@@ -69,8 +62,9 @@ def spec_of(space: Space, choices: Mapping[str, Any]) -> Spec:
     Raises:
         InputError: A choice that the space does not know, or a bad value.
     """
-    trial = Given(choices, space.typical if isinstance(space, HasTypical) else {})
-    spec = space(trial)
+    of = as_space(space)
+    trial = Given(choices, of.typical)
+    spec = of(trial)
     for name in choices:
         if name not in trial.asked:
             near = "".join(f", did you mean {other}?" for other in get_close_matches(name, trial.asked, n=1))

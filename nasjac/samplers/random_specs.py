@@ -5,14 +5,14 @@ from __future__ import annotations
 import optuna
 
 from nasjac.architecture.ensemble import members
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import SpaceLike
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.errors import InputError
 from nasjac.samplers.studies import random_study
 
 
-def random_specs(space: Space, count: int, seed: int = 0) -> list[Spec]:
+def random_specs(space: SpaceLike, count: int, seed: int = 0) -> list[Spec]:
     """Return `count` concrete architectures drawn at random, maybe some twice; of an ensemble its first skip pattern."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of a study that nobody asked for

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import SpaceLike
 from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.arguments import dense, items
@@ -29,7 +29,7 @@ def measure(
     inputs: Tensor,
     score: str | type[Score] | Score = "merit",
     *,
-    space: Space | None = None,
+    space: SpaceLike | None = None,
     device: torch.device | str = "cpu",
     **options: Any,
 ) -> list[Measurement]:
@@ -72,7 +72,7 @@ def measure(
     return made.measure(known, inputs.detach(), where) if known else []
 
 
-def _population(specs: Sequence[Spec], space: Space | None, count: int) -> list[Spec]:
+def _population(specs: Sequence[Spec], space: SpaceLike | None, count: int) -> list[Spec]:
     """`count` random architectures of `space`, or of the default space of the specs' kind."""
     from nasjac.samplers.random_specs import random_specs  # Optuna, which few need
 

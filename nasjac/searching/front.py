@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import SpaceLike
 from nasjac.datasets import Dataset
 from nasjac.foundation.arguments import shown
 from nasjac.foundation.console import Console
@@ -34,7 +34,7 @@ Given = Mapping[str, Any]
 
 
 def search(
-    space: str | type | Space | Chosen | None = None,
+    space: str | type | SpaceLike | Chosen | None = None,
     dataset: str | type | Dataset | Chosen | None = None,
     *,
     score: str | type | Score | Chosen = "merit",

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from nasjac.architecture.inputs import Inputs
 from nasjac.architecture.measurement import Measurement
-from nasjac.architecture.space import ExtendedSpace, ImageSpace, Space
+from nasjac.architecture.space import Space, as_space
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
@@ -122,8 +123,7 @@ class Search(Job):
     @property
     def _space_names(self) -> dict[str, Any]:
         """The space's options without those that came later and have their defaults: studies of before go on."""
-        later = self.space.later if isinstance(self.space, ExtendedSpace) else ()
-        same = [name for name in later if getattr(self.space, name) == getattr(type(self.space), name)]
+        same = [name for name in self.space.later if getattr(self.space, name) == getattr(type(self.space), name)]
         return {name: value for name, value in self.names["space"].items() if name not in same}
 
     @cached_property
@@ -200,7 +200,8 @@ def search_of(
     """
     chosen = {"space": space, "score": score, "sampler": sampler, "dataset": dataset}
     data = dataset.made.load()
-    fitted = _fitted(space.made, data)
+    sample = Inputs(tokens=data.train_inputs.shape[1] if data.is_tokens else None, shape=data.shape)
+    fitted = as_space(space.made).for_data(sample)
     if type(fitted) in SPACES.values():  # a space of the user's own is called by the search alone
         check_kind(data, fitted(random_study(0).ask()))
     names = {group: one.label for group, one in chosen.items()}
@@ -208,13 +209,3 @@ def search_of(
     if not score.made.reference:
         return job
     return replace(job, score=score.made.bind(random_specs(fitted, score.made.reference)))
-
-
-def _fitted(space: Space, data: Data) -> Space:
-    """A space of images for those of the dataset; any other space as it is."""
-    if not isinstance(space, ImageSpace):
-        return space
-    if data.shape is None:
-        got = "token ids" if data.is_tokens else f"{data.inputs} features without a shape"
-        raise InputError(f"`dataset` must hold images for a space of images, got {got}")
-    return space.for_images(data.shape)

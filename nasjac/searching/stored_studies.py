@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import SpaceLike
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Dataset
 from nasjac.foundation.atomic_files import check_replaceable
@@ -65,7 +65,7 @@ def validate(
     study: str,
     dataset: str | type | Dataset | Chosen | None = None,
     *,
-    space: str | type | Space | Chosen | None = None,
+    space: str | type | SpaceLike | Chosen | None = None,
     score: str | type | Score | Chosen | None = None,
     sampler: str | SamplerFactory | Chosen | None = None,
     trainer: str | type | Trainer | Chosen = "adamw",

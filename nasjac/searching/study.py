@@ -22,7 +22,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
 from nasjac.architecture.facts import Facts
-from nasjac.architecture.space import Space
+from nasjac.architecture.space import SpaceLike
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
@@ -74,7 +74,7 @@ class Study:
     """
 
     def __init__(
-        self, space: Space, sampler: SamplerFactory, budget: Budget, directions: Sequence[Direction], seed: int
+        self, space: SpaceLike, sampler: SamplerFactory, budget: Budget, directions: Sequence[Direction], seed: int
     ) -> None:
         self.space, self.budget, self.seed, self._sampler = space, budget, seed, sampler
         self._storage = optuna.storages.InMemoryStorage()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from nasjac.architecture.space import Trial
+from nasjac.architecture.space import Space, Trial
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
@@ -33,7 +33,7 @@ Choices = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class WarmSpace:
+class WarmSpace(Space):
     """The space around a checkpoint: at most `insert` new blocks at each place, in a transformer layers of two blocks."""
 
     old: Trained

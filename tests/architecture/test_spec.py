@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
+from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.units import NORMS
-from nasjac.kinds.residual_mlp.spec import BRANCHES
+from nasjac.kinds.residual_mlp.spec import BRANCHES, ResidualMLP
 from nasjac.mathematics.activations import ACTIVATIONS
 
 blocks = st.builds(Block, keep=st.booleans(), skip=st.sampled_from([0.0, 0.25, 1.0]), scale=st.sampled_from([0.5, 1.0]))
@@ -113,3 +114,8 @@ def test_bad_values_are_named(make: object, words: list[str]) -> None:
     with pytest.raises(ValueError) as error:
         make()  # type: ignore[operator]
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_field_that_the_kind_lacks_is_named_beside_those_that_it_has() -> None:
+    with pytest.raises(InputError, match="`heads` is not a field of ResidualMLP; its fields are width, blocks"):
+        replace(ResidualMLP(width=8, blocks=()), heads=2)  # type: ignore[call-arg]

@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 
 from nasjac import Spec
+from nasjac.architecture.inputs import Inputs
 from nasjac.kinds.densenet.space import DenseNetSpace
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.kinds.resnet.space import ResNetSpace
@@ -30,12 +31,12 @@ SPACES = {
     "residual_mlp ensemble": (ResidualMlpSpace(skip_mode="ensemble"), 40),
     "residual_mlp steps": (ResidualMlpSpace(depth_max=12, **STEPS), 50),
     "transformer_lm": (TransformerLmSpace(), 60),
-    "vit": (VitSpace().for_images(GRAY), 50),
-    "resnet": (ResNetSpace().for_images(GRAY), 50),
-    "resnet colour": (ResNetSpace().for_images(COLOUR), 20),
-    "resnet steps": (ResNetSpace(depth_max=3, **STEPS).for_images(GRAY), 40),
-    "densenet": (DenseNetSpace().for_images(GRAY), 40),
-    "densenet colour": (DenseNetSpace().for_images(COLOUR), 20),
+    "vit": (VitSpace().for_data(Inputs(shape=GRAY)), 50),
+    "resnet": (ResNetSpace().for_data(Inputs(shape=GRAY)), 50),
+    "resnet colour": (ResNetSpace().for_data(Inputs(shape=COLOUR)), 20),
+    "resnet steps": (ResNetSpace(depth_max=3, **STEPS).for_data(Inputs(shape=GRAY)), 40),
+    "densenet": (DenseNetSpace().for_data(Inputs(shape=GRAY)), 40),
+    "densenet colour": (DenseNetSpace().for_data(Inputs(shape=COLOUR)), 20),
 }
 OF_GROUNDTRUTH = 40
 

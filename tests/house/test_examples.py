@@ -9,13 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import nasjac
 from examples.new_kind.network import KIND
 from examples.new_kind.space import space
 from nasjac import Block, Spec
 from nasjac.kinds.facts import facts
+from nasjac.kinds.sampler import Sampler
+from nasjac.sampling.draws import Draws
+from nasjac.sampling.samples import Plan
 from nasjac.testing import KindContract, SpaceContract
 from nasjac.trainers import AdamW
 
@@ -86,3 +91,40 @@ def test_measured_facts_know_cut_skips_and_probabilities() -> None:
     share, of_half = (facts([spec])[0].effective_depth for spec in (whole, maybe))
     chi = share / (1 - share)
     assert of_half == pytest.approx(chi / (0.5 + chi))
+
+
+class Wavering(KIND.network):  # type: ignore[name-defined,misc]
+    """Differs from draw to draw in a number that is no parameter."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        for block in self.blocks:
+            block.scale *= 1 + float(torch.rand((), generator=given[3]))
+
+
+@pytest.mark.parametrize("network", [KIND.network, Wavering])
+@pytest.mark.parametrize("fitting", [1, 2**11, 2**16])
+def test_samples_of_any_module_are_products_with_its_exact_jacobian(
+    monkeypatch: pytest.MonkeyPatch, network: Any, fitting: int
+) -> None:
+    """Whether probes, and draws, go one by one or together; a module that differs in more than weights goes alone."""
+    monkeypatch.setattr("nasjac.kinds.autograd.SMALL", fitting)
+    both = (Block(op="patches", scale=0.5), Block(op="channels", skip=0.0))
+    spec = KIND.spec(width=4, blocks=both * 2, shape=(1, 4, 4)).canonical
+    plan, draws = Plan(2, 3, 2, round_trips=True), Draws(5, range(3), torch.float64, torch.device("cpu"))
+    sampler = Sampler[Spec](network)
+    inputs = draws.samples(torch.randn(9, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(3)), 2)
+    [found] = sampler.sample([spec], inputs, draws, plan, None, None)
+    tangents, cotangents = draws.probes("tangent", 2, 3, spec.units), draws.probes("cotangent", 2, 2, spec.units)
+    for draw, module in enumerate(sampler.networks(spec, inputs, draws, None)):
+        for number in range(2):
+            start = module.start(inputs[draw, number : number + 1])
+            whole = torch.autograd.functional.jacobian(lambda x, module=module: list(module.through(x))[-1], start)
+            jacobian = whole.reshape(spec.units, spec.units)
+            pushed, pulled = tangents[draw, number] @ jacobian.T, cotangents[draw, number] @ jacobian
+            for logs, exact in (
+                (found.forward[draw, number, :, -1], pushed),
+                (found.backward[draw, number, :, 0], pulled),
+                (found.round_trip[draw, number], pushed @ jacobian),
+            ):
+                assert np.exp(logs) == pytest.approx((exact.square().sum(1) / spec.units).numpy(), rel=1e-12)

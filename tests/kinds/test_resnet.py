@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import nasjac
 from nasjac import ResNet
 from nasjac.architecture.block import Block
+from nasjac.architecture.inputs import Inputs
 from nasjac.architecture.spec import Spec
 from nasjac.cli import main
 from nasjac.datasets import Data, Digits
@@ -434,7 +435,7 @@ def test_a_search_says_what_images_it_needs(
 def test_a_space_takes_the_shape_of_images() -> None:
     for name in ("resnet", "densenet"):
         space: Any = SPACES[name]()
-        assert space.for_images((3, 32, 32)).shape == (3, 32, 32)
+        assert space.for_data(Inputs(shape=(3, 32, 32))).shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize(

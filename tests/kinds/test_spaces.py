@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FixedTrial
 
+from nasjac.architecture.space import Space
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.kinds.resnet.space import ResNetSpace
-from nasjac.kinds.spaces import SPACES
+from nasjac.kinds.spaces import SPACES, default_space
+from nasjac.models.chosen_spec import spec_of
+from nasjac.testing import SpaceContract
 
 CHOICES: dict[str, Any] = {
     "depth": 12,
@@ -127,3 +131,23 @@ def test_bad_options_are_named(options: dict[str, Any], words: list[str]) -> Non
     with pytest.raises(ValueError) as error:
         ResidualMlpSpace(**options)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize("name", SPACES)
+class TestContract(SpaceContract):
+    """Of every kind's own space."""
+
+    @pytest.fixture(autouse=True)
+    def _named(self, name: str) -> None:
+        self.name = name
+
+    def space(self) -> Space:
+        return SPACES[self.name]()
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_default_space_of_an_architecture_takes_its_inputs(name: str) -> None:
+    spec = SPACES[name]()(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2)).ask())
+    other = {"context": 48} if spec.inputs.takes_ids else {}
+    of = default_space(replace(spec, **other))  # type: ignore[arg-type]
+    assert type(of) is SPACES[name] and spec_of(of, {}).inputs == replace(spec, **other).inputs  # type: ignore[arg-type]

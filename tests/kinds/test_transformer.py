@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import nasjac
 from nasjac.architecture.block import Block
+from nasjac.architecture.inputs import Inputs
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data, Digits
@@ -336,7 +337,7 @@ def test_an_encoder_does_not_know_the_order_of_tokens_without_positions() -> Non
         (lambda: nasjac.measure([spec_of("vit")], torch.randn(9, 59), "apjn"), ["`inputs`", "(3, 2, 10), 60", "59"]),
         (lambda: build(spec_of("vit"), 59, 3), ["`inputs`", "60", "59"]),
         (lambda: VitSpace(patches=()), ["`space.patches`", "at least 1", "[]"]),
-        (lambda: VitSpace(patches=(3,)).for_images((1, 28, 28)), ["`space.patches`", "28 x 28", "3"]),
+        (lambda: VitSpace(patches=(3,)).for_data(Inputs(shape=(1, 28, 28))), ["`space.patches`", "28 x 28", "3"]),
         (lambda: VitSpace(shape=(8, 8)), ["`space.shape`", "channels, rows, columns", "(8, 8)"]),
         (lambda: TransformerLmSpace(context=1), ["`space.context`", "at least 2", "1"]),
         (lambda: AdamW().train(spec_of(), Digits().load()), ["`dataset`", "tokens", "64 features"]),

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from nasjac.architecture.block import Block
+from nasjac.architecture.space import Trial
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.densenet.spec import DenseNet
-from nasjac.kinds.options.checks import (
-    check_names,
-    check_range,
-    check_sizes,
-    check_stages,
-    check_widths,
-    image_shape,
-    same_images,
-)
+from nasjac.kinds.options.checks import check_names, check_range, check_sizes, check_widths
+from nasjac.kinds.options.images import ImageOptions, check_stages
 from nasjac.mathematics.activations import ACTIVATIONS
-
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
 
 
 @dataclass(frozen=True)
-class DenseNetSpace:
-    """Options of the space; every range includes its ends, and one value fixes a choice.
+class DenseNetSpace(ImageOptions):
+    """Options of the space, beside those of `ImageOptions`; every range includes its ends, and one value fixes a choice.
 
-    `shape`        channels, rows and columns of the images (null: those of the dataset, 1 x 8 x 8 where there is none)
     `stages`       each after the first begins with a transition, which halves channels, rows and columns
     `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels after the stem
@@ -45,7 +35,6 @@ class DenseNetSpace:
         **{f"depth_{stage}": 3 for stage in range(1, 9)},
     }
 
-    shape: tuple[int, ...] | None = None
     stages: int = 3
     depth_min: int = 1
     depth_max: int = 6
@@ -65,15 +54,11 @@ class DenseNetSpace:
         sampled = [name for name in ACTIVATIONS if name != "linear"]
         check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled})
 
-    def for_images(self, shape: tuple[int, ...]) -> DenseNetSpace:
-        """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
-        return replace(self, shape=same_images(self.shape, shape))
-
     def __call__(self, trial: Trial) -> DenseNet:
         """One architecture from one trial; a flat function of its choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         return DenseNet(
-            shape=image_shape(self.shape),
+            shape=self.image,
             width=trial.suggest_categorical("width", self.widths),
             blocks=tuple(Block(op="dense", stage=stage) for stage, count in enumerate(depths) for _ in range(count)),
             growth=trial.suggest_categorical("growth", self.growths),

@@ -47,7 +47,7 @@ def _energies(spec: Spec, module: ResidualNetwork, x: Tensor) -> NDArray[np.floa
     generator = torch.Generator().manual_seed(1)
     energies = []
     for number, block in enumerate(spec.blocks):
-        at = Linearized(module.blocks[number], x)
+        at = Linearized(module.blocks[number], x, copies=PROBES)
         probes = on_sphere(torch.randn(1, PROBES, x.numel(), generator=generator))
         pushed = at.push_each(probes)
         branch = pushed if spec.changes_shape(number) or not block.skip else pushed - probes

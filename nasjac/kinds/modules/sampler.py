@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class _Gained(Protocol):
 
 class LayerSampler(Sampler[S]):
     """Of kinds whose layers are linear maps and convolutions with the law of `nasjac.kinds.modules.initialize`."""
+
+    new_networks: ClassVar[bool] = False
 
     def networks(self, spec: S, samples: Tensor, draws: Draws, vocabulary: int | None) -> Iterator[ResidualNetwork]:
         """One module, whose weights change from draw to draw."""

@@ -10,16 +10,11 @@ from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.images import check_pixels
 
 #: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
 MOST_UNITS = 2**16
 #: what widths are multiplied or divided by: hidden units in widths, heads, rows of a patch, channels of growth
 MOST_FACTOR = 2**12
-#: of an image
-MOST_NUMBERS = 2**24
-#: what a space of images has where neither its options nor a dataset say: those of digits
-SMALL_IMAGE = (1, 8, 8)
 
 
 def check_depth(space: Any) -> None:
@@ -63,27 +58,3 @@ def check_sizes(space: Any, name: str) -> None:
         raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(values)}")
     for value in values:
         arguments.whole(f"space.{name}", value, 1, MOST_FACTOR)
-
-
-def check_stages(space: Any) -> None:
-    """ValueError unless a space of images has 1 to 8 stages of at least one block, and the images are large enough."""
-    if not 1 <= space.stages <= 8:
-        raise InputError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
-    check_depth(space)
-    if space.shape is not None:
-        check_pixels("space.shape", image_shape(space.shape), space.stages - 1)
-
-
-def image_shape(option: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The option `shape`, that of a small image where it says nothing. ValueError: it is not that of images."""
-    if option is not None and (len(option) != 3 or min(option) < 1 or math.prod(option) > MOST_NUMBERS):
-        rule = f"(channels, rows, columns), whole numbers of at least 1 and {MOST_NUMBERS} together, or null"
-        raise InputError(f"`space.shape` must be {rule}, got {option}")
-    return option or SMALL_IMAGE
-
-
-def same_images(option: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a dataset's images. ValueError unless the option says the same or nothing."""
-    if option is not None and tuple(option) != shape:
-        raise InputError(f"`space.shape` must be that of the dataset's images, {shape}, or null, got {tuple(option)}")
-    return shape

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import check_names, check_range
 from nasjac.kinds.options.stepped import BLOCK_TYPES
 from nasjac.kinds.options.wiring import WiredOptions
-
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
 
 #: what an architecture has that names no choice
 TYPICAL_STEP: dict[str, Any] = {"block": "explicit", "step": 1.0, "leak": 0.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.pruning_criteria import CRITERIA, keep_set
 from nasjac.architecture.skip_patterns import check_density, skip_pattern
+from nasjac.architecture.space import Space, Trial
 from nasjac.foundation import arguments
 from nasjac.kinds.options.checks import check_names, check_range
 
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
-
 
 @dataclass(frozen=True)
-class WiredOptions:
+class WiredOptions(Space):
     """Options of a space of residual blocks; every range includes its ends, and one value fixes a choice.
 
     `wiring_seeds`  so many patterns of a skip density, at most 2^20

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.fields import check_choice
 from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.space import Trial
 from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_widths
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.units import NORMS
@@ -17,9 +18,6 @@ from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.residual_mlp.closed_form import branch_energies
 from nasjac.kinds.residual_mlp.spec import BRANCHES, ResidualMLP
 from nasjac.mathematics.activations import ACTIVATIONS
-
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
 
 SKIP_MODES = ("pattern", "ensemble")
 

@@ -10,19 +10,15 @@ pixels. Vectors are [r, I, V, B, D, C, H, W].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nasjac.architecture.norm_placement import NORM_EPS
+from nasjac.kinds.chains import Layer, Pulled
 from nasjac.kinds.convolutional.network import groups_of
 from nasjac.kinds.images import Conv
 from nasjac.mathematics.activations import ACTIVATIONS
-
-Pull = Callable[[Tensor], Tensor]
-Layer = Callable[[Tensor], tuple[Tensor, Pull]]
 
 #: fewer images are convolved by another of torch's kernels where the weights are 1 x 1, which rounds otherwise
 FEWEST = 16
@@ -30,26 +26,11 @@ FEWEST = 16
 OWN = (3, 5, 6, 7)
 
 
-def chain(x: Tensor, layers: Sequence[Layer]) -> tuple[Tensor, Pull]:
-    """One layer after the other."""
-    pulls = []
-    for layer in layers:
-        x, pull = layer(x)
-        pulls.append(pull)
-
-    def back(cotangents: Tensor) -> Tensor:
-        for pull in reversed(pulls):
-            cotangents = pull(cotangents)
-        return cotangents
-
-    return x, back
-
-
 def convolution(conv: Conv, weights: Tensor, gain: Tensor | float) -> Layer:
     """Zeros around the image; `weights` [D, outputs, inputs, k, k] times `gain`, one or [r, 1, 1, 1, 1, 1, 1, 1]."""
     draws, kernel, stride, around = len(weights), weights.flatten(0, 1), conv.stride, conv.kernel // 2
 
-    def layer(x: Tensor) -> tuple[Tensor, Pull]:
+    def layer(x: Tensor) -> Pulled:
         def back(cotangents: Tensor) -> Tensor:
             flat = _flat(cotangents * gain)
             left = [size - 1 - (out - 1) * stride for size, out in zip(x.shape[-2:], flat.shape[-2:], strict=True)]
@@ -78,7 +59,7 @@ def activation(name: str, keep: bool = False) -> Layer:
     """phi of the streams, phi' times the tangents; in place unless what goes in is to be kept."""
     function, derivative = ACTIVATIONS[name]
 
-    def layer(x: Tensor) -> tuple[Tensor, Pull]:
+    def layer(x: Tensor) -> Pulled:
         streams = x[:, :, :1]
         values = function(streams)
         slope = derivative(streams, values)
@@ -98,7 +79,7 @@ def norm(name: str, gain: Tensor | float = 1.0) -> Layer:
 
     epsilon = NORM_EPS / gain**2
 
-    def layer(x: Tensor) -> tuple[Tensor, Pull]:
+    def layer(x: Tensor) -> Pulled:
         whole, (x, over) = x.shape, _by_statistic(x, name)
         smallest = epsilon if isinstance(epsilon, float) else epsilon.view(-1, *[1] * (x.ndim - 1))
         x = x - x.mean(over, keepdim=True)

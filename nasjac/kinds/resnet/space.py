@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
-from nasjac.kinds.options.checks import check_names, check_range, check_stages, check_widths, image_shape, same_images
+from nasjac.kinds.options.checks import check_names, check_range, check_widths
+from nasjac.kinds.options.images import ImageOptions, check_stages
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.resnet.closed_form import branch_energies
 from nasjac.kinds.resnet.spec import ResNet
 from nasjac.mathematics.activations import ACTIVATIONS
 
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
-
 
 @dataclass(frozen=True)
-class ResNetSpace(SteppedOptions):
-    """Options of the space, beside those of `SteppedOptions`.
+class ResNetSpace(ImageOptions, SteppedOptions):
+    """Options of the space, beside those of `ImageOptions` and `SteppedOptions`.
 
-    `shape`        channels, rows and columns of the images (null: those of the dataset, 1 x 8 x 8 where there is none)
     `stages`       each after the first doubles the channels and halves rows and columns
     `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels of the first stage
@@ -45,7 +43,6 @@ class ResNetSpace(SteppedOptions):
         **TYPICAL_STEP,
     }
 
-    shape: tuple[int, ...] | None = None
     stages: int = 3
     depth_min: int = 1
     depth_max: int = 4
@@ -68,10 +65,6 @@ class ResNetSpace(SteppedOptions):
         if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
             raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
 
-    def for_images(self, shape: tuple[int, ...]) -> ResNetSpace:
-        """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
-        return replace(self, shape=same_images(self.shape, shape))
-
     def __call__(self, trial: Trial) -> ResNet:
         """One architecture from one trial; a flat function of its choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
@@ -80,7 +73,7 @@ class ResNetSpace(SteppedOptions):
         scale = BRANCH_SCALES[wiring.law]
         op = trial.suggest_categorical("op", self.ops)
         common = {
-            "shape": image_shape(self.shape),
+            "shape": self.image,
             "norm": trial.suggest_categorical("norm", self.norms),
             "order": trial.suggest_categorical("order", self.orders),
             "activation": trial.suggest_categorical("activation", self.activations),

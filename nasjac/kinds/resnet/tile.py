@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from nasjac.architecture.block import Block
+from nasjac.kinds.chains import Layer, Pulled, chain
 from nasjac.kinds.images import Conv, Extent, Step
-from nasjac.kinds.resnet.layers import OWN, Layer, Pull, activation, chain, convolution, norm
+from nasjac.kinds.resnet.layers import OWN, activation, convolution, norm
 from nasjac.kinds.resnet.spec import ResNet
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import Array, Plan, Samples
@@ -100,7 +101,7 @@ class ImageTile:
         images = samples.view(len(samples), self.plan.inputs, -1, *self.spec.shape).permute(1, 2, 0, 3, 4, 5)
         stem = self._convolution("stem", Conv(self.spec.shape[0], self.spec.width, 3), 1.0)
         ending = [] if self.spec.order == "pre" else [*self._norm(), activation(self.spec.activation)]
-        streams, _ = chain(images[None, :, None], [stem, *ending])
+        streams, _ = chain(images[None, :, None], stem, *ending)
         probes = self._probes("tangent", self.plan.inputs, self.plan.tangents, self.start)
         return torch.cat([streams, probes], dim=2).repeat(len(self.specs), *[1] * 7)
 
@@ -116,16 +117,16 @@ class ImageTile:
         probes = self.draws.probes(role, inputs, count, at.units * self.spec.batch)
         return probes.view(*probes.shape[:3], self.spec.batch, *at).permute(1, 2, 3, 0, 4, 5, 6)[None]
 
-    def _block(self, x: Tensor, place: Place) -> tuple[Tensor, Pull]:
+    def _block(self, x: Tensor, place: Place) -> Pulled:
         """skip * P(x) + scale * F(x) at the rows of a place, with an activation after it in the post order."""
         paths = list(self._paths(place))
-        outs, pulls = zip(*(chain(_taken(x, path.rows), path.layers) for path in paths), strict=True)
+        outs, pulls = zip(*(chain(_taken(x, path.rows), *path.layers) for path in paths), strict=True)
         end = place.steps[0].end
         total, shape = x.new_zeros(*x.shape[:5], *end), x.shape
         for path, out in zip(paths, outs, strict=True):
             _add(total, out * path.gates, path.rows)
         ending = [] if self.spec.order == "pre" else [activation(self.spec.activation)]
-        total, end_pull = chain(total, ending)
+        total, end_pull = chain(total, *ending)
 
         def back(cotangents: Tensor) -> Tensor:
             outer = end_pull(cotangents)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
+from nasjac.architecture.space import Trial
+from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
 from nasjac.kinds.transformer.spec import MOST_CONTEXT, Decoder
-
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,11 @@ class TransformerLmSpace(TransformerOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         arguments.whole("space.context", self.context, 2, MOST_CONTEXT)
+
+    @classmethod
+    def like(cls, spec: Spec) -> Self:
+        """Return the space with its default options, for sequences as long as an architecture takes."""
+        return cls(context=spec.tokens)
 
     def __call__(self, trial: Trial) -> Decoder:
         """One architecture from one trial."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES, deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_sizes, check_widths
 from nasjac.kinds.options.units import NORMS
@@ -16,10 +17,6 @@ from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS, Transformer
 from nasjac.mathematics.activations import ACTIVATIONS
-
-if TYPE_CHECKING:
-    from nasjac.architecture.space import Trial
-
 
 T = TypeVar("T", bound=Transformer)
 

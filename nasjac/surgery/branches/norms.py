@@ -70,7 +70,7 @@ def _norms(function: Function, x: Tensor, generator: Generator, rel_error: float
     if rel_error is not None:
         start = _normal(points, 1, x, generator)[:, 0]
         spectral = spectral_norms(
-            lambda v: linear.push_each(v[:, None])[:, 0], lambda v: linear.pull_each(v[:, None])[:, 0], start, rel_error
+            lambda v: linear.push_each(v[:, None])[:, 0], lambda v: linear.pull_each(v[:, None])[0][:, 0], start, rel_error
         ).norm
     with torch.no_grad():
         ratio = _size(function(x)) / _size(x)

@@ -33,10 +33,10 @@ def samples_at(network: nn.Module, points: Tensor, seed: int) -> Samples:
         for link in links:
             pushed.append(link.push_each(pushed[-1]))
         for link in reversed(links):
-            pulled.append(link.pull_each(pulled[-1]))
+            pulled.append(link.pull_each(pulled[-1])[0])
         trips = pushed[-1]
         for link in reversed(links):
-            trips = link.pull_each(trips)
+            [trips] = link.pull_each(trips)
     return _samples(layers, pushed, pulled[::-1], trips)
 
 

@@ -7,18 +7,15 @@ Letters: A networks, B samples, I inputs and O outputs of a layer, N units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nasjac.architecture.norm_placement import NORM_EPS
+from nasjac.kinds.chains import Pulled
 from nasjac.mathematics.activations import ACTIVATIONS
 
-#: a layer's output, and its pullback
-Pulled = tuple[Tensor, Callable[[Tensor], Tensor]]
-Layer = Callable[[Tensor], Pulled]
 #: some of the networks: side by side, or by their indices
 Rows = slice | Tensor
 
@@ -28,22 +25,6 @@ class Parameter(NamedTuple):
 
     value: Tensor
     gradient: Tensor
-
-
-def chain(x: Tensor, *layers: Layer) -> Pulled:
-    """One layer after the other. With gradients off (torch.no_grad) nothing is kept, and there is no way back."""
-    pullbacks = []
-    for layer in layers:
-        x, pull = layer(x)
-        if torch.is_grad_enabled():
-            pullbacks.append(pull)
-
-    def pullback(gradient: Tensor) -> Tensor:
-        for pull in reversed(pullbacks):
-            gradient = pull(gradient)
-        return gradient
-
-    return x, pullback
 
 
 def identity(x: Tensor) -> Pulled:

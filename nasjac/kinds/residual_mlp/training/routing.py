@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nasjac.kinds.residual_mlp.training.pullbacks import Layer, Pulled, Rows, chain
+from nasjac.kinds.chains import Layer, Pulled, chain
+from nasjac.kinds.residual_mlp.training.pullbacks import Rows
 
 #: what networks differ in, and which of them have each of its values; every network is in one part
 Route = Sequence[tuple[str, Rows]]
@@ -18,13 +19,14 @@ Route = Sequence[tuple[str, Rows]]
 
 def within(x: Tensor, rows: slice, layers: Sequence[Layer]) -> Pulled:
     """The layers one after the other for the networks `rows`, the others as they are."""
+    keep = torch.is_grad_enabled()  # evaluation needs no way back, which would hold the inputs of all layers
     if rows == slice(0, len(x)):
-        return chain(x, *layers)
+        return chain(x, *layers, keep=keep)
 
     def replaced(whole: Tensor, part: Tensor) -> Tensor:
         return torch.cat([whole[: rows.start], part, whole[rows.stop :]])
 
-    y, pull = chain(x[rows], *layers)
+    y, pull = chain(x[rows], *layers, keep=keep)
     return replaced(x, y), lambda gradient: replaced(gradient, pull(gradient[rows]))
 
 

@@ -17,17 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.kinds.chains import Layer, Pulled, chain
 from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.kinds.residual_mlp.training.layout import BLOCK_NORMS, Layout
 from nasjac.kinds.residual_mlp.training.pullbacks import (
-    Layer,
     Parameter,
-    Pulled,
     Rows,
     activation,
     affine,
     centered,
-    chain,
     identity,
     linear,
     normalized,
@@ -65,7 +63,7 @@ class ResidualStack(Stack):
         self._layers = [self._linear("embedding", every), *self._stages(), final_norm, self._linear("readout", every)]
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        return chain(inputs.expand(len(self.rows), -1, -1), *self._layers)[0]
+        return chain(inputs.expand(len(self.rows), -1, -1), *self._layers, keep=False)[0]
 
     def backward(self, inputs_MBF: Tensor, labels_MB: Tensor) -> Tensor:
         outputs, pullback = chain(inputs_MBF, *self._layers)
