@@ -257,8 +257,8 @@ FAULTS = (
     Fault(
         "runs in the order of learning rates are told in that of seeds",
         "nasjac/trainers/brief.py",
-        "list(itertools.product(options.seeds, options.learning_rates))",
-        "[(seed, rate) for rate in options.learning_rates for seed in options.seeds]",
+        "list(itertools.product(self.seeds, self.learning_rates))",
+        "[(seed, rate) for rate in self.learning_rates for seed in self.seeds]",
         "tests/test_trainers.py::test_batched_training_is_the_plain_loop",
     ),
     Fault(
