@@ -469,7 +469,7 @@ FAULTS = (
     ),
     Fault(
         "the halves choose and report exchanged",
-        "nasjac/tables/correlate.py",
+        "nasjac/tables/selection.py",
         "HALVES[1 + parity]",
         "HALVES[2 - parity]",
         "tests/test_joints_scores.py::test_each_half_is_that_of_the_hash_of_its_architectures",
