@@ -178,14 +178,14 @@ FAULTS = (
     ),
     Fault(
         "an ensemble keeps its pattern of least merit",
-        "nasjac/scores/merit.py",
+        "nasjac/scores/merit_terms.py",
         "kept = max(merits",
         "kept = min(merits",
         "tests/test_merit.py::test_an_ensemble_has_the_mean_of_its_patterns_and_keeps_the_one_of_most_merit",
     ),
     Fault(
         "the errors of expressivity and penalty exchanged in merit's",
-        "nasjac/scores/merit.py",
+        "nasjac/scores/merit_terms.py",
         "share * (ranked.standard_error or 0.0), (1 - share) * (penalty.standard_error or 0.0)",
         "(1 - share) * (ranked.standard_error or 0.0), share * (penalty.standard_error or 0.0)",
         "tests/test_joints_scores.py::test_the_error_of_merit_is_that_of_its_parts_times_their_slopes",
