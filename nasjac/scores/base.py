@@ -39,7 +39,7 @@ class Score(ABC):
     @property
     def terms(self) -> tuple[str, ...]:
         """Names among `TERMS` that a measurement may have a value of; by default all of them."""
-        return TERMS
+        return tuple(TERMS)
 
     @property
     def objectives(self) -> tuple[str, ...]:
