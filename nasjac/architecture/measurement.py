@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nasjac.architecture.fields import settle
+
 Status = Literal["ok", "diverged", "unsupported", "out_of_memory", "failed"]
 
 #: statuses that the machine decides: with more memory it may be another one
@@ -87,7 +89,8 @@ class Measurement:
     which it was sampled, to the ensemble's precision, None where it was measured for itself.
 
     For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
-    back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
+    back from a store), and `kept_key` is that of the cheapest, None if none has a cost; otherwise the latter is the
+    architecture's own key, which it is unless said.
     """
 
     key: str
@@ -97,12 +100,16 @@ class Measurement:
     profile: tuple[Layer, ...] = ()
     draws: int = 0
     seconds: float = 0.0
-    kept_key: str | None = None
+    kept_key: str | None = ""
     model_error: float | None = None
     precision_reached: bool | None = None
     raced: bool = False
     pattern_of: str | None = None
     patterns: tuple[tuple[str, Measurement], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kept_key == "":
+            settle(self, "kept_key", self.key)
 
     @property
     def is_reusable(self) -> bool:

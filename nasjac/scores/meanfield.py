@@ -91,7 +91,7 @@ class Meanfield(Score):
 
 def _unsupported(spec: Spec, reason: str) -> Measurement:
     nothing = dict.fromkeys(TERMS, Estimate(None, None))
-    return Measurement(spec.key, "unsupported", reason, nothing, kept_key=spec.key)
+    return Measurement(spec.key, "unsupported", reason, nothing)
 
 
 def _whole(found: dict[str, Measurement], spec: Spec, group: list[Spec]) -> Measurement:
@@ -219,7 +219,6 @@ def _measurement(spec: Spec, row: int, values: dict[str, Array], terms: _Terms, 
         reason=f"{missing[-1]} is not finite" if missing else None,
         terms=estimates,
         profile=tuple(_profile(terms, row, len(spec.blocks))),
-        kept_key=spec.key,
         model_error=error,
     )
 
