@@ -126,13 +126,13 @@ class BoundMerit(Merit):
         One that is not `ok` has no merit, an ensemble has the mean of its patterns'. InputError: there is no memory for
         some of the population, or as for `Apjn`.
         """
-        measured = super(Merit, self).race(specs, inputs, device, rivals)
+        measured = Apjn.race(self, specs, inputs, device, rivals)
         groups, ranks = self._ranked(specs, inputs, device)
         return [with_merit(item, keys, ranks) for item, keys in zip(measured, groups, strict=True)]
 
     def parts(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> dict[str, Array]:
         """Return the parts of the merit of architectures [n] by name; NaN where there is none, as of a zero Jacobian."""
-        measured = super(Merit, self).race(specs, inputs, device, [None] * len(specs))
+        measured = Apjn.race(self, specs, inputs, device, [None] * len(specs))
         groups, ranks = self._ranked(specs, inputs, device)
         places = [place([ranks[key] for key in keys]) for keys in groups]
         capacity = np.array([capacity for capacity, _ in places], dtype=float)

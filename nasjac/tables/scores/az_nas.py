@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from nasjac.mathematics.log_percentile import LEAST, log_percentiles
 from nasjac.sampling.draws import Draws
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.scores.base import Done, Scored, TableScore, check_at_least, only_draw, reference_population
-from nasjac.tables.space import Material, NetworkSpace
+from nasjac.tables.space import Material
 
 NO_PROXIES = "a block's features are constant: no principal axes, and no Jacobian whose spectral norm is above 0"
 

@@ -20,9 +20,10 @@ from nasjac.mathematics.logarithms import debiased
 from nasjac.mathematics.trainability import PARTS, merit_of_parts, merit_parts
 from nasjac.sampling.draws import Draws
 from nasjac.scores.merit import Merit
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.networks import Pullbacks
 from nasjac.tables.scores.base import Done, Scored, TableScore, batch_of, check_at_least, reference_population
-from nasjac.tables.space import Material, NetworkSpace, TableSpace
+from nasjac.tables.space import Material, TableSpace
 
 Array = NDArray[np.float64]
 
