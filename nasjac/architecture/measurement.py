@@ -6,28 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nasjac.architecture.fields import settle
+
 Status = Literal["ok", "diverged", "unsupported", "out_of_memory", "failed"]
 
 #: statuses that the machine decides: with more memory it may be another one
 OF_THE_MACHINE: frozenset[Status] = frozenset({"out_of_memory", "failed"})
 
+
+@dataclass(frozen=True)
+class Term:
+    """A number that a score may give; `ranks_as` is the score of tables that ranks by `sign` times it, larger is better."""
+
+    meaning: str
+    ranks_as: str | None = None
+    sign: float = 1.0
+
+
 #: the terms every score may give, in the order in which they are stored
-TERMS = (
-    "trainability_cost",  # S*, lower is better (nasjac.searching.objectives)
-    "log_mean",  # log E 𝒥, natural logarithm, 𝒥 = ‖∂h_L/∂h_0‖_F² / N_L
-    "mean_log",  # E log 𝒥
-    "sd_log",  # standard deviation of log 𝒥 over initializations and inputs, probe variance removed
-    "log_rank",  # log r/N, r the effective rank (tr A)² / tr A², A = J Jᵀ
-    "log_decorrelation",  # log(1 − c), c the correlation of the outputs of two independent inputs
-    "dead_fraction",  # share of samples whose Jacobian is exactly zero
-    "sd_log_patterns",  # standard deviation of E log 𝒥 over the skip patterns of an ensemble
-    "token_mean_log",  # E log 𝒥_⊥, of what differs between tokens in h_L, forward from h_0
-    "token_mean_log_backward",  # the same of what differs between tokens in h_0, backward from h_L
-    "token_log_decorrelation",  # log of the share of ‖h_L‖² that differs between tokens
-    "trainability_penalty",  # what harms training, lower is better (nasjac.mathematics.trainability)
-    "jacobian_decorrelation",  # −Σ (log λ + 1/λ) / B of the correlations of B inputs' Jacobians, −1 at most
-    "merit",  # log-ranks of FLOPs and jacobian_decorrelation or −trainability_penalty, the weaker; higher is better
-)
+TERMS = {
+    "trainability_cost": Term("S*, lower is better (nasjac.searching.objectives)", "trainability_cost", -1.0),
+    "log_mean": Term("log E 𝒥, natural logarithm, 𝒥 = ‖∂h_L/∂h_0‖_F² / N_L"),
+    "mean_log": Term("E log 𝒥"),
+    "sd_log": Term("sd of log 𝒥 over initializations and inputs, probe variance removed", "spread", -1.0),
+    "log_rank": Term("log r/N, r the effective rank (tr A)² / tr A², A = J Jᵀ", "effective_rank"),
+    "log_decorrelation": Term("log(1 − c), c the correlation of two inputs' outputs", "output_decorrelation"),
+    "dead_fraction": Term("share of samples whose Jacobian is exactly zero"),
+    "sd_log_patterns": Term("standard deviation of E log 𝒥 over the skip patterns of an ensemble"),
+    "token_mean_log": Term("E log 𝒥_⊥, of what differs between tokens in h_L, forward from h_0"),
+    "token_mean_log_backward": Term("the same of what differs between tokens in h_0, backward from h_L"),
+    "token_log_decorrelation": Term("log of the share of ‖h_L‖² that differs between tokens", "token_differential"),
+    "trainability_penalty": Term("what harms training, lower is better (nasjac.mathematics.trainability)"),
+    "jacobian_decorrelation": Term("−Σ (log λ + 1/λ) / B of the correlations of B inputs' Jacobians, −1 at most"),
+    "merit": Term("log-ranks of FLOPs and jacobian_decorrelation or −trainability_penalty, the weaker; higher is better"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,8 @@ class Measurement:
     which it was sampled, to the ensemble's precision, None where it was measured for itself.
 
     For an ensemble `patterns` holds the JSON of each Spec that stood for it, with that one's own measurement (not read
-    back from a store), and `kept_key` is that of the cheapest; otherwise the latter is the architecture's own key.
+    back from a store), and `kept_key` is that of the cheapest, None if none has a cost; otherwise the latter is the
+    architecture's own key, which it is unless said.
     """
 
     key: str
@@ -83,12 +96,16 @@ class Measurement:
     profile: tuple[Layer, ...] = ()
     draws: int = 0
     seconds: float = 0.0
-    kept_key: str | None = None
+    kept_key: str | None = ""
     model_error: float | None = None
     precision_reached: bool | None = None
     raced: bool = False
     pattern_of: str | None = None
     patterns: tuple[tuple[str, Measurement], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kept_key == "":
+            settle(self, "kept_key", self.key)
 
     @property
     def is_reusable(self) -> bool:

@@ -30,9 +30,9 @@ from nasjac.models.theory import theory
 from nasjac.searching.options import device_of, existing
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
-from nasjac.tables.correlate import Options as CorrelateOptions
 from nasjac.tables.correlate import correlate
 from nasjac.tables.correlate_text import as_text as correlate_text
+from nasjac.tables.selection import Options as CorrelateOptions
 
 FORMATS = ("text", "json")
 

@@ -17,8 +17,8 @@ from nasjac.searching.validate import ValidationOptions
 from nasjac.searching.warm_search import WarmOptions
 from nasjac.surgery.limits import Budget as GrowBudget
 from nasjac.surgery.prune import PruneOptions
-from nasjac.tables.correlate import Options as CorrelateOptions
 from nasjac.tables.scores import TABLE_SCORES
+from nasjac.tables.selection import Options as CorrelateOptions
 from nasjac.tables.spaces import TABLE_SPACES
 
 #: what a verb has in their place

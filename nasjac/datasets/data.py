@@ -52,10 +52,10 @@ class Data:
             if split.dtype not in choices:
                 rule = " or ".join(str(kind).removeprefix("torch.") for kind in choices)
                 raise InputError(f"`{name}` must be {rule}, got {str(split.dtype).removeprefix('torch.')}")
-        if self.is_tokens:
-            self._check_ids()
-            return
-        self._check_features()
+        for inputs, labels in ((self.train_inputs, self.train_labels), (self.valid_inputs, self.valid_labels)):
+            (self._check_ids if self.is_tokens else self._check_features)(inputs, labels)
+        if self.is_tokens and self.shape is not None:
+            raise InputError(f"`dataset` must have no shape of images where it has tokens, got {self.shape}")
         if self.shape is not None and math.prod(self.shape) != self.inputs:
             raise InputError(f"`dataset` must have as many features as its shape {self.shape}, got {self.inputs}")
 
@@ -83,29 +83,26 @@ class Data:
             found.update((split + 0).contiguous().numpy().data)  # + 0: the two zeros are one number
         return found.hexdigest()[:12]
 
-    def _check_features(self) -> None:
-        for inputs, labels in ((self.train_inputs, self.train_labels), (self.valid_inputs, self.valid_labels)):
-            if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or inputs.shape[1] != self.train_inputs.shape[1]:
-                rule = "features [n, features] and labels [n], of as many features in both splits"
-                raise InputError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
-            if not inputs.isfinite().all():
-                found = int((~inputs.isfinite()).sum())
-                raise InputError(f"`dataset` must hold finite numbers, got {found} that are not, of {inputs.numel()}")
-            if labels.numel() and not (labels.min() >= 0 and labels.max() < self.outputs):
-                rule = f"labels below the number of its classes, {self.outputs}"
-                raise InputError(f"`dataset` must hold {rule}, got {int(labels.min())} to {int(labels.max())}")
+    def _check_features(self, inputs: Tensor, labels: Tensor) -> None:
+        if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or inputs.shape[1] != self.train_inputs.shape[1]:
+            rule = "features [n, features] and labels [n], of as many features in both splits"
+            raise InputError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
+        if not inputs.isfinite().all():
+            found = int((~inputs.isfinite()).sum())
+            raise InputError(f"`dataset` must hold finite numbers, got {found} that are not, of {inputs.numel()}")
+        self._check_range(labels, "labels below the number of its classes")
 
-    def _check_ids(self) -> None:
-        if self.shape is not None:
-            raise InputError(f"`dataset` must have no shape of images where it has tokens, got {self.shape}")
-        for inputs, labels in ((self.train_inputs, self.train_labels), (self.valid_inputs, self.valid_labels)):
-            if inputs.ndim != 2 or labels.shape != inputs.shape:
-                rule = "token ids [n, T] and as many labels"
-                raise InputError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
-            for ids in (inputs, labels):
-                if ids.numel() and not (ids.min() >= 0 and ids.max() < self.outputs):
-                    rule = f"ids below the size of its vocabulary, {self.outputs}"
-                    raise InputError(f"`dataset` must hold {rule}, got {int(ids.min())} to {int(ids.max())}")
+    def _check_ids(self, inputs: Tensor, labels: Tensor) -> None:
+        if inputs.ndim != 2 or labels.shape != inputs.shape:
+            rule = "token ids [n, T] and as many labels"
+            raise InputError(f"`dataset` must hold {rule}, got {[*inputs.shape]} and {[*labels.shape]}")
+        for ids in (inputs, labels):
+            self._check_range(ids, "ids below the size of its vocabulary")
+
+    def _check_range(self, values: Tensor, rule: str) -> None:
+        if values.numel() and not (values.min() >= 0 and values.max() < self.outputs):
+            got = f"{int(values.min())} to {int(values.max())}"
+            raise InputError(f"`dataset` must hold {rule}, {self.outputs}, got {got}")
 
 
 class Dataset(Protocol):

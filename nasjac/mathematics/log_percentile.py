@@ -52,3 +52,8 @@ class LogPercentile:
         ]
         below, above = np.minimum(asked - low, 0), np.maximum(asked - high, 0)
         return np.asarray(inside + slopes[0] * below + slopes[1] * above)
+
+
+def log_percentiles(reference: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log-percentiles [K, n] of each row of `values` [K, n] among the same row of `reference` [K, R]."""
+    return np.array([LogPercentile(known)(own) for known, own in zip(reference, values, strict=True)])

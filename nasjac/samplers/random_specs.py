@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import optuna
-
 from nasjac.architecture.ensemble import members
 from nasjac.architecture.space import SpaceLike
 from nasjac.architecture.spec import Spec
@@ -14,12 +12,7 @@ from nasjac.samplers.studies import random_study
 
 def random_specs(space: SpaceLike, count: int, seed: int = 0) -> list[Spec]:
     """Return `count` concrete architectures drawn at random, maybe some twice; of an ensemble its first skip pattern."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of a study that nobody asked for
-    try:
-        study = random_study(seed)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    study = random_study(seed)
     return [members(check_spec(space(study.ask())), 1, seed)[0] for _ in range(count)]
 
 

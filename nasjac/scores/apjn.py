@@ -9,12 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from nasjac.architecture.ensemble import members, with_members
+from nasjac.architecture.ensemble import members
 from nasjac.architecture.fields import check_choice
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
@@ -24,16 +23,14 @@ from nasjac.kinds.population import Tally
 from nasjac.sampling.estimators import NAMES, TOKEN_TERMS, VERSION
 from nasjac.sampling.samples import FORWARD, INDEPENDENT
 from nasjac.scores.base import Score
+from nasjac.scores.candidate import Candidate, Precision
 from nasjac.scores.sample_bank import DTYPES, SampleBank, Sampling
-from nasjac.scores.sampled_terms import SampledTerms, measurement_of, sampled_terms
 
 #: draws of the weights; a standard error falls with their square root, and is a thousandth of a nat by then
 MOST_DRAWS = 2**16
 #: skip patterns of an ensemble, each a network
 MOST_PATTERNS = 2**12
 PLANS = {"independent": INDEPENDENT, "forward": FORWARD}
-#: paired standard errors beyond which a candidate is certain to be dominated
-RACING_ERRORS = 4.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Apjn(Score):
         return "trainability_cost" if self.plan == "independent" else "mean_log"
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, float | None]:
         """How the work so far was cut; `mean_group_size` is how many architectures shared a product."""
         tally = self._tally
         return {
@@ -118,18 +115,6 @@ class Apjn(Score):
         """Measure each architecture; one with a rival stops early if it is certainly worse, and is then `raced`.
 
         Worse is an objective above the rival's by more than 4 standard errors of the paired difference (the same draws).
-
-        Args:
-            specs: As in `measure`.
-            inputs: As in `measure`.
-            device: As in `measure`.
-            rivals: For each of `specs` an architecture or None.
-
-        Returns:
-            As `measure` does.
-
-        Raises:
-            InputError: As `measure` does.
         """
         if self.dtype == "tf32" and device.type != "cuda":
             raise InputError(f"`score.dtype` tf32 must be computed on a GPU, got device {device}")
@@ -141,7 +126,7 @@ class Apjn(Score):
         while waiting := [index for index in range(len(specs)) if index not in measured]:
             draws = min(2 * draws, max(self.max_draws, self.draws)) if draws else self.draws
             bank.reach(draws, [member for index in waiting for member in groups[index]])
-            candidates = {index: _Candidate(self, groups[index], bank, draws) for index in waiting}
+            candidates = {index: Candidate(self._wanted, groups[index], bank.samples, draws) for index in waiting}
             ended = {index for index, candidate in candidates.items() if candidate.is_done}
             racing = {index: rival for index in waiting if index not in ended and (rival := rivals[index])}
             lost = self._lost(candidates, racing, bank, draws)
@@ -151,19 +136,17 @@ class Apjn(Score):
         return [_timed(measured[index], seconds) for index in range(len(specs))]
 
     def _lost(
-        self, candidates: Mapping[int, _Candidate], racing: Mapping[int, Spec], bank: SampleBank, draws: int
+        self, candidates: Mapping[int, Candidate], racing: Mapping[int, Spec], bank: SampleBank, draws: int
     ) -> set[int]:
         """The candidates that are certain to be worse than their rivals, both over the first `draws` draws."""
         groups = {rival.key: members(rival, self.patterns, self.seed) for rival in racing.values()}
         bank.reach(draws, [member for group in groups.values() for member in group])
-        rivals = {key: _Candidate(self, group, bank, draws).terms for key, group in groups.items()}
-        lost = set()
-        for index, rival in racing.items():
-            own, other = candidates[index].terms, rivals[rival.key]
-            if own is not None and other is not None:
-                excess, error = own.excess(other, self.objective)
-                lost |= {index} if excess > RACING_ERRORS * error else set()
-        return lost
+        rivals = {key: Candidate(self._wanted, group, bank.samples, draws) for key, group in groups.items()}
+        return {index for index, rival in racing.items() if candidates[index].is_worse_than(rivals[rival.key])}
+
+    @property
+    def _wanted(self) -> Precision:
+        return Precision(self.objective, self.rel_error, self.max_draws)
 
     def _bank_of(self, inputs: Tensor, device: torch.device) -> SampleBank:
         """What is sampled already on these very inputs: the rivals of the last call."""
@@ -179,44 +162,6 @@ class Apjn(Score):
     @cached_property
     def _tally(self) -> Tally:
         return Tally()
-
-
-class _Candidate:
-    """One architecture, by the `group` of networks that it stands for, over the first `draws` draws."""
-
-    def __init__(self, score: Apjn, group: Sequence[Spec], bank: SampleBank, draws: int) -> None:
-        self.score, self.group, self.draws = score, group, draws
-        held = {member.key: bank.samples[member.key] for member in group}
-        self.samples = {key: None if item is None else item.first(draws) for key, item in held.items()}
-        self.solves = any(group[0].solves(number) for number in range(len(group[0].blocks)))
-        self.result = sampled_terms([self.samples[member.key] for member in group], self.solves, score.objective)
-        self.terms = self.result.terms if self.result.status == "ok" else None
-
-    def _is_precise(self, result: SampledTerms) -> bool | None:
-        """Whether the objective is as precise as was asked for; None if nothing was, or there is none."""
-        if self.score.rel_error is None or result.status != "ok" or result.terms is None:
-            return None
-        return result.terms.draw_error(self.score.objective) <= self.score.rel_error
-
-    @property
-    def is_done(self) -> bool:
-        """Whether another round is of no use, or not allowed."""
-        return self._is_precise(self.result) is not False or self.draws >= self.score.max_draws
-
-    def measurement(self, spec: Spec, raced: bool) -> Measurement:
-        """The measurement of the architecture, with those of its patterns if it is an ensemble."""
-        whole = self._measurement(spec.key, self.result, [member.key for member in self.group], raced)
-        if not spec.is_ensemble:
-            return whole
-        inner = {}
-        for key, samples in self.samples.items():
-            result = sampled_terms([samples], self.solves, self.score.objective)
-            inner[key] = self._measurement(key, result, [key], raced)
-        return with_members(whole, self.group, inner)
-
-    def _measurement(self, key: str, result: SampledTerms, patterns: Sequence[str], raced: bool) -> Measurement:
-        measured = measurement_of(key, result, [self.samples[pattern] for pattern in patterns], self.draws)
-        return replace(measured, precision_reached=self._is_precise(result), raced=raced)
 
 
 def _timed(measurement: Measurement, seconds: float) -> Measurement:

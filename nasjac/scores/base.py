@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +39,7 @@ class Score(ABC):
     @property
     def terms(self) -> tuple[str, ...]:
         """Names among `TERMS` that a measurement may have a value of; by default all of them."""
-        return TERMS
+        return tuple(TERMS)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -63,8 +62,8 @@ class Score(ABC):
         return None
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
-        """How the work so far was done, for the notes of a run in the database: JSON values by name."""
+    def provenance(self) -> Mapping[str, float | None]:
+        """How the work so far was done, for the notes of a run in the database: numbers by name."""
         return {}
 
     @property

@@ -6,9 +6,8 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasjac.architecture.ensemble import members
-from nasjac.architecture.measurement import Estimate, Measurement
+from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.common_probe import independent_inputs, input_correlations
 from nasjac.kinds.facts import facts
 from nasjac.mathematics.decorrelation import decorrelation_of
-from nasjac.mathematics.log_percentile import LogPercentile
-from nasjac.mathematics.trainability import merit, merit_parts
+from nasjac.mathematics.log_percentile import log_percentiles
+from nasjac.mathematics.trainability import merit_parts
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
+from nasjac.scores.merit_terms import Rank, place, with_merit
 from nasjac.scores.sample_bank import DTYPES
 
 Array = NDArray[np.float64]
@@ -108,7 +108,7 @@ class BoundMerit(Merit):
     population: tuple[Spec, ...] = ()
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, float | None]:
         """`least_images` is how many the narrowest of the population has in `jacobian_decorrelation`."""
         least = min((independent_inputs(spec, self.images) for spec in self.population), default=None)
         return {**super().provenance, "least_images": least}
@@ -121,84 +121,61 @@ class BoundMerit(Merit):
     def race(
         self, specs: Sequence[Spec], inputs: Tensor, device: torch.device, rivals: Sequence[Spec | None]
     ) -> list[Measurement]:
-        """Measure each architecture, as `Apjn` does, with its decorrelation and its merit.
+        """Measure each architecture, as `Apjn` does, which races by the cost, with its decorrelation and its merit.
 
-        Args:
-            specs: As for `Apjn`.
-            inputs: As for `Apjn`.
-            device: As for `Apjn`.
-            rivals: As for `Apjn`: it is the cost that is raced by.
-
-        Returns:
-            Measurements; one that is not `ok` has no merit, an ensemble has the mean of its patterns'.
-
-        Raises:
-            InputError: There is no memory for some of the population, or as for `Apjn`.
+        One that is not `ok` has no merit, an ensemble has the mean of its patterns'. InputError: there is no memory for
+        some of the population, or as for `Apjn`.
         """
-        measured, groups = Apjn.race(self, specs, inputs, device, rivals), self._groups(specs)
-        ranks = self._ranks([member for group in groups for member in group], inputs, device)
-        return [
-            _with_merit(item, [member.key for member in group], ranks) for item, group in zip(measured, groups, strict=True)
-        ]
+        measured = Apjn.race(self, specs, inputs, device, rivals)
+        groups, ranks = self._ranked(specs, inputs, device)
+        return [with_merit(item, keys, ranks) for item, keys in zip(measured, groups, strict=True)]
 
     def parts(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> dict[str, Array]:
         """Return the parts of the merit of architectures [n] by name; NaN where there is none, as of a zero Jacobian."""
-        measured, groups = Apjn.measure(self, specs, inputs, device), self._groups(specs)
-        ranks = self._ranks([member for group in groups for member in group], inputs, device)
-        places = [_place([ranks[member.key] for member in group]) for group in groups]
+        measured = Apjn.race(self, specs, inputs, device, [None] * len(specs))
+        groups, ranks = self._ranked(specs, inputs, device)
+        places = [place([ranks[key] for key in keys]) for keys in groups]
         capacity = np.array([capacity for capacity, _ in places], dtype=float)
         decorrelation = np.array([ranked.value for _, ranked in places], dtype=float)
         names = ("mean_log", "sd_log", "log_rank", "log_decorrelation")
         terms = np.array([[item.terms[name].value for item in measured] for name in names], dtype=float)
         return merit_parts(capacity, decorrelation, terms)
 
-    def _groups(self, specs: Sequence[Spec]) -> list[list[Spec]]:
-        """The networks that each architecture stands for."""
-        return [members(spec, self.patterns, self.seed) for spec in specs]
-
-    def _ranks(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> dict[str, _Rank]:
-        """By key the place of each of the canonical, concrete specs in the population, on `inputs`."""
-        capacity, *by_draw = self._percentiles(inputs, device)
-        unique = {spec.key: spec for spec in specs}
+    def _ranked(
+        self, specs: Sequence[Spec], inputs: Tensor, device: torch.device
+    ) -> tuple[list[list[str]], dict[str, Rank]]:
+        """Keys of the networks that each architecture stands for, and by key their places in the population."""
+        groups = [members(spec, self.patterns, self.seed) for spec in specs]
+        unique = {member.key: member for group in groups for member in group}
+        known = self._known(inputs, device)
         started = time.perf_counter()
-        own = self.decorrelations(list(unique.values()), inputs, device)
+        own = self._values(list(unique.values()), inputs, device)
         seconds = (time.perf_counter() - started) / max(1, len(unique))
-        sizes = capacity([fact.flops for fact in facts(list(unique.values()))])
-        ranked = np.array([percentile(values) for percentile, values in zip(by_draw, own.T, strict=True)])
-        ranks = [_Rank(*one, seconds) for one in zip(sizes, own, ranked.T, strict=True)]
-        return dict(zip(unique, ranks, strict=True))
+        sizes, *by_draw = log_percentiles(known, own)
+        columns = zip(unique, sizes, own[1:].T, np.transpose(by_draw), strict=True)
+        ranks = {key: Rank(size, decorrelation, ranked, seconds) for key, size, decorrelation, ranked in columns}
+        return [[member.key for member in group] for group in groups], ranks
 
-    def _percentiles(self, inputs: Tensor, device: torch.device) -> list[LogPercentile]:
-        """Of the population: FLOPs, and the decorrelation of each draw."""
-        seen, percentiles = self._measured.get(device, (None, []))
+    def _known(self, inputs: Tensor, device: torch.device) -> Array:
+        """The `_values` of the population."""
+        seen, values = self._measured.get(device, (None, np.empty(0)))
         if seen is not inputs:
-            values = self.decorrelations(self.population, inputs, device)
-            if lacking := int(np.isnan(values).any(axis=1).sum()):  # without them every merit would be another
+            values = self._values(self.population, inputs, device)
+            if lacking := int(np.isnan(values).any(axis=0).sum()):  # without them every merit would be another
                 rule = f"architectures that there is memory for, all {len(self.population)} of them"
                 raise InputError(f"`score.reference` must be {rule}, got {lacking} that there is none for on {device}")
-            flops = [float(fact.flops) for fact in facts(self.population)]
-            percentiles = [LogPercentile(flops), *map(LogPercentile, values.T)]
-            self._measured[device] = inputs, percentiles
-        return percentiles
+            self._measured[device] = inputs, values
+        return values
+
+    def _values(self, specs: Sequence[Spec], inputs: Tensor, device: torch.device) -> Array:
+        """[1 + draws, n] FLOPs of canonical, concrete specs, and the decorrelation of each draw."""
+        flops = [float(fact.flops) for fact in facts(specs)]
+        return np.vstack([flops, self.decorrelations(specs, inputs, device).T])
 
     @cached_property
-    def _measured(self) -> dict[torch.device, tuple[Tensor, list[LogPercentile]]]:
-        """By device the inputs that the population was measured on last, and its percentiles."""
+    def _measured(self) -> dict[torch.device, tuple[Tensor, Array]]:
+        """By device the inputs that the population was measured on last, and what was measured."""
         return {}
-
-
-@dataclass(frozen=True)
-class _Rank:
-    """The place of one network in the population.
-
-    `capacity` is the log-percentile of FLOPs; `decorrelation` [draws] per input and `by_draw` [draws] its log-percentiles;
-    `seconds` the network's share of the time.
-    """
-
-    capacity: float
-    decorrelation: Array
-    by_draw: Array
-    seconds: float
 
 
 def _of_living(correlations: Tensor) -> float:
@@ -209,50 +186,3 @@ def _of_living(correlations: Tensor) -> float:
     living = correlations.diagonal().isfinite()
     count = int(living.sum())
     return float(decorrelation_of(correlations[living][:, living])) / count if count > 1 else -math.inf
-
-
-def _with_merit(item: Measurement, keys: Sequence[str], ranks: Mapping[str, _Rank]) -> Measurement:
-    """The measurement of the networks of these `keys`; an ensemble keeps the pattern of most merit."""
-    group = [ranks[key] for key in keys]
-    if item.status == "ok" and any(np.isnan(rank.decorrelation).any() for rank in group):
-        item = replace(item, status="out_of_memory", reason="there is no memory for its decorrelation, even alone")
-    decorrelation = _over_draws(np.array([rank.decorrelation for rank in group]))
-    terms = {**item.terms, "jacobian_decorrelation": decorrelation}
-    if item.status == "ok":
-        terms["merit"] = _merit(*_place(group), item.terms["trainability_penalty"])
-    seconds = item.seconds + sum(ranks[key].seconds for key in set(keys))
-    if not item.patterns:
-        return replace(item, terms=terms, seconds=seconds)
-    inner = tuple((text, _with_merit(one, [one.key], ranks)) for text, one in item.patterns)
-    merits = {one.key: value for _, one in inner if (value := one.terms["merit"].value) is not None}
-    kept = max(merits, key=merits.__getitem__, default=None)
-    return replace(item, terms=terms, patterns=inner, kept_key=kept, seconds=seconds)
-
-
-def _place(group: Sequence[_Rank]) -> tuple[float, Estimate]:
-    """Log-percentiles of FLOPs and of decorrelation, means over the networks that an architecture stands for."""
-    return float(np.mean([rank.capacity for rank in group])), _over_draws(np.array([rank.by_draw for rank in group]))
-
-
-def _merit(capacity: float, ranked: Estimate, penalty: Estimate) -> Estimate:
-    """Merit and its standard error, from the log-percentiles of capacity and decorrelation and from the penalty."""
-    if ranked.value is None or penalty.value is None:
-        return Estimate(None, None)
-    expressivity = capacity + ranked.value
-    score = float(merit(expressivity, penalty.value))
-    share = math.exp(score - expressivity)  # of a change of expressivity in that of merit; the rest is the penalty's
-    error = math.hypot(share * (ranked.standard_error or 0.0), (1 - share) * (penalty.standard_error or 0.0))
-    return Estimate(score, error)
-
-
-def _over_draws(values: Array) -> Estimate:
-    """Mean over patterns and draws [S, D] and its standard error over draws, of those that have a value; none of few.
-
-    A draw has none where (nearly) every input's Jacobian is zero. At least half of the draws must have one, and two.
-    """
-    known = np.isfinite(values)
-    draws = known.any(axis=0)
-    if draws.sum() < max(2, values.shape[1] / 2):
-        return Estimate(None, None)
-    by_draw = np.where(known, values, 0.0).sum(axis=0)[draws] / known.sum(axis=0)[draws]
-    return Estimate(float(by_draw.mean()), float(by_draw.std(ddof=1) / math.sqrt(len(by_draw))))

@@ -75,7 +75,6 @@ def measurement_of(key: str, result: SampledTerms, samples: Sequence[Samples | N
         terms=_estimates(result, held),
         profile=_profile(single, result.living) if single is not None else (),
         draws=draws,
-        kept_key=key,
     )
 
 

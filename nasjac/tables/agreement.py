@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
-
-from nasjac.mathematics.rank_correlation import MINIMUM, TopK, top_k
-from nasjac.mathematics.stratified_correlation import Mask, cosine, ndcg, near, weighted_rho, weighted_tau
-
-Array = NDArray[np.float64]
-Interval = tuple[float, float]
+from nasjac.mathematics.rank_correlation import TopK, top_k
+from nasjac.mathematics.stratified_correlation import Mask, ndcg, near
+from nasjac.tables.bootstrap import Array, Interval, against_best, interval, number, resampled, statistics
 
 #: what parameters may differ by within a stratum, share of the larger
 NEAR = 0.1
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -81,9 +74,9 @@ def agreement(
     `pairs` names strata by which pairs of architectures lie within one. Every interval is the 95% percentile interval over
     the same bootstrap resamples of architectures, so that a difference is paired.
     """
-    counts = _resampled(target.size, resamples, seed)
+    counts = resampled(target.size, resamples, seed)
     k = max(1, target.size // 10)
-    taus, rhos = _statistics({"score": score, **baselines}, target, counts, None)
+    taus, rhos = statistics({"score": score, **baselines}, target, counts, None)
     return Agreement(
         **vars(_compared(taus, rhos)),
         n=int(target.size),
@@ -115,83 +108,24 @@ def warnings(found: Agreement, name: str) -> list[str]:
     return said
 
 
-def _resampled(n: int, resamples: int, seed: int) -> Array:
-    """[1 + R, n] how often each architecture is in the sample itself and in each resample."""
-    if not n:
-        return np.ones((1, 0))
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    return np.concatenate([np.ones((1, n)), drawn])
-
-
-def _statistics(
-    everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask | None
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """tau and rho [1 + R] of the score and of each baseline: of the sample itself and of each resample."""
-    taus = {name: _taus(values, target, counts, mask) for name, values in everything.items()}
-    return taus, {name: _rhos(values, target, counts, mask) for name, values in everything.items()}
-
-
 def _ranking(tau: Array, rho: Array) -> Ranking:
-    return Ranking(_number(tau[0]), _interval(tau), _number(rho[0]), _interval(rho))
+    return Ranking(number(tau[0]), interval(tau), number(rho[0]), interval(rho))
 
 
 def _compared(taus: Mapping[str, Array], rhos: Mapping[str, Array]) -> Compared:
-    (best, difference), (best_rho, rho_difference) = _against_best(taus), _against_best(rhos)
+    (best, difference), (best_rho, rho_difference) = against_best(taus), against_best(rhos)
     return Compared(
         **vars(_ranking(taus["score"], rhos["score"])),
         best_baseline=best,
-        difference=_number(difference[0]),
-        difference_interval=_interval(difference),
+        difference=number(difference[0]),
+        difference_interval=interval(difference),
         best_baseline_spearman=best_rho,
-        spearman_difference=_number(rho_difference[0]),
-        spearman_difference_interval=_interval(rho_difference),
+        spearman_difference=number(rho_difference[0]),
+        spearman_difference_interval=interval(rho_difference),
     )
 
 
 def _stratum(everything: Mapping[str, Array], target: Array, counts: Array, mask: Mask) -> Stratum:
-    taus, rhos = _statistics(everything, target, counts, mask)
-    baselines = {name: _number(values[0]) for name, values in taus.items() if name != "score"}
+    taus, rhos = statistics(everything, target, counts, mask)
+    baselines = {name: number(values[0]) for name, values in taus.items() if name != "score"}
     return Stratum(**vars(_compared(taus, rhos)), pairs=int(mask.sum() - len(mask)) // 2, baselines=baselines)
-
-
-def _taus(values: Array, target: Array, counts: Array, mask: Mask | None) -> Array:
-    """[1 + R] tau of the sample itself and of each resample, nan where there is none."""
-    if target.size < MINIMUM:
-        return np.full(len(counts), np.nan)
-    return weighted_tau(values, target, counts, mask)
-
-
-def _rhos(values: Array, target: Array, counts: Array, mask: Mask | None) -> Array:
-    """[1 + R] Spearman's rho, likewise; of all pairs by sorting, which is faster."""
-    if target.size < MINIMUM:
-        return np.full(len(counts), np.nan)
-    if mask is not None:
-        return weighted_rho(values, target, counts, mask)
-    rows = np.array([np.repeat(np.arange(target.size), count.astype(int)) for count in counts])
-    x, y = (rankdata(drawn[rows], axis=1) - (target.size + 1) / 2 for drawn in (values, target))
-    return cosine(np.array([(x * y).sum(axis=1), (x * x).sum(axis=1), (y * y).sum(axis=1)]))
-
-
-def _against_best(found: Mapping[str, Array]) -> tuple[str | None, Array]:
-    """The baseline with the largest figure in the sample itself, in the direction that it has there, and the score's less
-    that, [1 + R]; nan where there is none.
-    """
-    own = found["score"]
-    known = {name: values for name, values in found.items() if name != "score" and not np.isnan(values[0])}
-    if not known or np.isnan(own[0]):
-        return None, np.full(len(own), np.nan)
-    best = max(known, key=lambda name: abs(known[name][0]))
-    return (f"-{best}", own + known[best]) if known[best][0] < 0 else (best, own - known[best])
-
-
-def _interval(values: Array) -> Interval | None:
-    """Of resamples, the sample itself first; None where there are too few, or all are the same."""
-    found = values[1:][~np.isnan(values[1:])]
-    if np.isnan(values[0]) or 2 * found.size <= values.size - 1 or found.min() == found.max():
-        return None
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

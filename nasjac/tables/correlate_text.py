@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nasjac.foundation import text_tables as tables
-from nasjac.tables.agreement import Compared, Interval
+from nasjac.tables.agreement import Compared
+from nasjac.tables.bootstrap import Interval
 from nasjac.tables.correlation import Correlation, OfTarget
 
 #: problems that the text shows; json has all

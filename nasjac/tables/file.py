@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nasjac.architecture.spec import KINDS
 from nasjac.foundation.csv_text import Spoiled, csv_records
 from nasjac.foundation.errors import InputError
-from nasjac.tables.cells import Number, listed, number, printable, quoted
-from nasjac.tables.header import Header, check_address, header_of
-from nasjac.tables.space import Architecture, Elsewhere, TableSpace
+from nasjac.tables.cells import Number, listed, number, printable
+from nasjac.tables.header import Header, header_of
+from nasjac.tables.row import Wrong, architecture_of, failure_of, marks_of
+from nasjac.tables.space import TableSpace
 from nasjac.tables.table import Entry, Problem, Table, of_seeds
 from nasjac.tables.units import Draft, in_one_unit
 
-#: columns that are understood, where a space has them: what may stand in them
-MARKS = {"kind": tuple(KINDS), "status": ("ok", "diverged"), "half": ("choose", "report")}
 #: rows that are read, at most
 MOST = 1_000_000
 #: bad rows that the error names where all are bad
@@ -39,7 +37,8 @@ def read_table(path: str | Path, space: TableSpace, target: str | None = None) -
     Raises:
         InputError: No such file, no architectures, no target, no row that is not bad.
     """
-    check_address(path)
+    if "://" in str(path):
+        raise InputError(f"`table` must be a file, got the address {str(path)!r}, which nasjac does not fetch")
     records = csv_records(path, "table")
     names = next(records)
     assert not isinstance(names, Spoiled), "the header is read or refused"
@@ -64,13 +63,6 @@ def _check_some(table: Table, path: str | Path) -> None:
         raise InputError(f"`table` must have a row that can be used, got {len(bad)} bad ones in {path}: {named}{rest}")
 
 
-class _Wrong(Exception):
-    """What is wrong with a row as a whole."""
-
-    def __init__(self, column: str, reason: object, rule: str) -> None:
-        self.column, self.reason, self.rule = column, str(reason), rule
-
-
 @dataclass
 class _Reader:
     """A table under construction."""
@@ -88,9 +80,9 @@ class _Reader:
         self.table.rows += 1
         try:
             if isinstance(record, Spoiled):
-                raise _Wrong(self.space.column, f"no CSV: {record.reason}", "no CSV")
+                raise Wrong(self.space.column, f"no CSV: {record.reason}", "no CSV")
             draft = self._draft(row, self._cells(record))
-        except _Wrong as wrong:
+        except Wrong as wrong:
             self.table.problems.append(Problem(row, wrong.column, printable(wrong.reason), wrong.rule))
             return
         if draft is None:
@@ -111,20 +103,20 @@ class _Reader:
         cells = self.header.named(record)
         if cells is None:
             got = f"{len(record)} cells for {self.header.width} columns"
-            raise _Wrong(self.space.column, got, "another number of cells than columns")
+            raise Wrong(self.space.column, got, "another number of cells than columns")
         return cells
 
     def _draft(self, row: int, cells: Mapping[str, str]) -> Draft | None:
         """None: of another space."""
         space = self.space
-        marks = _marks(cells, space)
-        architecture = _architecture(cells[space.column], marks, space)
+        marks = marks_of(cells, space)
+        architecture = architecture_of(cells[space.column], marks, space)
         if architecture is None:
             return None
         name = architecture.to_json()
         if name in self.first:
-            raise _Wrong(space.column, f"the architecture of row {self.first[name]} again", "an architecture again")
-        failure = _failure(cells, marks, space)
+            raise Wrong(space.column, f"the architecture of row {self.first[name]} again", "an architecture again")
+        failure = failure_of(cells, marks, space)
         self.first[name] = row
         numbers = self._numbers(row, cells) if failure is None else {}
         return Entry(row, architecture, {}, marks.get("half"), failure), numbers
@@ -140,41 +132,3 @@ class _Reader:
             except InputError as error:
                 self.table.problems.append(Problem(row, name, printable(str(error)), "not a finite number"))
         return numbers
-
-
-def _marks(cells: Mapping[str, str], space: TableSpace) -> dict[str, str]:
-    """What a row says in the columns that are understood; of one of another kind no more than that."""
-    found: dict[str, str] = {}
-    for name in (name for name in MARKS if name in space.others and name in cells):
-        if cells[name] not in MARKS[name]:
-            reason = f"`{name}` must be one of {', '.join(MARKS[name])}, got {quoted(cells[name])}"
-            raise _Wrong(name, reason, "none of its choices")
-        found[name] = cells[name]
-        if found.get("kind", space.name) != space.name:
-            break
-    return found
-
-
-def _architecture(text: str, marks: Mapping[str, str], space: TableSpace) -> Architecture | None:
-    """None: of another space."""
-    if marks.get("kind", space.name) != space.name:
-        return None
-    try:
-        architecture: Architecture = space.parse(text)
-        return architecture
-    except Elsewhere as error:
-        if "kind" in marks:
-            reason = f"{error}, where `kind` is {marks['kind']}"
-            raise _Wrong(space.column, reason, "an architecture of another kind than it says") from error
-        return None
-    except InputError as error:
-        raise _Wrong(space.column, error, "no architecture of this space") from error
-
-
-def _failure(cells: Mapping[str, str], marks: Mapping[str, str], space: TableSpace) -> str | None:
-    if marks.get("status", "ok") == "ok":
-        return None
-    if figures := [name for name in space.targets if cells.get(name)]:
-        reason = f"{marks['status']}, but {figures[0]} is {quoted(cells[figures[0]])}"
-        raise _Wrong("status", reason, "a figure although it is said to have none")
-    return marks["status"]

@@ -48,12 +48,6 @@ class Header:
             yield Problem(1, f"column {place}", "it has no name, and is not read", "unknown column")
 
 
-def check_address(path: str | Path) -> None:
-    """InputError if the path of a table is an address of the network: nothing is fetched."""
-    if "://" in str(path):
-        raise InputError(f"`table` must be a file, got the address {str(path)!r}, which nasjac does not fetch")
-
-
 def header_of(names: Sequence[str], space: TableSpace, target: str | None, path: str | Path) -> Header:
     """The header of a table. InputError: a name twice, no architectures, no target."""
     there = [name for name in names if name]

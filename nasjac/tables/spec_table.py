@@ -16,7 +16,6 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
 from nasjac.tables.cells import quoted
 from nasjac.tables.space import Elsewhere, Material, TableSpace
-from nasjac.tables.spec_types import check_types
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,6 @@ class SpecTable(TableSpace):
     def parse(self, text: str) -> Spec:
         """The Spec of its JSON. InputError: malformed; Elsewhere: of another kind."""
         try:
-            check_types(text)
             spec = Spec.from_json(text)
         except InputError as error:
             raise InputError(f"`spec` must be the JSON of a Spec, got {quoted(text)}: {error}") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +20,7 @@ from nasjac.kinds.table import kind_of
 from nasjac.kinds.training.modules import Modules
 from nasjac.kinds.training.stack import Replicas
 from nasjac.kinds.training.training import Training
-from nasjac.trainers.brief import Brief, pairs
+from nasjac.trainers.brief import Brief
 from nasjac.trainers.replicates import train
 from nasjac.trainers.run import Progress, Run
 
@@ -61,12 +63,7 @@ def fit_population(
 
 
 def _stacked(
-    training: Training[Any],
-    specs: Sequence[Spec],
-    data: Data,
-    options: Brief,
-    device: str,
-    progress: Progress | None,
+    training: Training[Any], specs: Sequence[Spec], data: Data, options: Brief, device: str, progress: Progress | None
 ) -> list[list[Run]]:
     """The runs of architectures that train together."""
     order = sorted(range(len(specs)), key=lambda position: training.order(specs[position].canonical))
@@ -74,8 +71,7 @@ def _stacked(
     modules = [build(spec, data.inputs, data.outputs, torch.Generator().manual_seed(seed)) for spec, seed in starts]
     canonical = [spec.canonical for spec, _ in starts]
     stack = training.stack(canonical, modules, len(options.learning_rates), torch.device(device))
-    runs = train(stack, pairs(options) * len(specs), data, options, progress)
-    each = len(pairs(options))
+    each, runs = len(options.pairs), train(stack, options.pairs * len(specs), data, options, progress)
     found = {position: runs[each * place : each * (place + 1)] for place, position in enumerate(order)}
     return [found[position] for position in range(len(specs))]
 
@@ -96,4 +92,13 @@ def fit(
     """
     networks = [factory(torch.Generator().manual_seed(seed)).to(device) for seed in options.seeds]
     stack = kind(networks, copies=len(options.learning_rates))
-    return train(stack, pairs(options), data, options, progress)
+    return train(stack, options.pairs, data, options, progress)
+
+
+@dataclass(frozen=True)
+class BriefTrainer(Brief, ABC):
+    """A brief training whose runs of one architecture are one computation."""
+
+    def train(self, spec: Spec, data: Data, device: str = "cpu", progress: Progress | None = None) -> list[Run]:
+        """Return one run for every seed and learning rate. InputError: an ensemble. Diverged runs are results too."""
+        return fit_population([spec], data, self, device, progress)[0]

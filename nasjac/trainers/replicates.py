@@ -14,16 +14,12 @@ from torch import Tensor
 
 from nasjac.datasets.data import Data
 from nasjac.kinds.training.stack import Stack
-from nasjac.trainers.brief import Brief, schedule
+from nasjac.trainers.brief import Brief
 from nasjac.trainers.run import Progress, Run
 
 
 def train(
-    stack: Stack,
-    pairs: Sequence[tuple[int, float]],
-    data: Data,
-    options: Brief,
-    progress: Progress | None = None,
+    stack: Stack, pairs: Sequence[tuple[int, float]], data: Data, options: Brief, progress: Progress | None = None
 ) -> list[Run]:
     """One run for each network of the stack, from its pair of seed and peak learning rate."""
     started = time.perf_counter()
@@ -33,7 +29,7 @@ def train(
     batches = torch.stack([orders[seed] for seed, _ in pairs], dim=1).to(device)
     inputs, labels = data.train_inputs.to(device), data.train_labels.to(device)
     for step, batch in enumerate(batches):
-        _update(stack, replicates, inputs[batch], labels[batch], schedule(options, step))
+        _update(stack, replicates, inputs[batch], labels[batch], options.schedule(step))
         living = [replicate for replicate in replicates if replicate.reason is None]
         if not living:
             break

@@ -178,14 +178,14 @@ FAULTS = (
     ),
     Fault(
         "an ensemble keeps its pattern of least merit",
-        "nasjac/scores/merit.py",
+        "nasjac/scores/merit_terms.py",
         "kept = max(merits",
         "kept = min(merits",
         "tests/scores/test_merit.py::test_an_ensemble_has_the_mean_of_its_patterns_and_keeps_the_one_of_most_merit",
     ),
     Fault(
         "the errors of expressivity and penalty exchanged in merit's",
-        "nasjac/scores/merit.py",
+        "nasjac/scores/merit_terms.py",
         "share * (ranked.standard_error or 0.0), (1 - share) * (penalty.standard_error or 0.0)",
         "(1 - share) * (ranked.standard_error or 0.0), share * (penalty.standard_error or 0.0)",
         "tests/scores/test_joints_scores.py::test_the_error_of_merit_is_that_of_its_parts_times_their_slopes",
@@ -257,8 +257,8 @@ FAULTS = (
     Fault(
         "runs in the order of learning rates are told in that of seeds",
         "nasjac/trainers/brief.py",
-        "list(itertools.product(options.seeds, options.learning_rates))",
-        "[(seed, rate) for rate in options.learning_rates for seed in options.seeds]",
+        "list(itertools.product(self.seeds, self.learning_rates))",
+        "[(seed, rate) for rate in self.learning_rates for seed in self.seeds]",
         "tests/trainers/test_trainers.py::test_batched_training_is_the_plain_loop",
     ),
     Fault(
@@ -455,7 +455,7 @@ FAULTS = (
     # tables of trained architectures, models of others, and the command line
     Fault(
         "the best baseline is the largest, not the farthest from zero",
-        "nasjac/tables/agreement.py",
+        "nasjac/tables/bootstrap.py",
         "best = max(known, key=lambda name: abs(known[name][0]))",
         "best = max(known, key=lambda name: known[name][0])",
         "tests/tables/test_correlate.py::test_a_baseline_serves_in_either_direction",
@@ -469,7 +469,7 @@ FAULTS = (
     ),
     Fault(
         "the halves choose and report exchanged",
-        "nasjac/tables/correlate.py",
+        "nasjac/tables/selection.py",
         "HALVES[1 + parity]",
         "HALVES[2 - parity]",
         "tests/scores/test_joints_scores.py::test_each_half_is_that_of_the_hash_of_its_architectures",

@@ -114,7 +114,7 @@ def test_scores_are_chosen_by_name_class_or_object() -> None:
 
     for score, options in ((Depth, {"factor": 2.0}), (Depth(2.0), {})):
         [found] = nasjac.measure(SPECS[:1], inputs(), score, **options)  # type: ignore[arg-type]
-        assert found.terms["merit"].value == 6
+        assert found.terms["merit"].value == 6 and found.kept_key == found.key, "a search keeps what it measured"
     with pytest.raises(nasjac.InputError, match=r"`search\.racing` must be false for a score that does not sample"):
         Depth().race(SPECS, inputs(), torch.device("cpu"), [None] * len(SPECS))
     refused = {

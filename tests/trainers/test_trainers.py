@@ -19,7 +19,6 @@ from nasjac.datasets import Data, Digits
 from nasjac.kinds.build import build
 from nasjac.testing.inputs import clusters, three_blocks
 from nasjac.trainers import SGD, TRAINERS, AdamW, Run, Trainer, best, trainer_id
-from nasjac.trainers.brief import schedule
 from nasjac.trainers.population import fit
 
 SPEC = three_blocks()
@@ -66,7 +65,7 @@ def plain(factory: Factory, data: Data, options: AdamW | SGD, seed: int, rate: f
         norm = math.sqrt(sum(float(parameter.grad.square().sum()) for parameter in module.parameters()))
         for parameter in module.parameters():
             parameter.grad *= min(1.0, options.clip / norm)
-        optimizer.param_groups[0]["lr"] = rate * schedule(options, step)
+        optimizer.param_groups[0]["lr"] = rate * options.schedule(step)
         optimizer.step()
         losses.append(loss.item())
     return module, losses
@@ -203,7 +202,7 @@ def test_progress_ends_at_the_total() -> None:
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.33, 1.0])
 def test_the_rate_rises_to_its_peak_and_falls(warmup: float) -> None:
     options = AdamW(steps=50, warmup=warmup)
-    rates = [schedule(options, step) for step in range(50)]
+    rates = [options.schedule(step) for step in range(50)]
     peak = rates.index(max(rates))
     assert all(0 < rate <= 1 for rate in rates) and max(rates) == pytest.approx(1, abs=0.01)
     assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)

@@ -30,8 +30,8 @@ from nasjac.tables.nasbench201.network import (
     stem,
     through_cell,
 )
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.networks import lifted, prepared, routed
-from nasjac.tables.space import NetworkSpace
 
 #: characters of a cell as a string, at most
 LONGEST = 200

@@ -25,8 +25,8 @@ from nasjac.tables.nasbench_macro.network import (
     places,
     stem,
 )
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.networks import lifted, prepared, routed
-from nasjac.tables.space import NetworkSpace
 
 CLASSES = 10
 

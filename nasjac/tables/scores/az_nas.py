@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasjac.mathematics.log_percentile import LEAST, LogPercentile
+from nasjac.mathematics.log_percentile import LEAST, log_percentiles
 from nasjac.sampling.draws import Draws
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.scores.base import Done, Scored, TableScore, check_at_least, only_draw, reference_population
-from nasjac.tables.space import Material, NetworkSpace
+from nasjac.tables.space import Material
 
 NO_PROXIES = "a block's features are constant: no principal axes, and no Jacobian whose spectral norm is above 0"
 
@@ -65,8 +66,7 @@ class AzNas(TableScore):
             done(count * len(architectures) // len(both))
 
         found = self.proxies(space, both, tuple(inputs.shape[1:]), device, share)
-        ranks = [LogPercentile(values[: self.reference])(values[self.reference :]) for values in found]
-        totals = np.sum(ranks, axis=0).tolist()
+        totals = log_percentiles(*np.split(found, [self.reference], axis=1)).sum(axis=0).tolist()
         return [Scored(total) if math.isfinite(total) else Scored(None, NO_PROXIES) for total in totals]
 
     def proxies(

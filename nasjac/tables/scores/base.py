@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from nasjac.architecture.fields import settle
 from nasjac.foundation import arguments
-from nasjac.foundation.errors import InputError
 from nasjac.sampling.draws import Draws
 from nasjac.tables.space import Material, TableSpace
 
@@ -78,9 +78,9 @@ def one_by_one(score: Callable[[Any], float], architectures: Sequence[Any], done
     return scored
 
 
-def only_draw(seed: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Draws:
+def only_draw(seed: int, device: torch.device) -> Draws:
     """Return the weights and probes of scores that take one initialization."""
-    return Draws(seed, [0], dtype, device)
+    return Draws(seed, [0], torch.float32, device)
 
 
 def batch_of(images: Tensor, count: int, draws: Draws) -> Tensor:
@@ -100,7 +100,5 @@ MOST = {"images": 2**12, "pixels": 2**10, "channels": 2**10, "draws": 2**10, "no
 def check_at_least(score: TableScore, **leasts: int) -> None:
     """Check options that are whole numbers, each from its least to what `MOST` says. InputError: names the option."""
     for name, least in leasts.items():
-        value = getattr(score, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"`score.{name}` must be a whole number of at least {least}, got {value!r}")
-        arguments.whole(f"score.{name}", value, least, MOST.get(name, arguments.LARGEST_SEED))
+        most = MOST.get(name, arguments.LARGEST_SEED)
+        settle(score, name, arguments.whole(f"score.{name}", getattr(score, name), least, most))

@@ -15,14 +15,15 @@ from torch.nn import functional as F
 from nasjac.architecture.fields import check_choice
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.decorrelation import jacobian_decorrelation
-from nasjac.mathematics.log_percentile import LogPercentile
+from nasjac.mathematics.log_percentile import log_percentiles
 from nasjac.mathematics.logarithms import debiased
 from nasjac.mathematics.trainability import PARTS, merit_of_parts, merit_parts
 from nasjac.sampling.draws import Draws
 from nasjac.scores.merit import Merit
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.networks import Pullbacks
 from nasjac.tables.scores.base import Done, Scored, TableScore, batch_of, check_at_least, reference_population
-from nasjac.tables.space import Material, NetworkSpace, TableSpace
+from nasjac.tables.space import Material, TableSpace
 
 Array = NDArray[np.float64]
 
@@ -102,7 +103,7 @@ class TableMerit(TableScore):
         small = _averaged(images, self.pixels)
         known, _ = self._measured(space, population, small, device, lambda _: None, norms=False)
         own, terms = self._measured(space, architectures, small, device, done, norms=True)
-        capacity, *by_draw = (LogPercentile(among)(values) for among, values in zip(known, own, strict=True))
+        capacity, *by_draw = log_percentiles(known, own)
         return merit_parts(capacity, np.mean(by_draw, axis=0), terms)
 
     def _measured(

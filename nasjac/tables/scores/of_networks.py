@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.sampling.draws import Draws
+from nasjac.tables.network_space import NetworkSpace
 from nasjac.tables.scores.base import Done, Scored, TableScore, batch_of, check_at_least, one_by_one, only_draw
-from nasjac.tables.space import Material, NetworkSpace
+from nasjac.tables.space import Material
 
 
 @dataclass(frozen=True)

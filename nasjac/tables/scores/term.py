@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nasjac.architecture.fields import check_choice
-from nasjac.architecture.measurement import Measurement
+from nasjac.architecture.measurement import TERMS, Measurement
 from nasjac.architecture.spec import Spec
 from nasjac.mathematics.trainability import criticality
 from nasjac.scores.apjn import Apjn
@@ -23,7 +24,7 @@ from nasjac.tables.space import Material, TableSpace
 TOGETHER = 32
 
 
-def _term(measurement: Measurement, name: str, factor: float = 1.0) -> float | None:
+def _term(name: str, factor: float, measurement: Measurement) -> float | None:
     value = measurement.terms[name].value
     return None if value is None else factor * value
 
@@ -39,14 +40,10 @@ def _flatness(measurement: Measurement) -> float | None:
     return -float(np.std(known)) if known and len(known) == len(layers) else None
 
 
-#: larger is better
+#: larger is better: the terms that say so themselves, and what is made of others
 SCORED: dict[str, Callable[[Measurement], float | None]] = {
-    "trainability_cost": lambda found: _term(found, "trainability_cost", -1.0),
+    **{term.ranks_as: partial(_term, name, term.sign) for name, term in TERMS.items() if term.ranks_as},
     "criticality": _criticality,
-    "spread": lambda found: _term(found, "sd_log", -1.0),
-    "effective_rank": lambda found: _term(found, "log_rank"),
-    "output_decorrelation": lambda found: _term(found, "log_decorrelation"),
-    "token_differential": lambda found: _term(found, "token_log_decorrelation"),
     "flatness": _flatness,
 }
 #: why an architecture that is ok has none
