@@ -34,10 +34,14 @@ class Call:
     output: Tensor | None
 
     @property
+    def given(self) -> Tensor | None:
+        """The first floating-point tensor that it was given."""
+        return next((tensor for tensor in self.inputs if tensor.is_floating_point()), None)
+
+    @property
     def keeps_shape(self) -> bool:
         """Whether its first floating-point tensor comes out in the shape in which it came in."""
-        first = next((tensor for tensor in self.inputs if tensor.is_floating_point()), None)
-        return first is not None and self.output is not None and first.shape == self.output.shape
+        return self.given is not None and self.output is not None and self.given.shape == self.output.shape
 
 
 def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Call], Any]:

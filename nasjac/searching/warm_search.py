@@ -140,7 +140,7 @@ class WarmSearch(Job):
             AROUND: {"key": old.spec.key, "weights": self.weights},
             "warm": options,
             "sampler": self.names,
-            "dataset": {"name": old.on_data["dataset"], "digest": self.dataset_digest},
+            "dataset": {"name": old.provenance.dataset, "digest": self.dataset_digest},
             "search": {"batch": self.batch, "objectives": self.objectives, "racing": False},
             "seed": self.seed,
         }

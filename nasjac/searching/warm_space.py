@@ -78,8 +78,7 @@ class WarmSpace:
 
     def spec(self, choices: Choices) -> Spec:
         """The Spec alone."""
-        deeper, _ = grown_spec(self.old.spec, self.added(choices), self.beginning)
-        return pruned_spec(deeper, self._moved(choices))
+        return pruned_spec(grown_spec(self.old.spec, self.added(choices), self.beginning), self._moved(choices))
 
     def network(self, choices: Choices) -> Grown:
         """The network with its weights, and the numbers of its new blocks. ValueError: no branch stays."""

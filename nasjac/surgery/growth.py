@@ -14,7 +14,7 @@ The running statistics of a new block's BatchNorm are those of the data in the g
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,23 +60,24 @@ class Beginning:
 
 
 @dataclass(frozen=True)
-class Grown:
-    """A grown network: its Spec and state, and `new`, the numbers of its new blocks."""
+class Weighted:
+    """A network as its Spec and state."""
 
     spec: Spec
     state: dict[str, Tensor]
-    new: tuple[int, ...]
 
     def module(self, inputs: int, outputs: int) -> nn.Module:
         """Return the network as an ordinary module."""
-        return restored(self.spec, self.state, inputs, outputs)
+        network = build(self.spec, inputs, outputs)
+        network.load_state_dict(self.state)
+        return network
 
 
-def restored(spec: Spec, state: State, inputs: int, outputs: int) -> nn.Module:
-    """Return the network of a Spec with the weights of `state`."""
-    network = build(spec, inputs, outputs)
-    network.load_state_dict(state)
-    return network
+@dataclass(frozen=True)
+class Grown(Weighted):
+    """A grown network, and `new`, the numbers of its new blocks."""
+
+    new: tuple[int, ...]
 
 
 def check_growable(spec: Spec) -> None:
@@ -136,10 +137,9 @@ def grow(spec: Spec, state: State, places: Sequence[int], beginning: Beginning, 
     return Grown(deeper, dict(_joined(fresh.state_dict(), state, sources, new)), new)
 
 
-def grown_spec(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[Spec, tuple[int, ...]]:
-    """Return the Spec that `grow` gives, and the numbers of its new blocks, without any weights."""
-    deeper, _, new = _planned(spec, places, beginning)
-    return deeper, new
+def grown_spec(spec: Spec, places: Sequence[int], beginning: Beginning) -> Spec:
+    """Return the Spec that `grow` gives, without any weights."""
+    return _planned(spec, places, beginning)[0]
 
 
 def _planned(spec: Spec, places: Sequence[int], beginning: Beginning) -> tuple[Spec, list[int | None], tuple[int, ...]]:
@@ -170,14 +170,20 @@ def calibrated(grown: Grown, data: Tensor, inputs: int, outputs: int) -> Grown:
     blocks = [network.get_submodule(f"blocks.{number}") for number in grown.new]
     if not (norms := [module for block in blocks for module in block.modules() if isinstance(module, _BatchNorm)]):
         return grown
+    settle(network, norms, [batch for batch in torch.split(data, CALIBRATION_BATCH) if len(batch) > 1])
+    return replace(grown, state=dict(network.state_dict()))
+
+
+@torch.no_grad()
+def settle(network: nn.Module, norms: Sequence[_BatchNorm], batches: Iterable[Tensor]) -> None:
+    """Give BatchNorms of a network the running statistics of batches: their plain mean."""
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over batches
+        norm.momentum = None
         norm.train()
-    for batch in torch.split(data, CALIBRATION_BATCH):
-        if len(batch) > 1:
-            network(batch)
-    return replace(grown, state=dict(network.state_dict()))
+    for batch in batches:
+        network(batch)
+    network.eval()
 
 
 def _order(depth: int, places: Sequence[int]) -> Iterator[tuple[int, int | None]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nasjac.foundation.text_tables import as_text as as_table
+from nasjac.models.result import FLAT
 from nasjac.surgery.limits import Smallness
-from nasjac.surgery.results import FLAT, Comparison, Pair, change, shown
+from nasjac.surgery.results import Comparison, Pair, change, shown
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Growth(Comparison):
     stream: Deviation = field(metadata=FLAT)
     new_blocks: tuple[NewBlock, ...]
 
-    def __repr__(self) -> str:
+    def as_text(self) -> str:
         """Return what was done, how safe it is by each rule, and where the grown network is."""
         columns = ("block", "op", "spectral_norm", "frobenius_norm", "frobenius_error", "rms_norm", "output_ratio")
         rows = [[vars(new)[name] for name in columns] for new in self.new_blocks]
@@ -87,6 +88,6 @@ class Growth(Comparison):
 
 
 def _counts(small: Smallness) -> str:
-    told = ", ".join(f"{name} {'any' if m is None else m}" for name, m in small.rules._asdict().items())
+    told = ", ".join(f"{name} {'any' if m is None else m}" for name, m in small.rules.items())
     sizes = f"epsilon_spectral {small.epsilon_spectral:.4g}, epsilon_rms {small.epsilon_rms:.4g}"
     return f"{told} (at {sizes}; measured sum {small.measured_sum:.4g})"
