@@ -23,7 +23,8 @@ from nasjac.mathematics.meanfield.growth import (
     worst_case_count,
 )
 from nasjac.surgery.branches.ours import links_of, measurable, stream
-from nasjac.surgery.growth import INITS, Beginning, calibrated, grow, spread
+from nasjac.surgery.growth import calibrated, grow
+from nasjac.surgery.insertion import INITS, Beginning, spread
 from nasjac.surgery.paths import branch_norms
 
 SHAPE = {"kind": "resnet", "shape": (1, 6, 6)}

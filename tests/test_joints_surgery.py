@@ -19,7 +19,8 @@ from nasjac.datasets import Data
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery import grow as doors
 from nasjac.surgery.branches.ours import blocks_of, links_of, measurable, stream
-from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.growth import grow
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.own_model import places_of
 from nasjac.surgery.prune import prune
 from tests.test_branches import dense

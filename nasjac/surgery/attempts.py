@@ -11,7 +11,7 @@ from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.surgery.branches import Norms
-from nasjac.surgery.growth import Beginning
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.limits import Allowed, Limits
 from nasjac.surgery.network import Network
 from nasjac.surgery.paths import branch_norms

@@ -18,8 +18,8 @@ from nasjac.mathematics.meanfield.growth import deviation_bound, expected_deviat
 from nasjac.models.foreign_calls import Factory
 from nasjac.surgery.attempts import PILOT, Plan, attempts
 from nasjac.surgery.branches import Norms
-from nasjac.surgery.growth import Beginning
 from nasjac.surgery.growth_result import Deviation, Growth, NewBlock
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.limits import Budget, Limits
 from nasjac.surgery.network import Link, Network
 from nasjac.surgery.own_model import INITS

@@ -17,7 +17,7 @@ from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.models.hooks import hooked
 from nasjac.models.nested import stream_of, swapped
-from nasjac.surgery.growth import Beginning
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.results import Source, Worth
 from nasjac.trainers import Run
 

@@ -24,7 +24,7 @@ from nasjac.models.nested import stream_of, swapped
 from nasjac.models.setup import arguments, fitted
 from nasjac.models.undisturbed import undisturbed
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.growth import Beginning, evenly
+from nasjac.surgery.insertion import Beginning, evenly
 from nasjac.surgery.network import Link, Network, Stack, finite
 from nasjac.surgery.results import Source
 

@@ -23,7 +23,7 @@ from nasjac.kinds.training.modules import Modules
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery import compression, growth
 from nasjac.surgery.branches.ours import blocks_of, expected_energies, links_of, measurable, stream
-from nasjac.surgery.growth import Beginning
+from nasjac.surgery.insertion import Beginning, check_growable, spread
 from nasjac.surgery.network import Array, Link, Network, Stack, finite
 from nasjac.surgery.results import NOWHERE, Provenance, Source, Worth
 from nasjac.trainers import AdamW, Run
@@ -145,7 +145,7 @@ class Trained(Network):
     def grown(self, count: int, beginning: Beginning, after: Sequence[int] | None) -> tuple[Trained, tuple[int, ...]]:
         """Return the network with `count` new blocks, spread evenly or at the places `after`, and their numbers."""
         if after is None:
-            places = growth.spread(self.spec, count, beginning.init)
+            places = spread(self.spec, count, beginning.init)
         else:
             places = [after[n * len(after) // count] if count > len(after) else after[n] for n in range(count)]
         made = growth.grow(self.spec, self.module.state_dict(), places, beginning, *self.sizes)
@@ -177,7 +177,7 @@ class Trained(Network):
 
 def check_growth(spec: Spec, beginning: Beginning, force: bool) -> None:
     """Raise InputError where new blocks cannot come, or are not the identity although they are to begin so."""
-    growth.check_growable(spec)
+    check_growable(spec)
     fault = kind_of(spec).surgery.identity_fault(spec)
     if fault and beginning.is_identity and not force:
         rule = f"small_gain or copy where {fault}, for no new block is the identity there"
