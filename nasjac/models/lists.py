@@ -122,28 +122,24 @@ def last_layers(block: nn.Module, call: Callable[[], tuple[Tensor, Tensor]]) -> 
     layers = _called(block, call)
     held = {layer: [(parameter, parameter.clone()) for parameter in layer.parameters(recurse=False)] for layer in layers}
 
-    def set_zero(layer: nn.Module) -> None:
-        for parameter, _ in held[layer]:
-            parameter.zero_()
-
-    def set_back(layer: nn.Module) -> None:
+    def put(layer: nn.Module, share: float) -> None:
         for parameter, value in held[layer]:
-            parameter.copy_(value)
+            parameter.copy_(share * value)
 
     found = []
     try:
         for layer in layers:
-            set_zero(layer)
+            put(layer, 0.0)
         if not _is_identity(call):
             raise InputError("`blocks` must be x + F(x) without a norm on the sum for a new one to begin as the identity")
         for layer in layers:
-            set_back(layer)
+            put(layer, 1.0)
             if not _is_identity(call):
-                set_zero(layer)
+                put(layer, 0.0)
                 found.append(layer)
     finally:
         for layer in layers:
-            set_back(layer)
+            put(layer, 1.0)
     return found
 
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.logarithms import Array
 from nasjac.models.hooks import hooked
 from nasjac.models.nested import stream_of, swapped
+from nasjac.surgery.branches.norms import Function
 from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.results import Source, Worth
 from nasjac.trainers import Run
-
-Array = NDArray[np.float64]
-Function = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from nasjac.foundation.errors import InputError
 from nasjac.foundation.places import check_folder
 from nasjac.kinds.table import kind_of
 from nasjac.kinds.training.modules import Modules
+from nasjac.mathematics.logarithms import Array
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery import compression, growth
 from nasjac.surgery.branches.ours import blocks_of, expected_energies, links_of, measurable, stream
 from nasjac.surgery.insertion import Beginning, check_growable, spread
-from nasjac.surgery.network import Array, Link, Network, Stack, finite
+from nasjac.surgery.network import Link, Network, Stack, finite
 from nasjac.surgery.results import NOWHERE, Provenance, Source, Worth
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.population import fit

@@ -14,8 +14,9 @@ from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import branch_energies
 from nasjac.kinds.modules.network import ResidualNetwork
 from nasjac.kinds.table import kind_of
+from nasjac.mathematics.logarithms import Array
 from nasjac.surgery.compression import branches
-from nasjac.surgery.network import Array, Link
+from nasjac.surgery.network import Link
 
 
 def measurable(network: nn.Module) -> nn.Module:
