@@ -25,7 +25,7 @@ from nasjac.sampling.estimators import NAMES, Terms
 from nasjac.sampling.samples import Samples
 from nasjac.scores.meanfield import Meanfield
 from nasjac.scores.sampled_terms import measured_at
-from nasjac.surgery.branches import Norms
+from nasjac.surgery.branches.norms import Norms
 from tests.test_cli import Run, run
 from tests.test_correlate import SPACE, answer, table
 from tests.test_golden import ROWS

@@ -10,7 +10,7 @@ from torch import Generator
 from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.surgery.branches import Norms
+from nasjac.surgery.branches.norms import Norms
 from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.limits import Allowed, Limits
 from nasjac.surgery.network import Network

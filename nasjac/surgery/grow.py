@@ -17,7 +17,7 @@ from nasjac.foundation.errors import InputError
 from nasjac.mathematics.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.models.foreign_calls import Factory
 from nasjac.surgery.attempts import PILOT, Plan, attempts
-from nasjac.surgery.branches import Norms
+from nasjac.surgery.branches.norms import Norms
 from nasjac.surgery.growth_result import Deviation, Growth, NewBlock
 from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.limits import Budget, Limits

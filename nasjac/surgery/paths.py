@@ -22,7 +22,7 @@ from nasjac.mathematics.gradient_paths import count_paths, path_lengths
 from nasjac.mathematics.logarithms import Array
 from nasjac.mathematics.probes import on_sphere
 from nasjac.sampling.linearized import Linearized
-from nasjac.surgery.branches import Norms, norms
+from nasjac.surgery.branches.norms import Norms, norms
 from nasjac.surgery.branches.ours import expected_energies, identities
 from nasjac.surgery.network import Link, Network
 from nasjac.surgery.results import Pair

@@ -52,11 +52,9 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Pair[float | None]):
     """A figure before, after, and after a fine-tuning; None where it is not known."""
 
-    before: float | None
-    after: float | None
     fine_tuned: float | None = None
 
 
@@ -112,7 +110,7 @@ def shown(rows: Sequence[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
 
-def change(values: Pair[Any] | Figures) -> str:
+def change(values: Pair[Any]) -> str:
     """Return a figure before and after in one line."""
     told = f"{values.before:.6g} -> {values.after:.6g}"
     tuned = values.fine_tuned if isinstance(values, Figures) else None
