@@ -320,7 +320,7 @@ FAULTS = (
     ),
     Fault(
         "largest and mean spectral norm of a grown block exchanged",
-        "nasjac/surgery/grow.py",
+        "nasjac/surgery/growth_result.py",
         "spectral_norm=float(norms.spectral.max()),\n        spectral_norm_mean=float(norms.spectral.mean()),",
         "spectral_norm=float(norms.spectral.mean()),\n        spectral_norm_mean=float(norms.spectral.max()),",
         "tests/test_joints_surgery.py::test_the_norms_of_new_blocks_are_those_of_their_jacobians",

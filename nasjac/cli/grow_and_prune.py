@@ -21,8 +21,9 @@ from nasjac.store.former import stored_spec
 from nasjac.surgery.grow import grow
 from nasjac.surgery.growth_result import Growth
 from nasjac.surgery.limits import Budget
-from nasjac.surgery.prune import prune, spec_from
+from nasjac.surgery.prune import prune
 from nasjac.surgery.pruning_result import Pruning
+from nasjac.surgery.sources import spec_from
 
 FORMATS = ("text", "json")
 #: options of both verbs, and of each alone, that the functions of the same name take as they are

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nasjac.architecture.fields import check_choice
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.mathematics.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.models.foreign_calls import Factory
 from nasjac.surgery.attempts import PILOT, Plan, attempts
-from nasjac.surgery.branches.norms import Norms
-from nasjac.surgery.growth_result import Deviation, Growth, NewBlock
+from nasjac.surgery.growth_result import Growth, deviation_of, new_block
 from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.limits import Budget, Limits
-from nasjac.surgery.network import Link, Network
+from nasjac.surgery.network import Network
 from nasjac.surgery.own_model import INITS
 from nasjac.surgery.results import Pair
 from nasjac.surgery.sources import AnyData, Say, left_out, listed, of_checkpoint, of_model
@@ -135,7 +132,7 @@ def _grown(old: Network, plan: Plan, pilot: int, out: Path, say: Say) -> Growth:
     say(f"{len(attempt.norms)} new blocks; profiles before and after")
     new = attempt.network
     with new.ready():
-        stream = _deviation(new.stream, attempt.norms)
+        stream = deviation_of(new.stream, attempt.norms)
     result = Growth(
         **vars(compared(old, new, out, beginning.seed)),
         init=beginning.init,
@@ -149,34 +146,6 @@ def _grown(old: Network, plan: Plan, pilot: int, out: Path, say: Say) -> Growth:
         smallness=attempt.allowed.smallness,
         nominal=nominal.allowed.measured if nominal else None,
         stream=stream,
-        new_blocks=tuple(_row(number, new.links[number], norms) for number, norms in attempt.norms.items()),
+        new_blocks=tuple(new_block(number, new.links[number], norms) for number, norms in attempt.norms.items()),
     )
     return write(result, new, {"grown": note(result, KEPT)}, "growth.json")
-
-
-def _row(number: int, link: Link, norms: Norms) -> NewBlock:
-    return NewBlock(
-        block=number,
-        op=link.op,
-        stage=link.stage,
-        spectral_norm=float(norms.spectral.max()),
-        spectral_norm_mean=float(norms.spectral.mean()),
-        frobenius_norm=norms.frobenius,
-        frobenius_error=norms.frobenius_error,
-        rms_norm=norms.energy**0.5,
-        output_ratio=float(norms.ratio.max()),
-    )
-
-
-def _deviation(streams: Sequence[Tensor], norms: Mapping[int, Norms]) -> Deviation:
-    """What each row of new blocks does to the stream h_0 ... h_L."""
-    rows = [[n for _, n in row] for _, row in itertools.groupby(enumerate(norms), lambda pair: pair[1] - pair[0])]
-    changes = [_relative(streams[row[0]], streams[row[-1] + 1]) for row in rows]
-    bounds = [deviation_bound(float(norms[n].ratio.max()) for n in row) for row in rows]
-    typical = (sum(one.energy for one in norms.values()) / len(norms)) ** 0.5
-    return Deviation(max(changes), max(bounds), expected_deviation(typical, max(map(len, rows))))
-
-
-def _relative(before: Tensor, after: Tensor) -> float:
-    change, size = (tensor.flatten(1).norm(dim=1) for tensor in (after - before, before))
-    return float((change / size).max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.foundation.reading import check_file, parse_json
 from nasjac.models.foreign_calls import Factory
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.compression import check_prunable
@@ -176,9 +174,3 @@ def _pruned(old: Network, options: PruneOptions, out: Path, save_tuned: Path | N
         figures = {"accuracy": run.accuracy, "loss": run.loss, "fine_tuned": options.fine_tune}
         checkpoint.place(save_tuned, new.files({**told, **figures}, run.state), "save_tuned")
     return result
-
-
-def spec_from(path: Path) -> Spec:
-    """Return the Spec in a file: its own JSON, or that of a checkpoint. InputError: it holds neither."""
-    content = parse_json(check_file(path, "spec").read_bytes(), "spec")
-    return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import DATASETS, Data, Dataset, Text, check_kind
 from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import check_file, parse_json
 from nasjac.kinds.build import build
 from nasjac.kinds.table import kind_of
 from nasjac.models.foreign_calls import Factory, built
@@ -127,3 +129,9 @@ def own_data(info: Mapping[str, Any]) -> Data:
         rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
         raise InputError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
     return data
+
+
+def spec_from(path: Path) -> Spec:
+    """Return the Spec in a file: its own JSON, or that of a checkpoint. InputError: it holds neither."""
+    content = parse_json(check_file(path, "spec").read_bytes(), "spec")
+    return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))

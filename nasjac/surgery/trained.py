@@ -203,8 +203,7 @@ def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | N
 def check_out(out: str | Path, option: str = "out") -> Path:
     """Return the folder to be made, which the user calls `option`. InputError: it holds something already."""
     folder = check_folder(out, option)
-    if not checkpoint.is_free(folder):
-        raise InputError(f"`{option}` must be a new or empty folder, for nothing is overwritten, got {out}")
+    checkpoint.check_free(folder, option)
     return folder
 
 
