@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from nasjac import diagnose
 from nasjac.cli.experiment import experiment
 from nasjac.foundation.text_tables import write_csv
-from nasjac.models import Diagnosis
+from nasjac.models.diagnosis import Diagnosis
 from nasjac.reporting.canvas import DARK, LINES, save, sheet, style
 
 

@@ -31,10 +31,11 @@ from nasjac.mathematics.meanfield.growth import rules
 from nasjac.reporting.canvas import DARK, GREY, LINES, save, sheet, style
 from nasjac.sampling.linearized import Linearized
 from nasjac.surgery.branches.ours import blocks_of, links_of, measurable, stream
-from nasjac.surgery.growth import Beginning, grow, spread
+from nasjac.surgery.growth import grow
+from nasjac.surgery.insertion import Beginning, spread
 from nasjac.surgery.paths import branch_norms
 
-#: how the new blocks begin: name -> (beginning of `nasjac.surgery.growth`, gain)
+#: how the new blocks begin: name -> (beginning of `nasjac.surgery.insertion`, gain)
 ARMS = {
     "zero_last": ("zero_last", 1.0),
     "rezero": ("rezero", 1.0),

@@ -21,9 +21,9 @@ from nasjac.store.former import stored_spec
 from nasjac.surgery.grow import grow
 from nasjac.surgery.growth_result import Growth
 from nasjac.surgery.limits import Budget
-from nasjac.surgery.prune import prune, spec_from
+from nasjac.surgery.prune import prune
 from nasjac.surgery.pruning_result import Pruning
-from nasjac.surgery.results import as_json
+from nasjac.surgery.sources import spec_from
 
 FORMATS = ("text", "json")
 #: options of both verbs, and of each alone, that the functions of the same name take as they are
@@ -62,7 +62,7 @@ def _console(config: DictConfig) -> Console:
 
 
 def _printed(console: Console, config: DictConfig, result: Growth | Pruning) -> int:
-    console.result(json.dumps(as_json(result), allow_nan=False) if config.format == "json" else repr(result))
+    console.result(json.dumps(result.to_json(), allow_nan=False) if config.format == "json" else repr(result))
     return 0
 
 

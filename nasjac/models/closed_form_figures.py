@@ -1,8 +1,8 @@
-"""The figures of the closed forms: 𝒥 along the layers, 𝒥 over the skip density, lengths of gradient paths."""
+"""The figures of the closed forms: 𝒥 along the layers, also after a prescription, over the skip density; path lengths."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from nasjac.architecture.spec import Spec
 from nasjac.mathematics.meanfield import ExpectedNorms
 from nasjac.mathematics.meanfield.moments import Array
 from nasjac.models.closed_forms import Theory
-from nasjac.reporting.canvas import DARK, FORMATS, LINES, drawn, sheet, style
+from nasjac.models.prescribed_spec import CheckedNorms, SpecPrescription
+from nasjac.reporting.canvas import DARK, FORMATS, GREY, LINES, drawn, sheet, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,6 +75,35 @@ def path_lengths(found: Theory) -> Figure:
     axes.set(xlabel="path length (blocks)", ylabel="energy-weighted probability")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
+
+
+def draw_prescription(found: SpecPrescription) -> dict[str, bytes]:
+    """Draw log 𝒥 from h_0 to each layer before and after each change, as files by name.
+
+    Lines are the closed form, dots with 2 standard errors what E log 𝒥 was sampled to be.
+    """
+    figure, axes = panel(found.spec, found.exact, height=4.8)
+    low, high = found.band.target - found.band.tolerance, found.band.target + found.band.tolerance
+    axes.axhspan(low, high, color=GREY, alpha=0.2, linewidth=0, label="critical at $h_L$")
+    _norms_line(axes, found.norms, DARK, "before")
+    feasible = [change for change in found.changes if change.norms is not None]
+    for change, colour in zip(feasible, LINES, strict=False):
+        turn = change.prescription
+        assert change.norms is not None
+        _norms_line(axes, change.norms, colour, f"{turn.knob} {_value(turn.before)} → {_value(turn.after)}")
+    axes.set(xlabel="layer l", ylabel=f"forward {LOG_NORM}")
+    return drawn(figure, "profiles", columns=2)
+
+
+def _norms_line(axes: Axes, norms: CheckedNorms, colour: str, label: str) -> None:
+    axes.plot(norms.forward_log_norm, color=colour, linewidth=1.8, label=label)
+    if norms.sampled_mean_log is not None and norms.sampled_mean_log_error is not None:
+        last, error = len(norms.forward_log_norm) - 1, 2 * norms.sampled_mean_log_error
+        axes.errorbar(last, norms.sampled_mean_log, error, fmt="o", color=colour, markersize=5, capsize=3)
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def panel(spec: Spec, exact: bool, height: float = 4.6) -> tuple[Figure, Axes]:

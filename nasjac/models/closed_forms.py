@@ -146,8 +146,8 @@ class Theory(Result):
         profile = [[f"h_{layer}", *(known[name][layer] for name in PROFILES)] for layer in layers]
         parts = [as_table(("closed form", "value"), rows).rstrip(), as_table(("layer", *PROFILES), profile).rstrip()]
         reasons = {name: known[f"{name}_reason"] for name in ("s_annealed", "s_quenched", "critical_weight_variance")}
-        missing = [f"no {name}: {reason}" for name, reason in reasons.items() if reason]
-        parts += ["\n".join(missing)] if missing else []
+        if any(reasons.values()):
+            parts.append("\n".join(f"no {name}: {reason}" for name, reason in reasons.items() if reason))
         parts += ["\n".join([GROWTH, *([EFFECTIVE_RANK] if self.norms.log_rank is not None else []), EFFECTIVE_DEPTH])]
         return "\n\n".join([*parts, *self._files("Figures")])
 

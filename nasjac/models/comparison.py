@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from nasjac.architecture.fields import check_choice
 from nasjac.foundation import arguments
 from nasjac.foundation.atomic_files import check_replaceable
-from nasjac.foundation.errors import InputError
 from nasjac.models import profile_figure
 from nasjac.models.diagnose import diagnose
 from nasjac.models.diagnosis import LEGEND, Diagnosis
@@ -43,8 +43,7 @@ class Options:
         arguments.whole("max_probes", self.max_probes, 1, MOST_PASSES)
         arguments.number("rel_error", self.rel_error, 0, open_low=True)
         arguments.seed("seed", self.seed)
-        if self.tokens not in TOKENS:
-            raise InputError(f"`tokens` must be one of {', '.join(TOKENS)}, got {self.tokens!r}")
+        check_choice("tokens", self.tokens, TOKENS)
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from nasjac.architecture.fields import check_choice
 from nasjac.foundation.arguments import flag, number, shown, whole
 from nasjac.foundation.errors import InputError
 from nasjac.models.diagnosis import Diagnosis
@@ -87,7 +88,8 @@ def diagnose(
     _check(batchnorm, reinitialize, rel_error, max_probes, seed)
     began, notes = time.perf_counter(), list[str]()
     precision = Precision(math.inf, FIRST, FIRST) if reinitialize else Precision(rel_error, FIRST, max_probes)
-    progress = _Progress(2 * precision.most * max(1, reinitialize), advance)
+    done, most = itertools.count(1), 2 * precision.most * max(1, reinitialize)
+    progress = (lambda: None) if advance is None else (lambda: advance(next(done), most))
     args, kwargs = arguments(inputs)
     networks, sampled = list[Network](), list[Sampled]()
     for place, module in enumerate(initialized(model, reinitialize, seed, notes)):
@@ -111,21 +113,8 @@ def diagnose(
     )
 
 
-@dataclass
-class _Progress:
-    total: int
-    advance: Advance | None
-    done: int = 0
-
-    def __call__(self) -> None:
-        self.done += 1
-        if self.advance is not None:
-            self.advance(self.done, self.total)
-
-
 def _check(batchnorm: str, reinitialize: int, rel_error: float, max_probes: int, seed: int) -> None:
-    if not isinstance(batchnorm, str) or batchnorm not in BATCHNORM:
-        raise InputError(f"`batchnorm` must be one of {', '.join(BATCHNORM)}, got {shown(batchnorm)}")
+    check_choice("batchnorm", batchnorm, BATCHNORM)
     if whole("reinitialize", reinitialize, 0, MOST) == 1:
         raise InputError(f"`reinitialize` must be 0 or at least 2 (an error needs two), got {reinitialize!r}")
     number("rel_error", rel_error, 0.0, open_low=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from nasjac.architecture.measurement import Profile
 from nasjac.foundation.text_tables import as_text as as_table
+from nasjac.models.laws import Law
 from nasjac.models.result import Result
-from nasjac.models.verdict import DiagnosedLayer, Law, laws, verdict
+from nasjac.models.verdict import DiagnosedLayer, laws, verdict
 from nasjac.reporting.wording import EFFECTIVE_RANK
 
 #: what the columns of the table mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,7 +50,12 @@ class Pass:
         seen, (args, kwargs) = _Seen(keep), (self.args, self.kwargs)
         hooks = [(name, seen.hook(name)) for name in self.layers]
         if self.origin.in_module:
-            hooks = [(self.origin.name, _Start(start)), *hooks]
+            passes = itertools.count()
+
+            def begin(module: nn.Module, args: Any, output: Any) -> Any:
+                return None if next(passes) else swapped(output, first(output), start)
+
+            hooks = [(self.origin.name, begin), *hooks]
         else:
             args, kwargs = swapped((args, kwargs), self.origin.tensor, start)
         with hooked(modules[name].register_forward_hook(hook) for name, hook in hooks):
@@ -69,18 +75,6 @@ def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
         for handle in handles:
             stack.callback(handle.remove)
         yield
-
-
-@dataclass
-class _Start:
-    """Gives `tensor` in place of what the module's first call made."""
-
-    tensor: Tensor
-    calls: int = 0
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        self.calls += 1
-        return swapped(output, first(output), self.tensor) if self.calls == 1 else None
 
 
 @dataclass

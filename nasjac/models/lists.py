@@ -53,7 +53,7 @@ def names_of(model: nn.Module, blocks: str) -> list[str]:
     return [f"{blocks}.{name}".lstrip(".") for name, _ in list_of(model, blocks).named_children()]
 
 
-def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]]) -> list[nn.Module]:
+def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]]) -> None:
     """Rearrange a model's list of blocks in place.
 
     The configuration's number of layers follows (`num_hidden_layers`, whatever the model calls it), and so do numbers that
@@ -64,19 +64,14 @@ def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]])
         blocks: The name of the list in it.
         order: Of each new block the number of the old one that it is, and whether it is a copy of that.
 
-    Returns:
-        The new blocks.
-
     Raises:
         InputError: The configuration's number of layers is not that of the list.
     """
     there = list_of(model, blocks)
     config = _config(model, blocks, len(there))
     chosen = [deepcopy(there[number]) if copied else there[number] for number, copied in order]
-    while len(there):
-        del there[-1]
-    for block in chosen:
-        there.append(block)
+    del there[:]
+    there.extend(chosen)
     for number, block in enumerate(chosen):
         for module in block.modules():
             if isinstance(vars(module).get("layer_idx"), int):
@@ -86,7 +81,6 @@ def rearranged(model: nn.Module, blocks: str, order: Sequence[tuple[int, bool]])
         for name in PER_LAYER:
             if isinstance(old := vars(config).get(name), list):
                 setattr(config, name, [old[number] for number, _ in order])
-    return chosen
 
 
 def _config(model: nn.Module, blocks: str, count: int) -> CountsLayers | None:
@@ -128,28 +122,24 @@ def last_layers(block: nn.Module, call: Callable[[], tuple[Tensor, Tensor]]) -> 
     layers = _called(block, call)
     held = {layer: [(parameter, parameter.clone()) for parameter in layer.parameters(recurse=False)] for layer in layers}
 
-    def set_zero(layer: nn.Module) -> None:
-        for parameter, _ in held[layer]:
-            parameter.zero_()
-
-    def set_back(layer: nn.Module) -> None:
+    def put(layer: nn.Module, share: float) -> None:
         for parameter, value in held[layer]:
-            parameter.copy_(value)
+            parameter.copy_(share * value)
 
     found = []
     try:
         for layer in layers:
-            set_zero(layer)
+            put(layer, 0.0)
         if not _is_identity(call):
             raise InputError("`blocks` must be x + F(x) without a norm on the sum for a new one to begin as the identity")
         for layer in layers:
-            set_back(layer)
+            put(layer, 1.0)
             if not _is_identity(call):
-                set_zero(layer)
+                put(layer, 0.0)
                 found.append(layer)
     finally:
         for layer in layers:
-            set_back(layer)
+            put(layer, 1.0)
     return found
 
 

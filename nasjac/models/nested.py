@@ -36,6 +36,16 @@ def first(value: Any) -> Tensor | None:
     return next(iter(floating(value).values()), None)
 
 
+def stream_of(value: Any) -> Tensor:
+    """The first floating-point tensor among them, which of a block's arguments and of its output is the stream.
+
+    InputError: there is none.
+    """
+    if (found := first(value)) is None:
+        raise InputError("`blocks` must take and give a floating-point tensor, got a block or a model without one")
+    return found
+
+
 def swapped(value: Any, old: Tensor | None, new: Tensor) -> Any:
     """`value` with one of its tensors exchanged; what holds it is copied, and nothing changed in place."""
     return mapped(value, lambda tensor: new if tensor is old else tensor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -37,7 +37,7 @@ class Vectors:
     differential: Tensor
     flat: Sequence[Tensor]
     sizes: Sequence[float]
-    gradients: Tensor | None = None
+    gradients: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.float64))
 
     def products(self, other: Vectors) -> Tensor:
         """[I, K] squared inner products with another probe's vectors in the same units: E is tr (JJᵀ)² / N²."""

@@ -13,12 +13,12 @@ from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import number, shown
 from nasjac.foundation.atomic_files import check_replaceable
 from nasjac.foundation.errors import InputError
-from nasjac.models import prescription_figure, profile_figure
+from nasjac.models import profile_figure
+from nasjac.models.closed_form_figures import draw_prescription
+from nasjac.models.prescribe_model import ModelPrescription, branch_scale
 from nasjac.models.prescribe_spec import prescribe_spec
-from nasjac.models.prescribed_model import ModelPrescription
 from nasjac.models.prescribed_spec import SpecPrescription
-from nasjac.models.prescription import Band
-from nasjac.models.prescription.models import branch_scale
+from nasjac.models.prescription.band import Band
 
 
 def prescribe(
@@ -68,21 +68,19 @@ def prescribe(
         if out is not None:
             check_replaceable(Path(out) / what.canonical.key)
         spec = prescribe_spec(what, Band(target, tolerance), stream_variance, seed, device)
-        return spec if out is None else spec.written(Path(out) / spec.spec.key, prescription_figure.draw(spec))
+        return spec if out is None else spec.written(Path(out) / spec.spec.key, draw_prescription(spec))
     if not isinstance(what, nn.Module):
         raise InputError(f"`what` must be a Spec or an nn.Module, got {shown(what)}")
     if blocks is None:
         raise InputError("`blocks` must name the residual blocks of the model, such as transformer.h, got None")
     if not number("tolerance", tolerance) > 0:
         raise InputError(f"`tolerance` must be above 0 for a model, whose norms are sampled, got {tolerance!r}")
-    band = Band(number("target", target), float(tolerance))
     if out is not None:
         check_replaceable(out)
-    found = branch_scale(what, inputs, blocks, *band, seed=seed, name=name, advance=advance)
-    model = ModelPrescription(found.before.model, blocks, band, found)
+    model = branch_scale(what, inputs, blocks, Band(target, tolerance), seed, name, advance)
     if out is None:
         return model
-    lines = {"before": found.before}
-    if found.after is not None and not model.critical:
-        lines[f"branches × {found.scale:.4g}"] = found.after
+    lines = {"before": model.before}
+    if model.after is not None and not model.critical:
+        lines[f"branches × {model.scale:.4g}"] = model.after
     return model.written(out, profile_figure.draw(lines), "prescription.json")

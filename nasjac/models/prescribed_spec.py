@@ -9,8 +9,8 @@ from typing import Any
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.text_tables import as_text as as_table
 from nasjac.foundation.text_tables import cell
-from nasjac.models.prescription import Band, Prescription
-from nasjac.models.result import Result
+from nasjac.models.prescription.band import Band, Prescription
+from nasjac.models.result import Result, entries_of
 
 #: what of the recommended change stands in JSON
 RECOMMENDED = ("knob", "before", "after", "change", "key", "confirmed")
@@ -127,7 +127,7 @@ class SpecPrescription(Result):
 
     def entries(self) -> Iterator[tuple[str, object]]:
         """Yield every number by its name."""
-        yield from (("key", self.spec.key), ("spec", self.spec), *self.band._asdict().items())
+        yield from (("key", self.spec.key), ("spec", self.spec), *entries_of(self.band))
         yield from (("stream_variance", self.stream_variance), ("critical", self.critical), ("exact", self.exact))
         yield from _suffixed(self.norms, "before")
         best = dict(self.recommended.entries(self.norms)) if self.recommended else {}

@@ -15,6 +15,9 @@ from nasjac.foundation.atomic_files import replace_folder
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+#: the metadata of a result's field whose own fields are fields of the result's JSON
+FLAT = {"flat": True}
+
 
 @dataclass(frozen=True, repr=False)
 class Result(ABC):
@@ -30,9 +33,11 @@ class Result(ABC):
     def as_text(self) -> str:
         """Return what a person reads."""
 
-    @abstractmethod
     def entries(self) -> Iterator[tuple[str, object]]:
-        """Yield the names and values of the JSON object."""
+        """Yield the names and values of the JSON object: every field, and the files in the end where there are any."""
+        yield from ((name, value) for name, value in entries_of(self) if name != "files")
+        if self.files:
+            yield "files", [str(path) for path in self.files.values()]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that was found, as `json.dumps` takes it."""
@@ -67,8 +72,10 @@ class Result(ABC):
 
 
 def entries_of(value: DataclassInstance) -> Iterator[tuple[str, object]]:
-    """Yield the names and values of a dataclass's fields."""
-    return ((entry.name, getattr(value, entry.name)) for entry in fields(value))
+    """Yield the names and values of a dataclass's fields; of a field that is `FLAT` those of its own fields."""
+    for entry in fields(value):
+        part = getattr(value, entry.name)
+        yield from entries_of(part) if entry.metadata == FLAT else ((entry.name, part),)
 
 
 def jsonable(value: object) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.logarithms import Array
@@ -55,7 +55,7 @@ class Series:
         """One more probe; every second one gives products with the one before, whose vectors go then."""
         self.energies.append(vectors.energies.cpu().numpy())
         self.differential.append(vectors.differential.cpu().numpy())
-        self.gradients.append(np.zeros((1, 0)) if vectors.gradients is None else vectors.gradients.numpy())
+        self.gradients.append(vectors.gradients.numpy())
         if self._odd is not None:
             self.products.append(self._odd.products(vectors).cpu().numpy())
         self._odd = None if self._odd is not None else vectors
@@ -120,7 +120,7 @@ def network_of(run: Pass, depends_on_batch: bool, tokens: bool | None) -> Networ
 def sample(network: Network, precision: Precision, seed: int, count: Callable[[], None]) -> Sampled:
     """Probe both directions. ValueError: the output cannot be differentiated or does not depend on the input."""
     modules = dict(network.run.model.named_modules())
-    blocks = [_real(modules[name]) for name in network.blocks]
+    blocks = [[p for p in modules[name].parameters() if p.is_floating_point()] for name in network.blocks]
     prober = Prober(network.run, network.inputs, network.tokens, blocks, seed)
     sizes = np.array([tensor.numel() / network.inputs for tensor in network.tensors])
     backward = Series(np.full_like(sizes, sizes[-1]))
@@ -141,10 +141,10 @@ def sample(network: Network, precision: Precision, seed: int, count: Callable[[]
 def _probe(series: Series, draw: Callable[[], Vectors], precision: Precision, count: Callable[[], None]) -> None:
     wanted = precision.least
     while len(series.energies) < wanted:
-        while len(series.energies) < wanted:
-            series.add(draw())
-            count()
-        wanted = precision.more(wanted, series.error)
+        series.add(draw())
+        count()
+        if len(series.energies) == wanted:
+            wanted = precision.more(wanted, series.error)
 
 
 def _differentiable(prober: Prober) -> Vectors:
@@ -160,7 +160,3 @@ def _differentiable(prober: Prober) -> Vectors:
             "in between, or is every unit dead?"
         )
     return vectors
-
-
-def _real(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters() if parameter.is_floating_point()]

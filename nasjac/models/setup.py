@@ -61,8 +61,7 @@ def fitted(model: nn.Module, args: Any, kwargs: Any, notes: list[str]) -> tuple[
         notes.append(f"inputs taken as {dtype}, the model's precision, from {' and '.join(other)}")
 
     def same(tensor: Tensor) -> Tensor:
-        whole = tensor.detach()
-        return whole.to(dtype) if whole.is_floating_point() else whole
+        return tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype)
 
     return mapped(args, same), mapped(kwargs, same)
 
@@ -84,7 +83,8 @@ def prepared(
 
 def _origin(calls: Sequence[Call], args: Any, kwargs: Any, name: str | None) -> Origin:
     """A floating-point input; or, where inputs are token ids, the output of the embedding that takes them."""
-    given = {_place(place): tensor for place, tensor in tensors((args, kwargs))}
+    # an input's name is its place without the first part: `0.1` is the second positional one, `1.pixel_values` one by name
+    given = {place.partition(".")[2]: tensor for place, tensor in tensors((args, kwargs))}
     real = {place: tensor for place, tensor in given.items() if tensor.is_floating_point()}
     made = {call.name: call.output for call in reversed(calls) if call.name and call.output is not None}
     if name is not None:
@@ -100,22 +100,14 @@ def _origin(calls: Sequence[Call], args: Any, kwargs: Any, name: str | None) -> 
     if real:
         return Origin(*next(iter(real.items())), in_module=False)
     for call in calls:
-        if isinstance(call.module, nn.Embedding) and any(_same(t, ids) for t in call.inputs for ids in given.values()):
+        if isinstance(call.module, nn.Embedding) and any(
+            torch.equal(t, ids) for t in call.inputs for ids in given.values()
+        ):
             return Origin(call.name, made[call.name], in_module=True)
     raise InputError(
         "`origin` must name the module whose output is varied, for the inputs are whole numbers and no nn.Embedding takes "
         "them as they are"
     )
-
-
-def _place(place: str) -> str:
-    """An input's name: `0.1` is the second positional one, `1.pixel_values` one by name."""
-    _, _, rest = place.partition(".")
-    return rest
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
 
 
 def depends_on_batch(model: nn.Module, batchnorm: str) -> bool:

@@ -34,10 +34,14 @@ class Call:
     output: Tensor | None
 
     @property
+    def given(self) -> Tensor | None:
+        """The first floating-point tensor that it was given."""
+        return next((tensor for tensor in self.inputs if tensor.is_floating_point()), None)
+
+    @property
     def keeps_shape(self) -> bool:
         """Whether its first floating-point tensor comes out in the shape in which it came in."""
-        first = next((tensor for tensor in self.inputs if tensor.is_floating_point()), None)
-        return first is not None and self.output is not None and first.shape == self.output.shape
+        return self.given is not None and self.output is not None and self.given.shape == self.output.shape
 
 
 def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Call], Any]:
@@ -49,23 +53,20 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            given = [tensor for _, tensor in tensors((args, kwargs))]
+            given = tuple(tensor for _, tensor in tensors((args, kwargs)))
             made = list(floating(output).values())
             if any(tensor.layout != torch.strided or not tensor.numel() for tensor in made):
                 raise InputError(f"layers must give dense tensors that are not empty, which `{name or 'model'}` does not")
-            if not all(tensor.isfinite().all() for tensor in made) and all(_finite(tensor) for tensor in given):
+            real = [tensor for tensor in given if tensor.is_floating_point()]
+            if not all(tensor.isfinite().all() for tensor in made) and all(tensor.isfinite().all() for tensor in real):
                 raise InputError(f"activations must be finite, got NaN or infinity from layer `{name or 'model'}` on")
-            calls.append(Call(name, module, tuple(given), next(iter(made), None)))
+            calls.append(Call(name, module, given, next(iter(made), None)))
 
         return hook
 
     hooks = (part.register_forward_hook(watch(name), with_kwargs=True) for name, part in model.named_modules())
     with hooked(hooks), torch.no_grad():
         return calls, called(taking(model), model, args, kwargs)
-
-
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
 def stream(calls: Sequence[Call]) -> list[str]:

@@ -93,7 +93,7 @@ class WarmSummary:
             "study": self.study,
             "checkpoint": self.checkpoint,
             "out": str(self.out),
-            **old.on_data,
+            **vars(old.provenance),
             "kind": old.spec.kind,
             "key": {"before": old.spec.key, "after": self.recommended.key},
             "objectives": list(job.objectives),
@@ -202,16 +202,16 @@ def _judged(job: WarmSearch, trial: WarmTrial) -> WarmTrial:
 
 def _write(summary: WarmSummary) -> None:
     job, best = summary.job, summary.recommended
-    found, content = job.space.network(best.choices), summary.to_json()
+    found, content, old = job.space.network(best.choices), summary.to_json(), job.space.old
     note = {name: content[name] for name in ("checkpoint", "seed", "options", "reason")}
-    info = {**job.space.old.changed_info, **{name: best.worth[name] for name in ("accuracy", "loss")}, "key": best.key}
     rows = [trial.to_json() for trial in summary.trials]
     files = {
         "search.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
         "trials.csv": as_csv(COLUMNS, [[_flat(row.get(name)) for name in COLUMNS] for row in rows]).encode(),
     }
     searched = {**note, "pruned": best.pruned, "inserted": best.inserted}
-    checkpoint.save(summary.out, found.spec, found.state, {**info, "searched": searched}, files, "out")
+    new = old.changed(found.spec, found.module(*old.sizes))
+    checkpoint.place(summary.out, {**new.files({"searched": searched}, found.state), **files}, "out")
 
 
 def _flat(value: Any) -> Any:

@@ -19,7 +19,7 @@ from nasjac.searching.warm_space import WarmSpace
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.studies import Conflict
-from nasjac.surgery.growth import Beginning
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.sources import folder_of, own_data, own_name
 from nasjac.surgery.trained import check_out, trained
 

@@ -35,7 +35,7 @@ from nasjac.store.checkpoint_studies import AROUND
 from nasjac.store.rows import TrialRow
 from nasjac.surgery.branches.ours import links_of, measurable
 from nasjac.surgery.branches.samples import samples_at
-from nasjac.surgery.growth import Beginning
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.paths import branch_norms, chain_of
 
 #: cost and depth are those of the trained weights
@@ -140,7 +140,7 @@ class WarmSearch(Job):
             AROUND: {"key": old.spec.key, "weights": self.weights},
             "warm": options,
             "sampler": self.names,
-            "dataset": {"name": old.on_data["dataset"], "digest": self.dataset_digest},
+            "dataset": {"name": old.provenance.dataset, "digest": self.dataset_digest},
             "search": {"batch": self.batch, "objectives": self.objectives, "racing": False},
             "seed": self.seed,
         }

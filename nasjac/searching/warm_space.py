@@ -18,15 +18,8 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
 from nasjac.kinds.table import kind_of
 from nasjac.surgery.compression import branches, check_prunable, prune, pruned_spec
-from nasjac.surgery.growth import (
-    Beginning,
-    Grown,
-    calibrated,
-    check_growable,
-    grow,
-    grown_spec,
-    insertion_places,
-)
+from nasjac.surgery.growth import Grown, calibrated, grow
+from nasjac.surgery.insertion import Beginning, check_growable, grown_spec, insertion_places
 from nasjac.surgery.trained import CALIBRATED, Trained
 
 Choices = Mapping[str, Any]
@@ -78,8 +71,7 @@ class WarmSpace(Space):
 
     def spec(self, choices: Choices) -> Spec:
         """The Spec alone."""
-        deeper, _ = grown_spec(self.old.spec, self.added(choices), self.beginning)
-        return pruned_spec(deeper, self._moved(choices))
+        return pruned_spec(grown_spec(self.old.spec, self.added(choices), self.beginning), self._moved(choices))
 
     def network(self, choices: Choices) -> Grown:
         """The network with its weights, and the numbers of its new blocks. ValueError: no branch stays."""

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import instance, items, whole
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.table import kind_of
-from nasjac.surgery.growth import restored
-
-State = Mapping[str, Tensor]
+from nasjac.surgery.growth import State, Weighted
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """A pruned network: its Spec and state, the canonical Spec's blocks `kept` with their branch, and all `lasting`."""
+class Pruned(Weighted):
+    """A pruned network, the canonical Spec's blocks `kept` with their branch, and all `lasting`."""
 
-    spec: Spec
-    state: dict[str, Tensor]
     kept: tuple[int, ...]
     lasting: tuple[int, ...]
-
-    def module(self, inputs: int, outputs: int) -> nn.Module:
-        """Return the network as an ordinary module."""
-        return restored(self.spec, self.state, inputs, outputs)
 
 
 def check_prunable(spec: Spec) -> None:

@@ -13,7 +13,8 @@ from nasjac.architecture.pruning_criteria import CRITERIA as ORDERS
 from nasjac.architecture.pruning_criteria import keep_set
 from nasjac.foundation.arguments import shown, whole
 from nasjac.foundation.errors import InputError
-from nasjac.surgery.network import Array, Network
+from nasjac.mathematics.logarithms import Array
+from nasjac.surgery.network import Network
 from nasjac.surgery.paths import Chain
 
 

@@ -2,74 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import nn
 
 from nasjac.architecture.fields import check_choice
-from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.mathematics.meanfield.growth import deviation_bound, expected_deviation
 from nasjac.models.foreign_calls import Factory
-from nasjac.surgery.branches import Norms
-from nasjac.surgery.growth import Beginning
-from nasjac.surgery.growth_result import Deviation, Growth, NewBlock
-from nasjac.surgery.limits import Allowed, Budget, Limits, as_many
-from nasjac.surgery.network import Link, Network
+from nasjac.surgery.attempts import PILOT, Plan, attempts
+from nasjac.surgery.growth_result import Growth, deviation_of, new_block
+from nasjac.surgery.insertion import Beginning
+from nasjac.surgery.limits import Budget, Limits
+from nasjac.surgery.network import Network
 from nasjac.surgery.own_model import INITS
-from nasjac.surgery.paths import branch_norms
 from nasjac.surgery.results import Pair
 from nasjac.surgery.sources import AnyData, Say, left_out, listed, of_checkpoint, of_model
 from nasjac.surgery.trained import check_growth, check_out
 from nasjac.surgery.written import compared, note, write
 
-#: new blocks by which it is first told how many there may be
-PILOT = 8
 #: points of the data, each with its own Jacobian
 MOST_POINTS = 2**16
 #: what new blocks may change unless another budget is given
 DEFAULT_BUDGET = Budget()
 #: what a grown checkpoint keeps of the result
 KEPT = ("checkpoint", "init", "gain", "seed", "blocks", "tau", "rule", "epsilon_spectral", "epsilon_rms", "deviation")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How many new blocks come, how they begin, what holds them back, and after which blocks they go.
-
-    `blocks` may be "max", as many as are safe; `option` is what the user calls it. `full` is how new blocks begin by which
-    those are measured that begin as the identity. `after` None spreads them evenly.
-    """
-
-    option: str
-    blocks: int | str
-    beginning: Beginning
-    limits: Limits
-    after: tuple[int, ...] | None = None
-    full: Beginning | None = None
-
-    def __post_init__(self) -> None:
-        if self.blocks != "max":
-            if not isinstance(self.blocks, int) or isinstance(self.blocks, bool) or self.blocks < 1:
-                raise InputError(f"`{self.option}` must be a whole number of at least 1, or max, got {self.blocks!r}")
-            arguments.whole(self.option, self.blocks, 1, MOST_BLOCKS)
-        if self.after is not None and not self.after:
-            raise InputError("`after` must hold numbers of blocks, got none")
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A grown network, the norms of its new blocks by their numbers, and whether there may be so many."""
-
-    network: Network
-    norms: Mapping[int, Norms]
-    allowed: Allowed
 
 
 def grow(
@@ -165,13 +126,13 @@ def _grown(old: Network, plan: Plan, pilot: int, out: Path, say: Say) -> Growth:
     As many as are safe are found from a growth of `pilot` blocks.
     """
     beginning, limits = plan.beginning, plan.limits
-    nominal, attempt = _attempts(old, plan, pilot, say)
+    nominal, attempt = attempts(old, plan, pilot, say)
     if not attempt.allowed.holds and not limits.force:
         raise attempt.allowed.refusal(plan.blocks)
     say(f"{len(attempt.norms)} new blocks; profiles before and after")
     new = attempt.network
     with new.ready():
-        stream = _deviation(new.stream, attempt.norms)
+        stream = deviation_of(new.stream, attempt.norms)
     result = Growth(
         **vars(compared(old, new, out, beginning.seed)),
         init=beginning.init,
@@ -185,56 +146,6 @@ def _grown(old: Network, plan: Plan, pilot: int, out: Path, say: Say) -> Growth:
         smallness=attempt.allowed.smallness,
         nominal=nominal.allowed.measured if nominal else None,
         stream=stream,
-        new_blocks=tuple(_row(number, new.links[number], norms) for number, norms in attempt.norms.items()),
+        new_blocks=tuple(new_block(number, new.links[number], norms) for number, norms in attempt.norms.items()),
     )
     return write(result, new, {"grown": note(result, KEPT)}, "growth.json")
-
-
-def _attempts(old: Network, plan: Plan, pilot: int, say: Say) -> tuple[Attempt | None, Attempt]:
-    """A growth at full size where new blocks begin as the identity, and the growth that was asked for.
-
-    As many as are safe are as many as are safe at full size.
-    """
-
-    def attempt(count: int, beginning: Beginning) -> Attempt:
-        network, new = old.grown(count, beginning, plan.after)
-        with network.ready():
-            norms = branch_norms(network.links, new, Generator().manual_seed(beginning.seed))
-        spectral = tuple(float(one.spectral.max()) for one in norms.values())
-        return Attempt(network, norms, Allowed(plan.limits, spectral, tuple(one.energy for one in norms.values())))
-
-    count = pilot if plan.blocks == "max" else int(plan.blocks)
-    nominal = attempt(count, plan.full) if plan.full else None
-    if plan.blocks != "max":
-        return nominal, attempt(count, plan.beginning)
-    first = nominal or attempt(count, plan.beginning)
-    most = as_many(first, lambda number: attempt(number, plan.full or plan.beginning), plan.option, say)
-    return nominal, attempt(len(most.norms), plan.beginning) if nominal else most
-
-
-def _row(number: int, link: Link, norms: Norms) -> NewBlock:
-    return NewBlock(
-        block=number,
-        op=link.op,
-        stage=link.stage,
-        spectral_norm=float(norms.spectral.max()),
-        spectral_norm_mean=float(norms.spectral.mean()),
-        frobenius_norm=norms.frobenius,
-        frobenius_error=norms.frobenius_error,
-        rms_norm=norms.energy**0.5,
-        output_ratio=float(norms.ratio.max()),
-    )
-
-
-def _deviation(streams: Sequence[Tensor], norms: Mapping[int, Norms]) -> Deviation:
-    """What each row of new blocks does to the stream h_0 ... h_L."""
-    rows = [[n for _, n in row] for _, row in itertools.groupby(enumerate(norms), lambda pair: pair[1] - pair[0])]
-    changes = [_relative(streams[row[0]], streams[row[-1] + 1]) for row in rows]
-    bounds = [deviation_bound(float(norms[n].ratio.max()) for n in row) for row in rows]
-    typical = (sum(one.energy for one in norms.values()) / len(norms)) ** 0.5
-    return Deviation(max(changes), max(bounds), expected_deviation(typical, max(map(len, rows))))
-
-
-def _relative(before: Tensor, after: Tensor) -> float:
-    change, size = (tensor.flatten(1).norm(dim=1) for tensor in (after - before, before))
-    return float((change / size).max())

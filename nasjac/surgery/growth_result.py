@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from nasjac.foundation.text_tables import as_text as as_table
+from nasjac.mathematics.meanfield.growth import deviation_bound, expected_deviation
+from nasjac.models.result import FLAT
+from nasjac.surgery.branches.norms import Norms
 from nasjac.surgery.limits import Smallness
-from nasjac.surgery.results import FLAT, Comparison, Pair, change, shown
+from nasjac.surgery.network import Link
+from nasjac.surgery.results import Comparison, Pair, change, shown
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,35 @@ class Deviation:
     stream_deviation: float
     deviation_bound: float
     expected_deviation: float
+
+
+def new_block(number: int, link: Link, norms: Norms) -> NewBlock:
+    """Return what is told of the new block `number`, from the norms of its branch."""
+    return NewBlock(
+        block=number,
+        op=link.op,
+        stage=link.stage,
+        spectral_norm=float(norms.spectral.max()),
+        spectral_norm_mean=float(norms.spectral.mean()),
+        frobenius_norm=norms.frobenius,
+        frobenius_error=norms.frobenius_error,
+        rms_norm=norms.energy**0.5,
+        output_ratio=float(norms.ratio.max()),
+    )
+
+
+def deviation_of(streams: Sequence[Tensor], norms: Mapping[int, Norms]) -> Deviation:
+    """Return what the rows of new blocks, whose norms are given by their numbers, do to the stream h_0 ... h_L [G, ...]."""
+    rows = [[n for _, n in row] for _, row in itertools.groupby(enumerate(norms), lambda pair: pair[1] - pair[0])]
+    changes = [_relative(streams[row[0]], streams[row[-1] + 1]) for row in rows]
+    bounds = [deviation_bound(float(norms[n].ratio.max()) for n in row) for row in rows]
+    typical = (sum(one.energy for one in norms.values()) / len(norms)) ** 0.5
+    return Deviation(max(changes), max(bounds), expected_deviation(typical, max(map(len, rows))))
+
+
+def _relative(before: Tensor, after: Tensor) -> float:
+    change, size = (tensor.flatten(1).norm(dim=1) for tensor in (after - before, before))
+    return float((change / size).max())
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -67,7 +104,7 @@ class Growth(Comparison):
     stream: Deviation = field(metadata=FLAT)
     new_blocks: tuple[NewBlock, ...]
 
-    def __repr__(self) -> str:
+    def as_text(self) -> str:
         """Return what was done, how safe it is by each rule, and where the grown network is."""
         columns = ("block", "op", "spectral_norm", "frobenius_norm", "frobenius_error", "rms_norm", "output_ratio")
         rows = [[vars(new)[name] for name in columns] for new in self.new_blocks]
@@ -87,6 +124,6 @@ class Growth(Comparison):
 
 
 def _counts(small: Smallness) -> str:
-    told = ", ".join(f"{name} {'any' if m is None else m}" for name, m in small.rules._asdict().items())
+    told = ", ".join(f"{name} {'any' if m is None else m}" for name, m in small.rules.items())
     sizes = f"epsilon_spectral {small.epsilon_spectral:.4g}, epsilon_rms {small.epsilon_rms:.4g}"
     return f"{told} (at {sizes}; measured sum {small.measured_sum:.4g})"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from nasjac.architecture.fields import check_choice
 from nasjac.foundation.errors import InputError
@@ -13,8 +12,6 @@ from nasjac.mathematics.meanfield.growth import Rules, measured_sum, rules
 
 #: the sum over the new blocks themselves, and the three counts
 RULES = ("measured", *Rules._fields)
-#: most blocks that `max` gives: beyond, a number is to be asked for
-MOST = 512
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Smallness:
 
     epsilon_spectral: float
     epsilon_rms: float
-    rules: Rules
+    rules: Mapping[str, int | None]
     measured_sum: float
 
 
@@ -86,14 +83,13 @@ class Allowed:
         )
 
     def _smallness(self, spectral: float, rms: float) -> Smallness:
-        return Smallness(spectral, rms, rules(spectral, rms, self.limits.tau), measured_sum(self.spectral))
+        return Smallness(spectral, rms, rules(spectral, rms, self.limits.tau)._asdict(), measured_sum(self.spectral))
 
     @property
     def count(self) -> int | None:
         """How many blocks like these the chosen rule allows; None: any number."""
         if self.limits.chosen != "measured":
-            count: int | None = self.smallness.rules._asdict()[self.limits.chosen]
-            return count
+            return self.smallness.rules[self.limits.chosen]
         total = measured_sum(self.spectral)
         return math.floor(len(self.spectral) * math.log(self.limits.tau) / total) if total > 0 else None
 
@@ -107,41 +103,10 @@ class Allowed:
     def refusal(self, wanted: object) -> InputError:
         """Return the error that so many are too many, with the three numbers."""
         small = self.smallness
-        told = ", ".join(f"{name} {'any number' if m is None else m}" for name, m in small.rules._asdict().items())
+        told = ", ".join(f"{name} {'any number' if m is None else m}" for name, m in small.rules.items())
         measured = f"the measured Σ ln(1 + ‖J_F‖) is {small.measured_sum:.4g} of ln τ = {math.log(self.limits.tau):.4g}"
         return InputError(
             f"`blocks` must be at most {self.count} by the rule {self.limits.chosen} (tau {self.limits.tau:g}), got "
             f"{wanted}: at epsilon_spectral {small.epsilon_spectral:.4g} and epsilon_rms {small.epsilon_rms:.4g} the rules "
             f"allow {told}; {measured}; force=true grows all the same, gain= makes new blocks smaller"
         )
-
-
-class Attempted(Protocol):
-    """A growth that was tried."""
-
-    @property
-    def allowed(self) -> Allowed: ...
-
-
-A = TypeVar("A", bound=Attempted)
-
-
-def as_many(first: A, attempt: Callable[[int], A], name: str, say: Callable[[str], None]) -> A:
-    """Return the first attempt with as many blocks as the rule allows, beginning from the count that `first` allows.
-
-    Raises:
-        InputError: The rule allows not even one block, more than `MOST`, or any number.
-    """
-    done, count = first, first.allowed.count
-    while count:
-        if count > MOST:
-            told = f"more than {MOST}, got max: it allows {count}"
-            raise InputError(f"`{name}` must be a number where the rule allows {told}")
-        say(f"trying {count} new blocks")
-        done = attempt(count)
-        if done.allowed.holds:
-            return done
-        count = min(count - 1, done.allowed.count or 0)
-    if count is None:
-        raise InputError(f"`{name}` must be a number where any number is allowed (new blocks are the identity), got max")
-    raise done.allowed.refusal("max, of which not even one is allowed")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
-from nasjac.models.nested import floating, swapped
-from nasjac.surgery.growth import Beginning
+from nasjac.mathematics.logarithms import Array
+from nasjac.models.hooks import hooked
+from nasjac.models.nested import stream_of, swapped
+from nasjac.surgery.branches.norms import Function
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.results import Source, Worth
 from nasjac.trainers import Run
-
-Array = NDArray[np.float64]
-Function = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,10 @@ class Link:
     branched: bool = True
     prunable: bool = True
     skip: float | None = 1.0
+
+    def both(self) -> tuple[Tensor, Tensor]:
+        """Return x and the block's output at it."""
+        return self.x, self.output(self.x)
 
 
 class Stack(NamedTuple):
@@ -144,20 +147,19 @@ class Network(ABC):
         """A short training from the weights that it has; None where it has no data to train on."""
         return None
 
-    @contextmanager
-    def gated(self, gates: Tensor) -> Iterator[None]:
+    def gated(self, gates: Tensor) -> AbstractContextManager[None]:
         """Its blocks as g × block + (1 − g) × what is left of it without its branch, by gates [L]: 0 prunes."""
-        handles = []
-        for gate, block in zip(gates, self.blocks, strict=True):
 
-            def hook(module: nn.Module, args: Any, kwargs: Any, output: Any, gate: Tensor = gate) -> Any:
-                given, made = (next(iter(floating(part).values())) for part in ((args, kwargs), output))
-                left = self.bypassed(module, given)
-                return swapped(output, made, left + gate * (made - left))
+        def hook(gate: Tensor, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+            made, left = stream_of(output), self.bypassed(module, stream_of((args, kwargs)))
+            return swapped(output, made, left + gate * (made - left))
 
-            handles.append(block.register_forward_hook(hook, with_kwargs=True))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        pairs = zip(gates, self.blocks, strict=True)
+        return hooked(block.register_forward_hook(partial(hook, gate), with_kwargs=True) for gate, block in pairs)
+
+
+def finite(outputs: Tensor, where: str) -> Tensor:
+    """Return the outputs. InputError: they are not finite."""
+    if not outputs.isfinite().all():
+        raise InputError(f"outputs must be finite, got NaN or infinity on the {where}")
+    return outputs

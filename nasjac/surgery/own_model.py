@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from nasjac.foundation.errors import InputError
 from nasjac.models.chain import scaled_blocks
 from nasjac.models.foreign_calls import own_traceback
+from nasjac.models.hooks import hooked
 from nasjac.models.lists import last_layers, list_of, rearranged, scaled, uncached
-from nasjac.models.nested import floating, swapped
+from nasjac.models.nested import stream_of, swapped
 from nasjac.models.setup import arguments, fitted
 from nasjac.models.undisturbed import undisturbed
 from nasjac.store.checkpoints import checkpoint
-from nasjac.surgery.growth import Beginning, evenly
-from nasjac.surgery.network import Link, Network, Stack
+from nasjac.surgery.insertion import Beginning, evenly
+from nasjac.surgery.network import Link, Network, Stack, finite
 from nasjac.surgery.results import Source
-from nasjac.surgery.trained import finite
 
 
 @runtime_checkable
@@ -90,12 +90,8 @@ class OwnModel(Network):
         def watch(module: nn.Module, args: Any, kwargs: Any) -> None:
             seen.setdefault(module, _link(module, args, kwargs))
 
-        handles = [block.register_forward_pre_hook(watch, with_kwargs=True) for block in self.blocks]
-        try:
+        with hooked(block.register_forward_pre_hook(watch, with_kwargs=True) for block in self.blocks):
             self._run()
-        finally:
-            for handle in handles:
-                handle.remove()
         return [seen[block] for block in self.blocks]
 
     @cached_property
@@ -114,7 +110,7 @@ class OwnModel(Network):
 
     @torch.no_grad()
     def outputs(self) -> Tensor:
-        return finite(_first(self._run()), "batch")
+        return finite(stream_of(self._run()), "batch")
 
     def loss(self) -> Tensor:
         made = self._run()
@@ -133,7 +129,7 @@ class OwnModel(Network):
         with made.ready():
             for number in new:
                 link = made.called()[number]  # anew, for what comes before has changed
-                last = last_layers(made.blocks[number], partial(_both, link))
+                last = last_layers(made.blocks[number], link.both)
                 scaled(last, 0.0 if beginning.is_identity else beginning.gain)
         return made, new
 
@@ -158,18 +154,10 @@ def places_of(count: int, depth: int) -> list[int]:
 
 def _link(block: nn.Module, args: Any, kwargs: Any) -> Link:
     """A block as the model calls it: the first floating-point tensor of its arguments is the stream."""
-    given = _first((args, kwargs))
+    given = stream_of((args, kwargs))
 
     def output(x: Tensor) -> Tensor:
         there, named = swapped((args, kwargs), given, x)
-        return _first(block(*there, **named))
+        return stream_of(block(*there, **named))
 
     return Link(given, output, lambda x: output(x) - x, lambda x: x)
-
-
-def _both(link: Link) -> tuple[Tensor, Tensor]:
-    return link.x, link.output(link.x)
-
-
-def _first(value: Any) -> Tensor:
-    return next(iter(floating(value).values()))

@@ -19,11 +19,12 @@ from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import facts
 from nasjac.kinds.table import kind_of
 from nasjac.mathematics.gradient_paths import count_paths, path_lengths
+from nasjac.mathematics.logarithms import Array
 from nasjac.mathematics.probes import on_sphere
 from nasjac.sampling.linearized import Linearized
-from nasjac.surgery.branches import Norms, norms
+from nasjac.surgery.branches.norms import Norms, norms
 from nasjac.surgery.branches.ours import expected_energies, identities
-from nasjac.surgery.network import Array, Link, Network
+from nasjac.surgery.network import Link, Network
 from nasjac.surgery.results import Pair
 
 #: probes of the damage at each point

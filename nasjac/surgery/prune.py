@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,12 @@ from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
-from nasjac.foundation.reading import check_file, parse_json
 from nasjac.models.foreign_calls import Factory
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.compression import check_prunable
 from nasjac.surgery.criteria import CRITERIA, VALUES, chosen, output_damage
-from nasjac.surgery.network import Array, Network
-from nasjac.surgery.paths import Chain, chain_of, damage, expected
+from nasjac.surgery.network import Network
+from nasjac.surgery.paths import chain_of, damage, expected
 from nasjac.surgery.pruning_result import BranchValue, FineTuning, Pruning
 from nasjac.surgery.results import Pair
 from nasjac.surgery.sources import AnyData, Say, left_out, listed, of_checkpoint, of_model, of_spec
@@ -139,7 +136,7 @@ def _pruned(old: Network, options: PruneOptions, out: Path, save_tuned: Path | N
     with old.ready():
         chain = chain_of(old, seed)
         prunable = [n for n, link in enumerate(old.links) if link.prunable]
-        values = partial(_values, options.criterion, old, chain, prunable)
+        values = lambda: VALUES[options.criterion](old, chain)[prunable]  # noqa: E731
         gone = chosen(prunable, options.ratio, options.criterion, values, seed)
     new = old.without(gone)
     say(f"fine-tuning without {len(gone)} branches")
@@ -177,13 +174,3 @@ def _pruned(old: Network, options: PruneOptions, out: Path, save_tuned: Path | N
         figures = {"accuracy": run.accuracy, "loss": run.loss, "fine_tuned": options.fine_tune}
         checkpoint.place(save_tuned, new.files({**told, **figures}, run.state), "save_tuned")
     return result
-
-
-def _values(criterion: str, network: Network, chain: Chain, prunable: list[int]) -> Array:
-    return VALUES[criterion](network, chain)[prunable]
-
-
-def spec_from(path: Path) -> Spec:
-    """Return the Spec in a file: its own JSON, or that of a checkpoint. InputError: it holds neither."""
-    content = parse_json(check_file(path, "spec").read_bytes(), "spec")
-    return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))

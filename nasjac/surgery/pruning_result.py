@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from nasjac.models.result import FLAT
 from nasjac.reporting.wording import EFFECTIVE_DEPTH
 from nasjac.surgery.paths import Damage, Expected
-from nasjac.surgery.results import FLAT, Comparison, Figures, Pair, change, shown
+from nasjac.surgery.results import Comparison, Pair, change, shown
+
+#: which figures before and after are printed
+FIGURES = ("effective_depth", "path_count", "path_entropy", "accuracy", "loss", "parameters", "flops")
 
 
 @dataclass(frozen=True)
@@ -66,20 +69,12 @@ class Pruning(Comparison):
     gate_difference: float
     branch_values: tuple[BranchValue, ...]
 
-    def __repr__(self) -> str:
+    def as_text(self) -> str:
         """Return which branches went, what that changed, and where the pruned network is."""
         gone = ", ".join(map(str, self.pruned)) or "none"
         rows = [("pruned", f"{len(self.pruned)} of {self.branches} branches by {self.criterion}: {gone}")]
-        figures: dict[str, Pair[Any] | Figures] = {
-            "effective_depth": self.effective_depth,
-            "path_count": self.path_count,
-            "path_entropy": self.path_entropy,
-            "accuracy": self.accuracy,
-            "loss": self.loss,
-            "parameters": self.parameters,
-            "flops": self.flops,
-        }
+        figures = {name: vars(self)[name] for name in FIGURES}
         rows += [(name, change(values)) for name, values in figures.items() if values.before is not None]
         measured, predicted = self.damage.measured_damage, self.damage.predicted_damage
         rows.append(("damage", f"{measured:.4g} measured, {predicted:.4g} predicted"))
-        return f"{shown(rows)}\n\n{EFFECTIVE_DEPTH}\nWritten: {self.out}"
+        return f"{shown(rows)}\n\n{EFFECTIVE_DEPTH}\n{super().as_text()}"

@@ -1,19 +1,16 @@
-"""What the results of growing and pruning are made of, and how a result becomes JSON."""
+"""What the results of growing and pruning are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nasjac.architecture.spec import Spec
-from nasjac.mathematics.meanfield.growth import Rules
 from nasjac.models.diagnosis import Diagnosis
+from nasjac.models.result import FLAT, Result
 
 T = TypeVar("T")
-
-#: the metadata of a result's field whose own fields are fields of the result's JSON
-FLAT = {"flat": True}
 
 
 @dataclass(frozen=True)
@@ -32,32 +29,37 @@ class Worth(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a network was read from: a checkpoint's folder with its data, an architecture, or a user's model and its list.
+class Provenance:
+    """The data on which a network's figures are, and what is known of the training of its weights."""
 
-    `trained_on` is what is known of the training of a checkpoint's weights.
-    """
-
-    checkpoint: str | None = None
-    spec_file: str | None = None
-    model: str | None = None
-    list: str | None = None
     dataset: str | None = None
     dataset_digest: str | None = None
     trained_on: Mapping[str, str] | None = None
 
 
+NOWHERE = Provenance()
+
+
 @dataclass(frozen=True)
-class Figures:
+class Source:
+    """What a network was read from: a checkpoint with its data, an architecture, or a user's model and its list."""
+
+    checkpoint: str | None = None
+    spec_file: str | None = None
+    model: str | None = None
+    list: str | None = None
+    data: Provenance = field(default=NOWHERE, metadata=FLAT)
+
+
+@dataclass(frozen=True)
+class Figures(Pair[float | None]):
     """A figure before, after, and after a fine-tuning; None where it is not known."""
 
-    before: float | None
-    after: float | None
     fine_tuned: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Comparison:
+class Comparison(Result):
     """A network before and after it was changed.
 
     Args:
@@ -75,7 +77,6 @@ class Comparison:
         profile_before: The Jacobian norms along the blocks before; None without blocks.
         profile_after: The same afterwards.
         spec: The changed architecture.
-        files: The files that were written beside the network.
     """
 
     source: Source = field(metadata=FLAT)
@@ -92,24 +93,15 @@ class Comparison:
     profile_before: Diagnosis | None
     profile_after: Diagnosis | None
     spec: Spec | None
-    files: tuple[str, ...] = ()
 
+    def as_text(self) -> str:
+        """Return where the changed network is."""
+        return f"Written: {self.out}"
 
-def as_json(value: Any) -> Any:
-    """Return a result as values that JSON has: dataclasses as objects, a Spec as its content."""
-    if isinstance(value, Spec):
-        return value.content
-    if isinstance(value, Diagnosis):
-        return as_json(value.layers)
-    if isinstance(value, Rules):
-        return value._asdict()
-    if is_dataclass(value):
-        content: dict[str, Any] = {}
-        for entry in fields(value):
-            part = as_json(getattr(value, entry.name))
-            content.update(part if "flat" in entry.metadata else {entry.name: part})
-        return content
-    return [as_json(part) for part in value] if isinstance(value, (list, tuple)) else value
+    def entries(self) -> Iterator[tuple[str, object]]:
+        """Yield every field; of a profile its layers alone."""
+        for name, value in super().entries():
+            yield name, value.layers if isinstance(value, Diagnosis) else value
 
 
 def shown(rows: Sequence[tuple[str, Any]]) -> str:
@@ -118,7 +110,7 @@ def shown(rows: Sequence[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
 
-def change(values: Pair[Any] | Figures) -> str:
+def change(values: Pair[Any]) -> str:
     """Return a figure before and after in one line."""
     told = f"{values.before:.6g} -> {values.after:.6g}"
     tuned = values.fine_tuned if isinstance(values, Figures) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import DATASETS, Data, Dataset, Text, check_kind
 from nasjac.foundation.errors import InputError
+from nasjac.foundation.reading import check_file, parse_json
 from nasjac.kinds.build import build
 from nasjac.kinds.table import kind_of
 from nasjac.models.foreign_calls import Factory, built
 from nasjac.models.undisturbed import batch_norms
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.checkpoints.info import spec_of
+from nasjac.surgery.growth import settle
 from nasjac.surgery.own_model import OwnModel
 from nasjac.surgery.trained import COMPARED, Trained, trained
 
@@ -27,11 +30,9 @@ AnyData = str | Dataset | Data
 Say = Callable[[str], None]
 
 
-def of_checkpoint(
-    folder: str | Path, dataset: AnyData | None, points: int, allow_pickle: bool, say: Say, option: str = "checkpoint"
-) -> Trained:
+def of_checkpoint(folder: str | Path, dataset: AnyData | None, points: int, allow_pickle: bool, say: Say) -> Trained:
     """Return the network of a checkpoint, with its own data unless others are given; say where they are in doubt."""
-    name, data = data_of(checkpoint.read_info(folder_of(folder, option)), dataset)
+    name, data = data_of(checkpoint.read_info(folder_of(folder)), dataset)
     network = trained(folder, data, allow_pickle, name, points)
     if network.doubt:
         say(network.doubt)
@@ -43,7 +44,8 @@ def of_spec(spec: Spec, name: str | None, dataset: AnyData | None, points: int, 
     _, data = data_of({"spec": spec.content}, dataset)
     check_kind(data, spec)
     network = build(spec, data.inputs, data.outputs, Generator().manual_seed(seed)).eval()
-    _settle(network, data.train_inputs[:COMPARED])
+    if norms := batch_norms(network):
+        settle(network, norms, [data.train_inputs[:COMPARED]])
     sizes = {"inputs": data.inputs, "outputs": data.outputs}
     return Trained(spec.canonical, network, sizes, data, at=points, spec_file=name or spec.key)
 
@@ -82,16 +84,6 @@ def left_out(rule: str, **options: object) -> None:
         raise InputError(f"{names} {rule}, got {given[0]}={options[given[0]]!r}")
 
 
-@torch.no_grad()
-def _settle(network: nn.Module, inputs: Tensor) -> None:
-    """Running statistics of BatchNorm: those of these inputs."""
-    if norms := batch_norms(network):
-        for norm in norms:
-            norm.momentum = None
-        network.train()(inputs)
-        network.eval()
-
-
 def folder_of(checkpoint_path: str | Path, option: str = "checkpoint") -> Path:
     """Return a checkpoint's folder, as `option` says it. InputError: it is a file."""
     path = Path(checkpoint_path)
@@ -109,10 +101,12 @@ def data_of(info: Mapping[str, Any], dataset: AnyData | None = None) -> tuple[st
     """
     if isinstance(dataset, Data):
         return None, dataset
-    if dataset is not None and not isinstance(dataset, str):
-        return dataset.name, dataset.load()
-    name = dataset or own_name(info)
-    return name, (DATASETS[name]().load() if dataset else own_data(info))
+    if dataset is None:
+        return own_name(info), own_data(info)
+    if isinstance(dataset, str):
+        check_choice("dataset", dataset, DATASETS)
+        dataset = DATASETS[dataset]()
+    return dataset.name, dataset.load()
 
 
 def own_name(info: Mapping[str, Any]) -> str:
@@ -135,3 +129,9 @@ def own_data(info: Mapping[str, Any]) -> Data:
         rule = f"be given with its options, for the checkpoint is of other data than {name} with its defaults"
         raise InputError(f"`dataset` must {rule} (digest {info['dataset_digest']}), got none (digest {data.digest})")
     return data
+
+
+def spec_from(path: Path) -> Spec:
+    """Return the Spec in a file: its own JSON, or that of a checkpoint. InputError: it holds neither."""
+    content = parse_json(check_file(path, "spec").read_bytes(), "spec")
+    return Spec.from_json(json.dumps(content["spec"] if isinstance(content, dict) and "spec" in content else content))

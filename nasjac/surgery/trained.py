@@ -20,12 +20,13 @@ from nasjac.foundation.errors import InputError
 from nasjac.foundation.places import check_folder
 from nasjac.kinds.table import kind_of
 from nasjac.kinds.training.modules import Modules
+from nasjac.mathematics.logarithms import Array
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery import compression, growth
 from nasjac.surgery.branches.ours import blocks_of, expected_energies, links_of, measurable, stream
-from nasjac.surgery.growth import Beginning
-from nasjac.surgery.network import Array, Link, Network, Stack
-from nasjac.surgery.results import Source, Worth
+from nasjac.surgery.insertion import Beginning, check_growable, spread
+from nasjac.surgery.network import Link, Network, Stack, finite
+from nasjac.surgery.results import NOWHERE, Provenance, Source, Worth
 from nasjac.trainers import AdamW, Run
 from nasjac.trainers.population import fit
 
@@ -56,26 +57,25 @@ class Trained(Network):
     spec_file: str | None = None
 
     @property
-    def on_data(self) -> dict[str, Any]:
-        """Name and digest of the data at hand, and what the weights were trained on and how, where that is known."""
+    def provenance(self) -> Provenance:
+        """Name and digest of the data at hand, and the training of the weights."""
         is_own = self.info.get("dataset_digest") == self.data.digest
         name = self.dataset or (self.info.get("dataset", UNKNOWN) if is_own else UNKNOWN)
-        before = self.info.get("trained_on", {name: self.info.get(name, UNKNOWN) for name in OF_TRAINING})
-        return {"dataset": name, "dataset_digest": self.data.digest, "trained_on": before}
+        return Provenance(name, self.data.digest, self.trained_on)
 
     @property
-    def changed_info(self) -> dict[str, Any]:
-        """What is known of it, for a checkpoint made of it: its figures are on the data at hand."""
-        gone = (*OF_TRAINING, "train_loss")  # which is the training's, of other weights
-        return {**{name: value for name, value in self.info.items() if name not in gone}, **self.on_data}
+    def trained_on(self) -> Mapping[str, str]:
+        """What the weights were trained on and how, where that is known."""
+        before: Mapping[str, str] | None = self.info.get("trained_on")
+        return before or {name: self.info.get(name, UNKNOWN) for name in OF_TRAINING}
 
     @property
     def doubt(self) -> str | None:
         """A sentence where the data at hand are not known to be those that it was trained on."""
-        now, before = self.on_data, self.on_data["trained_on"]
-        if before["dataset_digest"] == now["dataset_digest"]:
+        before = self.trained_on
+        if before["dataset_digest"] == self.data.digest:
             return None
-        here = f"what is told here is on {now['dataset']} (digest {now['dataset_digest']})"
+        here = f"what is told here is on {self.provenance.dataset} (digest {self.data.digest})"
         if before["dataset_digest"] == UNKNOWN:
             return f"it is unknown which data the checkpoint was trained on, for it keeps no digest of them; {here}"
         return f"the checkpoint was trained on other data, {before['dataset']} (digest {before['dataset_digest']}); {here}"
@@ -97,7 +97,7 @@ class Trained(Network):
 
     @property
     def source(self) -> Source:
-        return Source(self.folder, self.spec_file, **(self.on_data if self.folder is not None else {}))
+        return Source(self.folder, self.spec_file, data=self.provenance if self.folder is not None else NOWHERE)
 
     @property
     def architecture(self) -> Spec:
@@ -146,7 +146,7 @@ class Trained(Network):
     def grown(self, count: int, beginning: Beginning, after: Sequence[int] | None) -> tuple[Trained, tuple[int, ...]]:
         """Return the network with `count` new blocks, spread evenly or at the places `after`, and their numbers."""
         if after is None:
-            places = growth.spread(self.spec, count, beginning.init)
+            places = spread(self.spec, count, beginning.init)
         else:
             places = [after[n * len(after) // count] if count > len(after) else after[n] for n in range(count)]
         made = growth.grow(self.spec, self.module.state_dict(), places, beginning, *self.sizes)
@@ -170,13 +170,15 @@ class Trained(Network):
         if self.folder is None:
             content = {**self.info, "key": self.spec.key, "spec": self.spec.content}
             return {checkpoint.SPEC: (json.dumps(content, indent=2) + "\n").encode()}
-        info = {**self.changed_info, **self.worth._asdict(), "key": self.spec.key, **note}
+        gone = (*OF_TRAINING, "train_loss")  # which is the training's, of other weights
+        kept = {name: value for name, value in self.info.items() if name not in gone}
+        info = {**kept, **vars(self.provenance), **self.worth._asdict(), "key": self.spec.key, **note}
         return checkpoint.files_of(self.spec, state or self.module.state_dict(), info)
 
 
 def check_growth(spec: Spec, beginning: Beginning, force: bool) -> None:
     """Raise InputError where new blocks cannot come, or are not the identity although they are to begin so."""
-    growth.check_growable(spec)
+    check_growable(spec)
     fault = kind_of(spec).surgery.identity_fault(spec)
     if fault and beginning.is_identity and not force:
         rule = f"small_gain or copy where {fault}, for no new block is the identity there"
@@ -201,8 +203,7 @@ def trained(folder: str | Path, data: Data, allow_pickle: bool, dataset: str | N
 def check_out(out: str | Path, option: str = "out") -> Path:
     """Return the folder to be made, which the user calls `option`. InputError: it holds something already."""
     folder = check_folder(out, option)
-    if not checkpoint.is_free(folder):
-        raise InputError(f"`{option}` must be a new or empty folder, for nothing is overwritten, got {out}")
+    checkpoint.check_free(folder, option)
     return folder
 
 
@@ -216,10 +217,3 @@ def worth(module: nn.Module, data: Data) -> Worth:
     """Return a network's accuracy and loss on the validation split."""
     accuracy, loss = Modules([module]).evaluate(data.valid_inputs, data.valid_labels)
     return Worth(float(accuracy), float(loss))
-
-
-def finite(outputs: Tensor, where: str) -> Tensor:
-    """Return the outputs. InputError: they are not finite."""
-    if not outputs.isfinite().all():
-        raise InputError(f"outputs must be finite, got NaN or infinity on the {where}")
-    return outputs

@@ -16,7 +16,7 @@ from nasjac.models.diagnose import diagnose
 from nasjac.models.diagnosis import Diagnosis
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.network import Network
-from nasjac.surgery.results import Comparison, Figures, Pair, as_json
+from nasjac.surgery.results import Comparison, Figures, Pair
 from nasjac.surgery.trained import size
 from nasjac.trainers import Run
 
@@ -62,7 +62,7 @@ def compared(old: Network, new: Network, out: Path, seed: int, run: Run | None =
 
 def note(result: Comparison, names: tuple[str, ...]) -> dict[str, object]:
     """Return what the JSON of a result says under these names."""
-    content = as_json(result)
+    content = result.to_json()
     return {name: content[name] for name in names}
 
 
@@ -71,12 +71,12 @@ def write(result: C, network: Network, told: Mapping[str, object], name: str) ->
 
     `told` goes into the spec.json of a checkpoint.
     """
-    content = {key: value for key, value in as_json(result).items() if key != "files"}
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     lines = {"before": result.profile_before, "after": result.profile_after}
-    drawn = profile_figure.draw({line: found for line, found in lines.items() if found}) if any(lines.values()) else {}
-    checkpoint.place(result.out, {**network.files(told), name: text.encode(), **drawn}, "out")
-    return replace(result, files=tuple(str(Path(result.out) / file) for file in (name, *drawn)))
+    known = {line: profile for line, profile in lines.items() if profile is not None}
+    drawn = profile_figure.draw(known) if known else {}
+    files = {name: (json.dumps(result.to_json(), indent=1, allow_nan=False) + "\n").encode(), **drawn}
+    checkpoint.place(result.out, {**network.files(told), **files}, "out")
+    return replace(result, files={file: Path(result.out) / file for file in files})
 
 
 def largest(one: Tensor, other: Tensor) -> float:

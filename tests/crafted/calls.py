@@ -27,7 +27,7 @@ from nasjac.mathematics import rank_correlation as ranking
 from nasjac.mathematics.lanczos import spectral_norms
 from nasjac.mathematics.meanfield import growth as growth_rules
 from nasjac.scores import Apjn, Meanfield, Merit
-from nasjac.surgery import compression, criteria, growth
+from nasjac.surgery import compression, criteria, growth, insertion
 from tests.crafted.models import MODELS
 
 #: what a call may raise: an integration whose step has no solution says so by an ArithmeticError
@@ -261,11 +261,11 @@ TARGETS: dict[str, Target] = {
         lambda **given: compression.prune(state=nasjac.build(spec(), 3, 2).state_dict(), **given),
         lambda: {"spec": spec(), "gone": [0]},
     ),
-    "growth.spread": Target(growth.spread, lambda: {"spec": spec(), "count": 2, "init": "copy"}),
-    "growth.Beginning": Target(growth.Beginning, lambda: {"init": "copy", "gain": 0.1, "seed": 0}),
+    "growth.spread": Target(insertion.spread, lambda: {"spec": spec(), "count": 2, "init": "copy"}),
+    "growth.Beginning": Target(insertion.Beginning, lambda: {"init": "copy", "gain": 0.1, "seed": 0}),
     "growth.grow": Target(
         lambda **given: growth.grow(state=nasjac.build(spec(), 3, 2).state_dict(), **given),
-        lambda: {"spec": spec(), "places": [1], "beginning": growth.Beginning(), "inputs": 3, "outputs": 2},
+        lambda: {"spec": spec(), "places": [1], "beginning": insertion.Beginning(), "inputs": 3, "outputs": 2},
     ),
     "growth rules": Target(growth_rules.rules, lambda: {"epsilon_spectral": 0.1, "epsilon_rms": 0.1, "tau": 2.0}),
     "growth edge": Target(growth_rules.edge_time, lambda: {"tau": 2.0}),

@@ -286,8 +286,8 @@ FAULTS = (
     Fault(
         "a criterion prunes a model by the values of another",
         "nasjac/surgery/prune.py",
-        "return VALUES[criterion](network, chain)[prunable]",
-        'return VALUES["output_damage"](network, chain)[prunable]',
+        "VALUES[options.criterion](old, chain)[prunable]",
+        'VALUES["output_damage"](old, chain)[prunable]',
         "tests/surgery/test_joints_surgery.py::test_each_criterion_prunes_a_model_by_its_own_value",
     ),
     Fault(
@@ -313,14 +313,14 @@ FAULTS = (
     ),
     Fault(
         "the neighbour of a grown block shifted by one",
-        "nasjac/surgery/growth.py",
+        "nasjac/surgery/insertion.py",
         "abs(number + 0.5 - place)",
         "abs(number - 0.5 - place)",
         "tests/surgery/test_joints_surgery.py::test_a_copy_is_of_the_block_before_it",
     ),
     Fault(
         "largest and mean spectral norm of a grown block exchanged",
-        "nasjac/surgery/grow.py",
+        "nasjac/surgery/growth_result.py",
         "spectral_norm=float(norms.spectral.max()),\n        spectral_norm_mean=float(norms.spectral.mean()),",
         "spectral_norm=float(norms.spectral.mean()),\n        spectral_norm_mean=float(norms.spectral.max()),",
         "tests/surgery/test_joints_surgery.py::test_the_norms_of_new_blocks_are_those_of_their_jacobians",

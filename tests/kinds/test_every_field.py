@@ -47,7 +47,8 @@ from nasjac.sampling.samples import FORWARD, Plan
 from nasjac.scores.closed_forms import expected_norms
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.compression import prune
-from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.growth import grow
+from nasjac.surgery.insertion import Beginning
 from nasjac.trainers import SGD
 from nasjac.trainers.population import fit_population
 from nasjac.trainers.replicates import batch_order

@@ -23,9 +23,10 @@ from nasjac import InputError
 from nasjac.cli import main
 from nasjac.models.diagnosis import Diagnosis, Point
 from nasjac.models.example import example
+from nasjac.models.laws import law
 from nasjac.models.nested import floating
 from nasjac.models.setup import arguments
-from nasjac.models.verdict import DiagnosedLayer, law
+from nasjac.models.verdict import DiagnosedLayer
 from tests.models.foreign_models import MODELS, UNITS, Decoder, NormBlock, made
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "mathematics" / "golden.json").read_text())

@@ -22,7 +22,8 @@ from nasjac.mathematics.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
 from nasjac.mathematics.meanfield.sensitivity import Direction, log_norm_slopes
 from nasjac.mathematics.roots import newton
 from nasjac.models.prescribe import prescribe
-from nasjac.models.prescription import Band, Prescription, log_norms, prescriptions
+from nasjac.models.prescribe_spec import prescriptions
+from nasjac.models.prescription.band import Band, Prescription, log_norms
 from nasjac.models.prescription.switches import skip_pattern
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nasjac.cli import main
-from nasjac.models.prescription.models import branch_scale
+from nasjac.models.prescribe_model import branch_scale
+from nasjac.models.prescription.band import Band
 
 WIDTH, DEPTH = 48, 12
 
@@ -72,13 +73,13 @@ def test_the_factor_is_that_of_the_closed_form() -> None:
 
 
 def test_a_critical_model_is_left_alone() -> None:
-    found = branch_scale(Model(), torch.randn(4, 5), "blocks", target=8.0, tolerance=3.0)
+    found = branch_scale(Model(), torch.randn(4, 5), "blocks", Band(8.0, 3.0))
     assert found.scale == 1.0 and found.after is found.before
 
 
 def test_what_cannot_be_reached_has_a_reason() -> None:
     """x + α F(x) with all skips never falls below the identity."""
-    found = branch_scale(Model(), torch.randn(4, 5), "blocks", target=-3.0, tolerance=0.5, rel_error=0.2)
+    found = branch_scale(Model(), torch.randn(4, 5), "blocks", Band(-3.0, 0.5))
     assert found.scale is None and found.after is None and found.reason is not None and "no nearer than" in found.reason
 
 

@@ -25,7 +25,7 @@ from nasjac.sampling.estimators import NAMES, Terms
 from nasjac.sampling.samples import Samples
 from nasjac.scores.meanfield import Meanfield
 from nasjac.scores.sampled_terms import measured_at
-from nasjac.surgery.branches import Norms
+from nasjac.surgery.branches.norms import Norms
 from tests.cli.test_cli import Run, run
 from tests.mathematics.test_golden import ROWS
 from tests.scores.test_merit import CPU, MERIT, POPULATION, SPECS, decorrelations, inputs, merit_of

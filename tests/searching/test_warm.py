@@ -29,7 +29,8 @@ from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import TrialRow
 from nasjac.surgery.branches.ours import measurable
 from nasjac.surgery.compression import prune
-from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.growth import grow
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.trained import Trained
 from nasjac.surgery.written import profile
 from tests.surgery.at_data import bare

@@ -15,7 +15,8 @@ from nasjac import Block, Spec, build
 from nasjac.kinds.facts import facts
 from nasjac.surgery.compression import branches, prune
 from nasjac.surgery.criteria import CRITERIA, chosen, taylor_values
-from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.growth import grow
+from nasjac.surgery.insertion import Beginning
 from tests.surgery.at_data import at, bare
 from tests.surgery.test_growth import SPECS, made
 

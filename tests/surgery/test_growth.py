@@ -13,7 +13,8 @@ from nasjac import Block, Spec, build
 from nasjac.kinds.table import kind_of
 from nasjac.mathematics.meanfield.growth import deviation_bound, edge_time, expected_deviation, measured_sum, rules
 from nasjac.surgery.branches.ours import links_of, measurable, stream
-from nasjac.surgery.growth import INITS, Beginning, calibrated, grow, spread
+from nasjac.surgery.growth import calibrated, grow
+from nasjac.surgery.insertion import INITS, Beginning, spread
 from nasjac.surgery.paths import branch_norms
 from tests.mathematics.closed_forms import edge
 

@@ -19,10 +19,10 @@ from nasjac.datasets import Data
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery import grow as doors
 from nasjac.surgery.branches.ours import blocks_of, links_of, measurable, stream
-from nasjac.surgery.growth import Beginning, grow
+from nasjac.surgery.growth import grow
+from nasjac.surgery.insertion import Beginning
 from nasjac.surgery.own_model import places_of
 from nasjac.surgery.prune import prune
-from nasjac.surgery.results import as_json
 from tests.surgery.test_branches import dense
 from tests.surgery.test_grow import Run, run
 
@@ -51,7 +51,7 @@ def accuracy(network: nn.Module) -> float:
 
 def halved(folder: Path, criterion: str, out: Path) -> dict[str, Any]:
     """The JSON of a pruning of half the branches."""
-    return dict(as_json(prune(folder, ratio=0.5, criterion=criterion, points=4, fine_tune=0, dataset=data(), out=out)))
+    return prune(folder, ratio=0.5, criterion=criterion, points=4, fine_tune=0, dataset=data(), out=out).to_json()
 
 
 def constant_and_small(folder: Path) -> tuple[Path, nn.Module]:
@@ -192,7 +192,7 @@ def test_the_norms_of_new_blocks_are_those_of_their_jacobians(tmp_path: Path) ->
     spec, network = different()
     source, how = saved(spec, network, tmp_path / "source"), {"init": "copy", "gain": 0.25, "seed": 2}
     done = doors.grow(source, blocks=2, after=(1, 3), points=12, dataset=data(), out=tmp_path / "out", **how)  # type: ignore[arg-type]
-    found = as_json(done)
+    found = done.to_json()
     deeper, grown, _ = checkpoint.load(tmp_path / "out")
     links = links_of(deeper, measurable(grown), data().valid_inputs[:12])
     assert [row["block"] for row in found["new_blocks"]] == [1, 4]

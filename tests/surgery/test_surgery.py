@@ -14,7 +14,6 @@ from nasjac.kinds.surgery import Surgery
 from nasjac.store.checkpoints import checkpoint
 from nasjac.surgery.grow import grow
 from nasjac.surgery.prune import prune
-from nasjac.surgery.results import as_json
 from tests.models.foreign_models import UNITS, NormBlock
 from tests.surgery.test_grow import SPECS, Model, kept
 
@@ -25,12 +24,12 @@ def test_a_checkpoint_grows_and_is_pruned(tmp_path: Path) -> None:
     assert (grown.blocks, grown.deviation, grown.depth.after) == (2, 0, 6) and len(told) == 2
     assert grown.out == f"{source}-grown" and repr(grown).startswith("blocks") and grown.out in repr(grown)
     spec, _, _ = checkpoint.load(grown.out)
-    assert spec == grown.spec and as_json(grown) == json.loads(json.dumps(as_json(grown)))
+    assert spec == grown.spec and grown.to_json() == json.loads(json.dumps(grown.to_json()))
     pruned = prune(grown.out, ratio=0.5, criterion="last", points=4, fine_tune=0, dataset="digits")
     assert pruned.pruned == (3, 4, 5) and pruned.key is not None and pruned.key.before == spec.key
     assert "3 of 6 branches by last: 3, 4, 5" in repr(pruned)
     beside = json.loads((Path(pruned.out) / "pruning.json").read_text())
-    assert beside == {name: value for name, value in as_json(pruned).items() if name != "files"}
+    assert beside == {name: value for name, value in pruned.to_json().items() if name != "files"}
 
 
 def test_an_architecture_and_data_are_objects(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from nasjac.architecture.spec import Spec
+from nasjac.foundation.arguments import number
 from nasjac.kinds.facts import columns
 from nasjac.mathematics.meanfield import expected_norms
 from nasjac.mathematics.meanfield.moments import Array
@@ -52,11 +52,16 @@ class Prescription:
         return None if self.slope is None else self.slope / 100
 
 
-class Band(NamedTuple):
+@dataclass(frozen=True)
+class Band:
     """The critical values of log 𝒥, in nats."""
 
-    target: float
-    tolerance: float
+    target: float = 0.0
+    tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        number("target", self.target)
+        number("tolerance", self.tolerance, 0.0)
 
     def contains(self, log_norm: float) -> bool:
         """Whether it is critical, up to round-off."""
@@ -73,6 +78,9 @@ class Band(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.target - self.tolerance:g}, {self.target + self.tolerance:g}]"
+
+
+CRITICAL = Band()
 
 
 def log_norms(specs: Sequence[Spec], stream_variance: float) -> Array:

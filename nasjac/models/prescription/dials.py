@@ -7,7 +7,7 @@ band, Newton's method with the closed form's derivative finds the point.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,30 +59,39 @@ class Dial:
 def branch_scale(spec: ResidualMLP) -> Dial:
     """A common factor e^x on all branch scales."""
     before = math.fsum(block.scale for block in spec.blocks) / len(spec.blocks) if spec.blocks else 1.0
-    return Dial(
-        knob="branch_scale",
-        before=before,
-        after=lambda x: before * math.exp(x),
-        spec=lambda x: _each(spec, lambda block: replace(block, scale=block.scale * math.exp(x))),
-        direction=lambda x: Direction(log_scale=1.0),
-        low=-FARTHEST,
-        high=FARTHEST,
-        swept="branch scales multiplied by 1e-4 to 1e4",
-    )
+
+    def scaled(factor: float) -> ResidualMLP:
+        return _each(spec, lambda block: replace(block, scale=block.scale * factor))
+
+    return _factor("branch_scale", before, scaled, Direction(log_scale=1.0))
 
 
 def weight_gain(spec: ResidualMLP) -> Dial:
     """A factor e^x on the weight gain."""
-    low, high = (math.log(gain / spec.weight_gain) for gain in GAINS)
+    before = float(spec.weight_gain)
+    ends = [math.log(gain / before) for gain in GAINS]
+    return _factor(
+        "weight_gain", before, lambda factor: replace(spec, weight_gain=before * factor), Direction(log_gain=1.0), ends
+    )
+
+
+def _factor(
+    knob: str,
+    before: float,
+    spec: Callable[[float], ResidualMLP],
+    direction: Direction,
+    ends: Sequence[float] = (-FARTHEST, FARTHEST),
+) -> Dial:
+    """A knob that is multiplied by e^x; `spec` is the architecture by the factor, and `ends` bound x besides FARTHEST."""
     return Dial(
-        knob="weight_gain",
-        before=float(spec.weight_gain),
-        after=lambda x: spec.weight_gain * math.exp(x),
-        spec=lambda x: replace(spec, weight_gain=spec.weight_gain * math.exp(x)),
-        direction=lambda x: Direction(log_gain=1.0),
-        low=max(-FARTHEST, low),
-        high=min(FARTHEST, high),
-        swept="weight gains multiplied by 1e-4 to 1e4",
+        knob=knob,
+        before=before,
+        after=lambda x: before * math.exp(x),
+        spec=lambda x: spec(math.exp(x)),
+        direction=lambda x: direction,
+        low=max(-FARTHEST, ends[0]),
+        high=min(FARTHEST, ends[1]),
+        swept=f"{knob.replace('_', ' ')}s multiplied by 1e-4 to 1e4",
     )
 
 

@@ -65,7 +65,7 @@ def place(folder: str | Path, files: Mapping[str, bytes], option: str = "folder"
 def check_free(folder: str | Path, option: str = "folder") -> None:
     """InputError unless `folder` is absent or an empty folder: a checkpoint is never overwritten."""
     if not is_free(folder):
-        raise InputError(f"`{option}` must be a new or empty folder, got {folder}, which holds something")
+        raise InputError(f"`{option}` must be a new or empty folder, for nothing is overwritten, got {folder}")
 
 
 def is_free(folder: str | Path) -> bool:

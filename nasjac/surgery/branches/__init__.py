@@ -4,9 +4,3 @@ norms    ‖J_F‖₂ and ‖J_F‖_F of one function at given points
 ours     the blocks of networks that `nasjac.kinds.build` builds
 samples  Jacobian samples of such a network with its weights fixed
 """
-
-from __future__ import annotations
-
-from nasjac.surgery.branches.norms import Norms, norms
-
-__all__ = ["Norms", "norms"]

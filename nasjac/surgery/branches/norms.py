@@ -59,22 +59,21 @@ def norms(function: Function, x: Tensor, generator: Generator, rel_error: float 
     The spectral norm is from below, to `rel_error` by its residual.
     """
     with one_thread(x.numel()):
-        return _norms(function, x, generator, rel_error)
-
-
-def _norms(function: Function, x: Tensor, generator: Generator, rel_error: float | None) -> Norms:
-    linear = Linearized(function, x)
-    points, outputs = len(x), linear.output[0].numel()
-    squared, error = _squared(linear, x, generator)
-    spectral = torch.full((points,), math.nan, dtype=torch.float64)
-    if rel_error is not None:
-        start = _normal(points, 1, x, generator)[:, 0]
-        spectral = spectral_norms(
-            lambda v: linear.push_each(v[:, None])[:, 0], lambda v: linear.pull_each(v[:, None])[0][:, 0], start, rel_error
-        ).norm
-    with torch.no_grad():
-        ratio = _size(function(x)) / _size(x)
-    return Norms(spectral.cpu(), squared, error, outputs, ratio.cpu())
+        linear = Linearized(function, x)
+        points, outputs = len(x), linear.output[0].numel()
+        squared, error = _squared(linear, x, generator)
+        spectral = torch.full((points,), math.nan, dtype=torch.float64)
+        if rel_error is not None:
+            start = _normal(points, 1, x, generator)[:, 0]
+            spectral = spectral_norms(
+                lambda v: linear.push_each(v[:, None])[:, 0],
+                lambda v: linear.pull_each(v[:, None])[0][:, 0],
+                start,
+                rel_error,
+            ).norm
+        with torch.no_grad():
+            ratio = _size(function(x)) / _size(x)
+        return Norms(spectral.cpu(), squared, error, outputs, ratio.cpu())
 
 
 def _squared(linear: Linearized, x: Tensor, generator: Generator) -> tuple[Tensor, float]:

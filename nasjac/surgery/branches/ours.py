@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,18 +12,11 @@ from torch import Tensor, nn
 
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import branch_energies
+from nasjac.kinds.modules.network import ResidualNetwork
 from nasjac.kinds.table import kind_of
+from nasjac.mathematics.logarithms import Array
 from nasjac.surgery.compression import branches
-from nasjac.surgery.network import Array, Link
-
-
-class Residual(Protocol):
-    """What every network of residual blocks has."""
-
-    @property
-    def blocks(self) -> nn.ModuleList: ...
-
-    def stream(self, x: Tensor) -> Iterator[Tensor]: ...
+from nasjac.surgery.network import Link
 
 
 def measurable(network: nn.Module) -> nn.Module:
@@ -34,14 +26,14 @@ def measurable(network: nn.Module) -> nn.Module:
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
     """Return the network's blocks."""
-    return list(cast(Residual, network).blocks)
+    return list(cast(ResidualNetwork, network).blocks)
 
 
 @torch.no_grad()
 def stream(network: nn.Module, inputs: Tensor) -> list[Tensor]:
     """Return h_0 ... h_L at inputs [G, ...], in the network's precision."""
     dtype = next(network.parameters()).dtype
-    return list(cast(Residual, network).stream(inputs.to(dtype) if inputs.is_floating_point() else inputs))
+    return list(cast(ResidualNetwork, network).stream(inputs.to(dtype) if inputs.is_floating_point() else inputs))
 
 
 def links_of(spec: Spec, network: nn.Module, inputs: Tensor) -> list[Link]:
