@@ -18,7 +18,7 @@ from nasjac.architecture.activations import ACTIVATIONS
 from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
-from nasjac.cli.show_text import measurement_lines
+from nasjac.cli.show import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.mathematics.rank_correlation import kendall_tau
 from nasjac.models.chosen_spec import spec_of

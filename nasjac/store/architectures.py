@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.foundation.errors import InputError
 from nasjac.store.columns import MEASUREMENT, column, measurement_columns, read_measurement
-from nasjac.store.former import MAY_DIFFER, former_keys
+from nasjac.store.former import MAY_DIFFER, former_keys, stored_spec
 from nasjac.store.rows import ArchitectureRow
 from nasjac.store.tables import AMONG, Tables, listed, now
+
+if TYPE_CHECKING:
+    from nasjac.architecture.spec import Spec
 
 #: SQL: an architecture that is there keeps its row, but for effective depths that are not known
 _DEPTHS_AGAIN = """
@@ -87,6 +91,11 @@ class Architectures(Tables):
             several = f"{len(found)} keys start with it: {shown}" if found else "no key starts with it"
             raise InputError(f"`key` must be the start of one architecture's key, got {prefix!r}: {several}")
         return found[0]
+
+    def spec(self, prefix: str) -> Spec:
+        """Return the Spec of the one architecture whose key starts with `prefix`. InputError: see `resolve_key`."""
+        key = self.resolve_key(prefix)
+        return stored_spec(self.architectures([key])[key])
 
     def _record_scored(
         self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str

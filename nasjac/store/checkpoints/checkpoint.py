@@ -18,7 +18,7 @@ from nasjac.kinds.build import build
 from nasjac.architecture.spec import Spec
 from nasjac.store.checkpoints.weights import MODEL, read_weights
 
-__all__ = ["MODEL", "SPEC", "check_free", "files_of", "is_free", "load", "place", "read_info", "save"]
+__all__ = ["MODEL", "SPEC", "files_of", "is_free", "load", "place", "read_info", "save"]
 
 
 def save(
@@ -58,14 +58,9 @@ def place(folder: str | Path, files: Mapping[str, bytes], option: str = "folder"
     Raises:
         InputError: There is something in `folder` already, or it cannot be written.
     """
-    check_free(folder, option)
-    place_folder(folder, files, option)
-
-
-def check_free(folder: str | Path, option: str = "folder") -> None:
-    """InputError unless `folder` is absent or an empty folder: a checkpoint is never overwritten."""
-    if not is_free(folder):
+    if not is_free(folder):  # a checkpoint is never overwritten
         raise InputError(f"`{option}` must be a new or empty folder, got {folder}, which holds something")
+    place_folder(folder, files, option)
 
 
 def is_free(folder: str | Path) -> bool:
