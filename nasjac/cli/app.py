@@ -50,7 +50,7 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
     GlobalHydra.instance().clear()
     try:
         with TemporaryDirectory(prefix="nasjac-jobs-") as failures:
-            jobs = Jobs(verb, tuple(sys.argv), OPEN_GROUPS, Path(failures), os.getpid())
+            jobs = Jobs(verb, tuple(sys.argv), Path(failures), os.getpid())
             try:
                 hydra.main(version_base="1.3", config_path=str(_conf()), config_name=verb)(jobs)()
             except Exception as error:

@@ -20,7 +20,6 @@ from nasjac.cli.config import Common
 from nasjac.foundation.errors import InputError
 from nasjac.models.chosen_spec import spec_of
 from nasjac.searching.load import import_from_here, load
-from nasjac.searching.options import existing
 from nasjac.store import Store
 
 
@@ -56,7 +55,7 @@ def architecture(call: Call) -> Spec:
 
 def stored(call: Call, key: object) -> Spec:
     """Return the architecture of the database whose key starts so."""
-    with Store(existing(call.config.database), read_only=True, trust=call.config.trust) as store:
+    with Store(call.config.database, read_only=True, trust=call.config.trust) as store:
         return store.spec(str(key))
 
 

@@ -33,7 +33,6 @@ class Jobs:
 
     `verb`     the command
     `command`  its words, as `sys.argv` has them here
-    `groups`   the option groups whose choices a command is told
     `failures` a folder in which each job that fails leaves an empty file, whose name ends with its exit code: no launcher
                or sweeper need hand it on
     `process`  the process of the command line
@@ -41,7 +40,6 @@ class Jobs:
 
     verb: str
     command: Sequence[str]
-    groups: Sequence[str]
     failures: Path
     process: int
 
@@ -61,14 +59,13 @@ class Jobs:
             raise SystemExit(code)  # a signal stops the whole sweep
 
     def _code(self, config: DictConfig) -> int:
-        choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if group in self.groups}
         try:
             check_choice("format", config.format, FORMATS)
             for name in ("out", "save"):
                 if config.get(name) is not None:
                     check_folder(config[name], name)
             device_of(config.device)
-            answer = import_module(f"nasjac.cli.{self.verb}").run(Call(config, choices))
+            answer = import_module(f"nasjac.cli.{self.verb}").run(Call(config, HydraConfig.get().runtime.choices))
             if isinstance(answer, int):
                 return answer
             print(answer.json if config.format == "json" else answer.text, flush=True)

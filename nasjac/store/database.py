@@ -81,12 +81,10 @@ def connect(path: Path, read_only: bool = False, trust: bool = False) -> Connect
 
 def check_known(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise InputError with the choices, and the nearest of them, unless `value` is one of them."""
-    choices = list(choices)
-    if not isinstance(value, str) or not choices:
+    choices, is_text = list(choices), isinstance(value, str)
+    if not is_text or value not in choices:
         rule = f"one of {', '.join(choices)}" if choices else "one that is there (there is none yet)"
-        raise InputError(f"`{name}` must be {rule}, got {value!r}")
-    if value not in choices:
-        raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
+        raise InputError(f"`{name}` must be {rule}, got {value!r}{nearest(value, choices) if is_text else ''}")
 
 
 def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:

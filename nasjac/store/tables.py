@@ -71,7 +71,10 @@ class Tables:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Everything inside is stored, or nothing."""
+        """Everything inside is stored, or nothing. One inside another is a part of it."""
+        if self._connection.in_transaction:
+            yield
+            return
         try:
             begin(self._connection)
             yield
