@@ -29,23 +29,29 @@ NOT_TAKEN = ("search.racing", "budget.min_effective_depth")
 
 
 @dataclass(frozen=True)
-class Config(Common):
-    """The options of nasjac search."""
+class StudyConfig(Common):
+    """What a search and a validation take alike."""
 
     study: str | None = None
-    on_conflict: str = "resume"
-    seed: int = 0
     space: Any = None
     score: Any = None
     sampler: Any = None
     dataset: Any = None
     trainer: Any = None
-    budget: Budget = field(default_factory=Budget)
-    search: SearchOptions = field(default_factory=SearchOptions)
-    warm: WarmOptions = field(default_factory=WarmOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     save: str | None = None
     out: str = "reports"
+
+
+@dataclass(frozen=True)
+class Config(StudyConfig):
+    """The options of nasjac search."""
+
+    on_conflict: str = "resume"
+    seed: int = 0
+    budget: Budget = field(default_factory=Budget)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    warm: WarmOptions = field(default_factory=WarmOptions)
 
 
 def run(call: Call) -> Answer | int:

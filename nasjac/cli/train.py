@@ -28,10 +28,7 @@ def run(call: Call) -> Answer:
     content = {
         "key": found.key,
         "status": "ok" if best else "diverged",
-        "accuracy": best.accuracy if best else None,
-        "loss": best.loss if best else None,
-        "learning_rate": best.learning_rate if best else None,
-        "seed": best.seed if best else None,
+        **{name: vars(best)[name] if best else None for name in ("accuracy", "loss", "learning_rate", "seed")},
         "checkpoint": str(found.folder) if found.folder else None,
         "dataset": found.dataset,
         "dataset_digest": found.dataset_digest,

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from nasjac.cli.call import Answer, Call, answer, given_names, plain
-from nasjac.cli.config import Common
-from nasjac.cli.search import stopped
+from nasjac.cli.search import StudyConfig, stopped
 from nasjac.foundation.errors import InputError
 from nasjac.searching.options import Chosen
 from nasjac.searching.stored_studies import validate
-from nasjac.searching.validate import ValidationOptions
 
 
 @dataclass(frozen=True)
-class Config(Common):
+class Config(StudyConfig):
     """The options of nasjac validate. `space`, `score` and `sampler` are the study's own; one given confirms that it may be
     run.
     """
 
     study: str = "???"
-    space: Any = None
-    score: Any = None
-    sampler: Any = None
-    dataset: Any = None
-    trainer: Any = None
-    validation: ValidationOptions = field(default_factory=ValidationOptions)
-    save: str | None = None
-    out: str = "reports"
 
 
 def run(call: Call) -> Answer | int:
