@@ -50,8 +50,7 @@ def read_weights(folder: Path, spec: Spec, inputs: int, outputs: int, allow_pick
         if is_pickle:
             found, wanted = _of_pickle(path, spec, inputs, outputs, allow_pickle)
         else:
-            with safe_open(path, framework="pt") as header:  # it says that the bytes behind it are those of its tensors
-                shapes = {name: tuple(header.get_slice(name).get_shape()) for name in header.keys()}  # noqa: SIM118
+            shapes = _shapes(path)
             wanted = _network(folder, spec, inputs, outputs, len(shapes))
             _check_shapes(folder, wanted, shapes)
             found = tensors_of(path.read_bytes())
@@ -60,6 +59,15 @@ def read_weights(folder: Path, spec: Spec, inputs: int, outputs: int, allow_pick
     _check_shapes(folder, wanted, {name: tuple(tensor.shape) for name, tensor in found.items()})
     _check_values(wanted, found)
     return found
+
+
+def _shapes(path: Path) -> Shapes:
+    """The shapes that the header of a safetensors file tells; that the bytes behind it are its tensors' is checked too."""
+    try:
+        with safe_open(path, framework="pt") as header:
+            return {name: tuple(header.get_slice(name).get_shape()) for name in header.keys()}  # noqa: SIM118
+    except RuntimeError as error:  # larger than the memory that there is
+        raise InputError(f"`checkpoint` must be a whole checkpoint, got {path}: {error}") from error
 
 
 def _network(folder: Path, spec: Spec, inputs: int, outputs: int, tensors: int) -> dict[str, Tensor]:
