@@ -143,11 +143,14 @@ def _parser() -> argparse.ArgumentParser:
         f"{SECONDS}); time in which a pager waits does not count",
     )
     parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
-    leaderboard = parser.add_argument_group("of the leaderboard")
+    _add_leaderboard(parser.add_argument_group("of the leaderboard"))
+    return parser
+
+
+def _add_leaderboard(leaderboard: argparse._ArgumentGroup) -> None:
     leaderboard.add_argument("--study", help="one study only; also as a word, study=NAME")
     leaderboard.add_argument("--where", help="an SQL condition over the leaderboard's columns; text in single quotes")
     leaderboard.add_argument("--sort", metavar="COLUMN", help="column to sort by (default: trainability_cost)")
     leaderboard.add_argument("--descending", action="store_true", help="largest first")
     leaderboard.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: all)")
     leaderboard.add_argument("--columns", metavar="A,B,...", help="which columns (default: a few, in csv and json all)")
-    return parser

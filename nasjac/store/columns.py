@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, Field, GetPydanticSchema, Json
 
 from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
+
+M = TypeVar("M", bound=Mapping[str, Any])
 
 #: a whole number that counts something
 Count = Annotated[int, Field(ge=0)]
@@ -20,7 +22,8 @@ Count = Annotated[int, Field(ge=0)]
 Flag = Annotated[int, Field(ge=0, le=1)]
 
 
-def _of_blocks(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def _of_blocks(spec: M) -> M:
+    """The same Spec, whose blocks are objects."""
     blocks = spec.get("blocks", [])
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise ValueError("the blocks of a Spec are a list of objects")
