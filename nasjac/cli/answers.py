@@ -25,23 +25,17 @@ def written_out() -> Iterator[None]:
 
 def write(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> None:
     """Print rows as table, csv or json. InputError: json has two columns of one name, csv a character without a code."""
-    if form == "table":
-        show(columns, rows)
+    if form == "table" and sys.stdout.isatty() and _is_utf8():
+        tables.print_rich(columns, rows)
+    elif form == "table":  # into a file or pipe, or where there is no UTF-8
+        for line in tables.text_lines(columns, rows):
+            put_text(line)
     elif form == "csv":
         for line in tables.csv_lines(columns, rows):
             _put(line)
     else:
         for piece in tables.json_lines(columns, rows, is_ascii=not _is_utf8()):
             _put(piece)
-
-
-def show(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print aligned: by rich on a terminal, as plain text into a file or pipe, or where there is no UTF-8."""
-    if sys.stdout.isatty() and _is_utf8():
-        tables.print_rich(columns, rows)
-        return
-    for line in tables.text_lines(columns, rows):
-        put_text(line)
 
 
 def put_text(text: str) -> None:

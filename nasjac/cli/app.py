@@ -16,7 +16,7 @@ import optuna
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
-from nasjac.cli.config import SCHEMAS, ArchitectureConfig, open_node, register
+from nasjac.cli.config import config_of, open_node, register
 from nasjac.cli.jobs import Jobs
 from nasjac.cli.sentence import quoted, sentence
 from nasjac.cli.words import check_values
@@ -50,7 +50,7 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
     GlobalHydra.instance().clear()
     try:
         with TemporaryDirectory(prefix="nasjac-jobs-") as failures:
-            jobs = Jobs(verb, tuple(sys.argv), OPEN_GROUPS, Path(failures), os.getpid())
+            jobs = Jobs(verb, tuple(sys.argv), Path(failures), os.getpid())
             try:
                 hydra.main(version_base="1.3", config_path=str(_conf()), config_name=verb)(jobs)()
             except Exception as error:
@@ -72,17 +72,16 @@ def _conf() -> Path:
 
 def _named(verb: str, words: list[str]) -> list[str]:
     """`nasjac train KEY ...` as key=KEY, `nasjac theory depth=32 ...` as choices.depth=32: names that are the space's."""
-    of_architecture = issubclass(SCHEMAS[verb], ArchitectureConfig)
-    if verb == "train" or of_architecture:
+    names = [entry.name for entry in fields(config_of(verb))]
+    if "key" in names:
         words = [word if "=" in word or word.startswith("-") else f"key={quoted(_key(word))}" for word in words]
-    if of_architecture:
-        own = "|".join(entry.name for entry in fields(SCHEMAS[verb]))
-        words = [re.sub(rf"^(?!(?:{own})=)(?=\w+=)", "++choices.", word) for word in words]
+    if "choices" in names:
+        words = [re.sub(rf"^(?!(?:{'|'.join(names)})=)(?=\w+=)", "++choices.", word) for word in words]
     if verb == "search" and not any(word.startswith("dataset=") for word in words):
         words += [f"dataset={DATASETS_OF[word]}" for word in words if word in DATASETS_OF]
     if any(re.match(r"sampler=[^=]*\.", word) for word in words):  # a class's options are known to its constructor alone
         words = [re.sub(r"^(?=sampler\.)", "++", word) for word in words]
-    if verb in ("diagnose", "prescribe", "grow", "prune"):  # model._target_=... although `model` has no options of its own
+    if "model" in names:  # model._target_=... although `model` has no options of its own
         words = [re.sub(r"^(?=(?:model|input)\.)", "++", word) for word in words]
     return words
 

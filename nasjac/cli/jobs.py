@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,10 +16,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from nasjac.cli.commands import COMMANDS
+from nasjac.architecture.fields import check_choice
+from nasjac.cli import print_usage_error
+from nasjac.cli.call import Call
 from nasjac.cli.sentence import sentence
-from nasjac.cli.usage_error import print_usage_error
 from nasjac.foundation.errors import InputError
+from nasjac.foundation.places import check_folder
+from nasjac.searching.options import device_of
+
+FORMATS = ("text", "json")
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,6 @@ class Jobs:
 
     `verb`     the command
     `command`  its words, as `sys.argv` has them here
-    `groups`   the option groups whose choices a command is told
     `failures` a folder in which each job that fails leaves an empty file, whose name ends with its exit code: no launcher
                or sweeper need hand it on
     `process`  the process of the command line
@@ -35,7 +40,6 @@ class Jobs:
 
     verb: str
     command: Sequence[str]
-    groups: Sequence[str]
     failures: Path
     process: int
 
@@ -55,9 +59,17 @@ class Jobs:
             raise SystemExit(code)  # a signal stops the whole sweep
 
     def _code(self, config: DictConfig) -> int:
-        choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if group in self.groups}
         try:
-            return COMMANDS[self.verb](config, choices)
+            check_choice("format", config.format, FORMATS)
+            for name in ("out", "save"):
+                if config.get(name) is not None:
+                    check_folder(config[name], name)
+            device_of(config.device)
+            answer = import_module(f"nasjac.cli.{self.verb}").run(Call(config, HydraConfig.get().runtime.choices))
+            if isinstance(answer, int):
+                return answer
+            print(answer.json if config.format == "json" else answer.text, flush=True)
+            return 0
         except (HydraException, OmegaConfBaseException) as error:
             return print_usage_error(sentence(error))
         except (InputError, OSError) as error:

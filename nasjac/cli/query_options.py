@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nasjac.cli.query_words import DATABASE, FORMATS, TRUST, instead, parsed, take
+from nasjac.cli.query_words import instead, parsed, parser_of, take
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import MEASURED
 from nasjac.store.database import check_known
 from nasjac.store.leaderboard import Leaderboard
 
+FORMATS = ("table", "csv", "json")
 SECONDS = 60
 _OF_THE_LEADERBOARD = ("study", "where", "sort", "descending", "limit", "columns")
 #: what a table shows of the leaderboard unless asked; csv and json give every column
@@ -117,16 +118,16 @@ def _seconds(text: str) -> float | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="nasjac query",
-        usage="nasjac query [options] [SELECT]",
-        description="Ask the results database; without SQL, the leaderboard. The database is only read.",
+    parser = parser_of(
+        "query",
+        "[SELECT]",
+        'one SELECT, e.g. "SELECT * FROM architecture"',
+        "Ask the results database; without SQL, the leaderboard. The database is only read.",
+        FORMATS,
+        "default: table",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="*", metavar="SELECT", help='one SELECT, e.g. "SELECT * FROM architecture"')
-    parser.add_argument("--database", metavar="PATH", help=DATABASE)
-    parser.add_argument("--format", choices=FORMATS, help="default: table; also as a word, format=json")
     parser.add_argument(
         "--table",
         action="append",
@@ -141,13 +142,15 @@ def _parser() -> argparse.ArgumentParser:
         help="how long SQLite may work on the answer, in seconds above 0, or none for no limit (default: "
         f"{SECONDS}); time in which a pager waits does not count",
     )
-    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--schema", action="store_true", help="print the tables, views and columns and what they mean")
-    leaderboard = parser.add_argument_group("of the leaderboard")
+    _add_leaderboard(parser.add_argument_group("of the leaderboard"))
+    return parser
+
+
+def _add_leaderboard(leaderboard: argparse._ArgumentGroup) -> None:
     leaderboard.add_argument("--study", help="one study only; also as a word, study=NAME")
     leaderboard.add_argument("--where", help="an SQL condition over the leaderboard's columns; text in single quotes")
     leaderboard.add_argument("--sort", metavar="COLUMN", help="column to sort by (default: trainability_cost)")
     leaderboard.add_argument("--descending", action="store_true", help="largest first")
     leaderboard.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: all)")
     leaderboard.add_argument("--columns", metavar="A,B,...", help="which columns (default: a few, in csv and json all)")
-    return parser

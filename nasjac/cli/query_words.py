@@ -5,13 +5,24 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nasjac.foundation.errors import InputError
 
-FORMATS = ("table", "csv", "json")
-#: help of the options that query and show share
-DATABASE = "the results database (default: nasjac.db); also as a word, database=PATH"
-TRUST = "read a database whose tables, views and triggers are not as nasjac makes them; only if you know who made it"
+
+def parser_of(
+    verb: str, word: str, word_help: str, description: str, formats: Sequence[str], format_help: str, **more: Any
+) -> argparse.ArgumentParser:
+    """Return a parser of words and of the options that query and show share: --database, --format and --trust."""
+    usage = f"nasjac {verb} [options] {word}"
+    parser = argparse.ArgumentParser(prog=f"nasjac {verb}", usage=usage, description=description, **more)
+    parser.add_argument("words", nargs="*", metavar=word.strip("[]"), help=word_help)
+    database = "the results database (default: nasjac.db); also as a word, database=PATH"
+    parser.add_argument("--database", metavar="PATH", help=database)
+    parser.add_argument("--format", choices=formats, help=f"{format_help}; also as a word, format=json")
+    trust = "read a database whose tables, views and triggers are not as nasjac makes them; only if you know who made it"
+    parser.add_argument("--trust", action="store_true", help=trust)
+    return parser
 
 
 def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

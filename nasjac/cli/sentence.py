@@ -6,10 +6,16 @@ import re
 import shlex
 
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    KeyValidationError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
-from nasjac.cli.keys import unknown_key
-from nasjac.cli.values import wrong_value
+from nasjac.cli.config import Common
 from nasjac.store.database import nearest
 
 #: lines of their layout
@@ -25,13 +31,16 @@ SKIPPED = (
 #: what stands in help for the value of an option
 PLACES = {"study": "NAME", "key": "KEY", "out": "DIR", "table": "FILE", "blocks": "N"}
 
+#: one of them, several of them
+KINDS = {"Integer": ("a whole number", "whole numbers"), "Float": ("a number", "numbers")}
+
 
 def sentence(error: Exception) -> str:
     """Return what is wrong with the words: in our form for a known error of Hydra, else its message without layout."""
     cause = error.__cause__ or error
     if isinstance(error, OverrideParseException):
         return _malformed(error.override, " ".join(_lines(error)))
-    known = _missing(error) or _several(error) or unknown_key(error, cause) or wrong_value(str(error), cause)
+    known = _missing(error) or _several(error) or _unknown_key(error, cause) or _wrong_value(str(error), cause)
     return known or ". ".join(part.rstrip(".:") for part in dict.fromkeys([*_lines(error), *_lines(cause)]))
 
 
@@ -55,6 +64,64 @@ def _several(error: Exception) -> str | None:
         f"`{name}` must be one value unless there is a sweep, got {value!r}: -m (--multirun) takes them in turn, "
         f"'{name}=[{value}]' is a list"
     )
+
+
+def _unknown_key(error: BaseException, cause: BaseException) -> str | None:
+    """Return the sentence, or None if the error is about something else."""
+    if not isinstance(cause, KeyValidationError | ConfigAttributeError | ConfigKeyError):
+        return None
+    parent = cause.parent_node
+    if not isinstance(parent, DictConfig):
+        return None
+    found = re.match(r"Could not override '([^']+)'", str(error))
+    key = str(cause.key)
+    path = str(parent._get_full_key(None))
+    name = found[1] if found else ".".join(filter(None, (path, key)))
+    options = [str(option) for option in parent if path or option != "hydra"]
+    kind = OmegaConf.get_type(parent)
+    of_verb = isinstance(kind, type) and issubclass(kind, Common) and not path
+    whose = f"nasjac {kind.__module__.rpartition('.')[2]}" if of_verb else path or "the configuration"
+    near = nearest(key, [option for option in options if not option.startswith("_")])
+    near = near.replace("did you mean ", f"did you mean {path}." if path else "did you mean ")
+    own = f"; others of the class's own are given by +{name}=VALUE" if "_target_" in options and not near else ""
+    shown = ", ".join(option for option in options if option != "_target_")
+    return f"`{name}` must be an option of {whose}, which has {shown or 'none'}{near}{own}"
+
+
+def _wrong_value(told: str, cause: BaseException) -> str | None:
+    """Return the sentence about the override of which Hydra tells, or None if that is about something else."""
+    found = re.match(r"Error merging override ([^=]+)=(.*)", told, re.DOTALL)
+    if not found:
+        return None
+    name, given = found[1].lstrip("+"), found[2].split("\n")[0]
+    message = str(cause).split("\n")[0]
+    if number := re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (Integer|Float)", message):
+        one, several = KINDS[number[2]]
+        if number[1] == "{}" != given:  # a name of an option below a number
+            return f"`{name.rpartition('.')[0]}` must be {one}, which has no options, got {name}={given}"
+        kind = f"made of {several}" if given.startswith(("[", "{")) else one
+        return f"`{name}` must be {kind}, got {number[1]!r}{_percent(*number.groups())}"
+    if truth := re.fullmatch(r"Value '(.*)' is not a valid bool \(type '?\w+'?\)", message):
+        return f"`{name}` must be true or false, got {truth[1]!r}"
+    if re.fullmatch(r"field '.*' is not Optional", message):
+        return f"`{name}` must have a value, got {given}"
+    if re.fullmatch(r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.?", message):
+        return f"`{name}` must be a list, got {given}; write '{name}=[{given}]'"
+    if re.match(r"Invalid type assigned: \w+ is not a subclass of \w+\.", message):
+        return f"`{name}` must be given by its options{_example(name, given, cause)}, got {given}"
+    return None
+
+
+def _percent(value: str, kind: str) -> str:
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
+    return f" (write {float(percent[1]) / 100:g})" if percent and kind == "Float" else ""
+
+
+def _example(name: str, given: str, cause: BaseException) -> str:
+    parent = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
+    node = parent._get_node(name.rpartition(".")[2]) if isinstance(parent, DictConfig) else None
+    options = list(node) if isinstance(node, DictConfig) and not node._is_none() else []
+    return f", such as {name}.{options[0]}={given}" if options else ""
 
 
 def _malformed(word: str, told: str) -> str:

@@ -17,7 +17,7 @@ Advance = Callable[[int, str], None]
 
 
 class Console:
-    """Progress and remarks go to standard error, results to standard output; `quiet` leaves the results alone."""
+    """Progress and remarks go to standard error, unless it is `quiet`."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -27,10 +27,6 @@ class Console:
         """Print a remark, unless the console is quiet."""
         if not self.quiet:
             self._rich.print(text, markup=False, soft_wrap=True)
-
-    def result(self, text: str) -> None:
-        """Print what was asked for."""
-        print(text, flush=True)
 
     @contextmanager
     def bar(self, title: str, total: int, start: int = 0) -> Iterator[Advance]:

@@ -69,12 +69,13 @@ def csv_records(path: str | Path, name: str) -> Iterator[list[str] | Spoiled]:
                 if file.peek(len(start)).startswith(start):
                     raise InputError(f"`{name}` must be CSV text in UTF-8, got {path}, which is {kind}")
             with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-                yield from _records(_lines(text, path, name), path, name)
+                yield from _records(_Lines(text, path, name))
     except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut or damaged
         raise InputError(f"`{name}` must be a CSV file that can be read, got {path}: {error}") from error
 
 
-def _records(lines: _Lines, path: str | Path, name: str) -> Iterator[list[str] | Spoiled]:
+def _records(lines: _Lines) -> Iterator[list[str] | Spoiled]:
+    path, name = lines.path, lines.name
     read = _record(lines, skips_spaces=True)
     if isinstance(read, Spoiled):
         raise InputError(f"`{name}` must be CSV text in UTF-8, got row 1 of {path}: {read.reason}")
@@ -110,33 +111,26 @@ def _spoiled(line: str) -> str | None:
 
 
 class _Lines(Iterator[str]):
-    """Lines of which those of the row at hand can be read again."""
+    """Lines of a bounded length, of which those of the row at hand can be read again."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self.lines = lines
+    def __init__(self, text: io.TextIOWrapper, path: str | Path, name: str) -> None:
+        self.text, self.path, self.name = text, path, name
         self.again: deque[str] = deque()
         self.record: list[str] = []
 
     def __next__(self) -> str:
-        line = self.again.popleft() if self.again else next(self.lines)
+        line = self.again.popleft() if self.again else self.text.readline(LONGEST_LINE + 1)
+        if not line:
+            raise StopIteration
+        if len(line) > LONGEST_LINE:
+            rule = f"have lines of at most {LONGEST_LINE} characters"
+            raise InputError(f"`{self.name}` must {rule}, got a longer one in {self.path}")
         self.record.append(line)
         return line
 
     def rewind(self, keep: int = 0) -> None:
         """Give the lines of the row at hand again, but for the first ones."""
         self.again.extendleft(reversed(self.record[keep:]))
-
-
-def _lines(text: io.TextIOWrapper, path: str | Path, name: str) -> _Lines:
-    def bounded() -> Iterator[str]:
-        while line := text.readline(LONGEST_LINE + 1):
-            if len(line) > LONGEST_LINE:
-                raise InputError(
-                    f"`{name}` must have lines of at most {LONGEST_LINE} characters, got a longer one in {path}"
-                )
-            yield line
-
-    return _Lines(bounded())
 
 
 def _cells(line: str, separator: str) -> int:

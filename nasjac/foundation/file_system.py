@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -64,13 +64,10 @@ def _write(descriptor: int, content: bytes) -> None:
 
 def linked(path: str | Path, other: str | Path) -> bool:
     """Give a file, or a symbolic link itself, a second path; return False where the system does not allow that."""
-    try:
+    with _unless(NO_LINK):
         os.link(path, other, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in NO_LINK:
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def exchanged(one: Path, other: Path) -> bool:
@@ -101,10 +98,8 @@ def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk, where the system can be asked to."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in NO_SYNC:
-            raise
+        with _unless(NO_SYNC):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -126,17 +121,24 @@ def locked(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextmanager
+def _unless(codes: Collection[int]) -> Iterator[None]:
+    """Leave the block where the system answers with one of these errors: it does not know what was asked."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in codes:
+            raise
+
+
 def _lock(descriptor: int, folder: Path) -> bool:
     end = time.monotonic() + PATIENCE
     while True:
         with suppress(BlockingIOError):  # another process has it
-            try:
+            with _unless(NO_LOCK):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in NO_LOCK:
-                    return False
-                raise
-            return True
+                return True
+            return False
         if time.monotonic() > end:
             raise TimeoutError(f"another process has been writing in {folder} for {PATIENCE:g} s")
         time.sleep(0.02)

@@ -20,8 +20,8 @@ from nasjac.searching.findings import Evidence, findings, front_rows
 from nasjac.searching.validated import Pick, by_protocol
 from nasjac.store import Store
 from nasjac.store.database import check_known
+from nasjac.store.known import counted, measured_by
 from nasjac.store.leaderboard import Leaderboard
-from nasjac.store.provenance import counted, measured_by
 from nasjac.store.schema import column_names
 
 FIGURES = ("pareto", "cost_vs_accuracy", "profiles")

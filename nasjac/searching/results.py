@@ -72,8 +72,7 @@ class SearchResult:
             row = store.study(self.study)
             if row.recommended_key is None:
                 return None
-            spec = stored_spec(store.architectures([row.recommended_key])[row.recommended_key])
-            return Recommendation(row.recommended_key, spec, row.recommended_reason or "")
+            return Recommendation(row.recommended_key, store.spec(row.recommended_key), row.recommended_reason or "")
 
     @property
     def front(self) -> list[FrontPoint]:

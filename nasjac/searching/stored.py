@@ -15,7 +15,7 @@ from nasjac.searching.options import named, sampler_of, typed
 from nasjac.searching.search import Search, SearchOptions, search_of
 from nasjac.searching.trust import Trust, check_option, check_plain, check_targets
 from nasjac.store import Store
-from nasjac.store.checkpoint_studies import check_of_initialization
+from nasjac.store.leaderboard import check_of_initialization
 from nasjac.store.rows import StudyRow
 
 T = TypeVar("T")

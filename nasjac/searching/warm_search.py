@@ -31,7 +31,7 @@ from nasjac.searching.objectives import OBJECTIVES, Budget, directions, knee_of,
 from nasjac.searching.study import Proposal, SamplerFactory
 from nasjac.searching.warm_space import Choices, WarmSpace
 from nasjac.store import Store
-from nasjac.store.checkpoint_studies import AROUND
+from nasjac.store.leaderboard import AROUND
 from nasjac.store.rows import TrialRow
 from nasjac.surgery.branches.ours import links_of, measurable
 from nasjac.surgery.branches.samples import samples_at

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nasjac.architecture.measurement import Measurement
 from nasjac.foundation.errors import InputError
 from nasjac.store.columns import MEASUREMENT, column, measurement_columns, read_measurement
-from nasjac.store.former import MAY_DIFFER, former_keys
+from nasjac.store.former import MAY_DIFFER, former_keys, stored_spec
 from nasjac.store.rows import ArchitectureRow
 from nasjac.store.tables import AMONG, Tables, listed, now
+
+if TYPE_CHECKING:
+    from nasjac.architecture.spec import Spec
 
 #: SQL: an architecture that is there keeps its row, but for effective depths that are not known
 _DEPTHS_AGAIN = """
@@ -28,7 +32,17 @@ class Architectures(Tables):
     ) -> None:
         """Store architectures that no trial asked for, and their measurements. Errors as of `Store.record_batch`."""
         with self._transaction():
-            self._record_scored(architectures, measurements, score, score_id)
+            self._insert_architectures(architectures)
+            measurements = [self._under_stored_key(item) for item in measurements]
+            known = self.measurements([item.key for item in measurements], score_id, profile=False)
+            fresh: dict[str, Measurement] = {}
+            for item in measurements:
+                earlier = fresh.get(item.key, known.get(item.key))
+                if earlier is None or item.replaces(earlier):
+                    fresh[item.key] = item
+            created = now()
+            content = [measurement_columns(item, score, score_id, created) | self._origin for item in fresh.values()]
+            self._insert_into("measurement", content, how="INSERT OR REPLACE")
 
     def architectures(self, keys: Collection[str] | None = None) -> dict[str, ArchitectureRow]:
         """Return the stored architectures of those keys, all by default. A row has the key that it is stored under."""
@@ -88,9 +102,12 @@ class Architectures(Tables):
             raise InputError(f"`key` must be the start of one architecture's key, got {prefix!r}: {several}")
         return found[0]
 
-    def _record_scored(
-        self, architectures: Sequence[ArchitectureRow], measurements: Sequence[Measurement], score: str, score_id: str
-    ) -> None:
+    def spec(self, prefix: str) -> Spec:
+        """Return the Spec of the one architecture whose key starts with `prefix`. InputError: see `resolve_key`."""
+        key = self.resolve_key(prefix)
+        return stored_spec(self.architectures([key])[key])
+
+    def _insert_architectures(self, architectures: Sequence[ArchitectureRow]) -> None:
         asked = [row for row in architectures if self.stored_key(row.key) == row.key]
         self._insert(asked, then=_DEPTHS_AGAIN)
         sql = f"SELECT key, spec FROM architecture WHERE {AMONG.format('key')}"
@@ -98,16 +115,6 @@ class Architectures(Tables):
         for row in asked:
             if stored[row.key] != (spec := column("spec", row.spec)):
                 raise InputError(f"`spec` must be the one stored under its key {row.key}, {stored[row.key]}, got {spec}")
-        measurements = [self._under_stored_key(item) for item in measurements]
-        known = self.measurements([item.key for item in measurements], score_id, profile=False)
-        fresh: dict[str, Measurement] = {}
-        for item in measurements:
-            earlier = fresh.get(item.key, known.get(item.key))
-            if earlier is None or item.replaces(earlier):
-                fresh[item.key] = item
-        created = now()
-        content = [measurement_columns(item, score, score_id, created) | self._origin for item in fresh.values()]
-        self._insert_into("measurement", content, how="INSERT OR REPLACE")
 
     @cached_property
     def _former(self) -> Mapping[str, list[str]]:

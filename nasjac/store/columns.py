@@ -1,4 +1,4 @@
-"""Rows and measurements as the columns of their tables, and back. Not finite is NULL, and None when read back."""
+"""What a column may hold; rows and measurements as columns, and back. Not finite is NULL, and None when read back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,46 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import AfterValidator, Field, GetPydanticSchema, Json
 
 from nasjac.architecture.measurement import TERMS, Estimate, Layer, Measurement
-from nasjac.store.column_types import Row
+
+M = TypeVar("M", bound=Mapping[str, Any])
+
+#: a whole number that counts something
+Count = Annotated[int, Field(ge=0)]
+#: no and yes, as SQLite has them
+Flag = Annotated[int, Field(ge=0, le=1)]
+
+
+def _of_blocks(spec: M) -> M:
+    """The same Spec, whose blocks are objects."""
+    blocks = spec.get("blocks", [])
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise ValueError("the blocks of a Spec are a list of objects")
+    return spec
+
+
+Object = Json[Mapping[str, Any]]
+#: a number by name, or None: nothing is missing in a trial that is complete, so that static types leave it open
+Numbers = Annotated[Mapping[str, Any], GetPydanticSchema(lambda _, schema: schema(Json[Mapping[str, float | None]]))]
+SpecObject = Annotated[Object, AfterValidator(_of_blocks)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of `table`, in which the columns `keys` tell it from the others."""
+
+    table: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, table: str, keys: tuple[str, ...]) -> None:
+        cls.table, cls.keys = table, keys
+
 
 #: what SQLite holds: by column, as it is written
 Content = dict[str, Any]

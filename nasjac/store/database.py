@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from nasjac.foundation.errors import InputError
 from nasjac.store.connection import Connection, opened
 from nasjac.store.genuine import check_schema
-from nasjac.store.network import network_file_system
+from nasjac.store.place import MOUNTS, network_file_system
 from nasjac.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another
@@ -40,7 +40,7 @@ def path_of(url: str | Path) -> Path:
         raise InputError(f"`database` must be a path that leads somewhere, got {str(url)!r}: {error}") from error
 
 
-def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mounts", trust: bool = False) -> Connection:
+def connect(path: Path, read_only: bool = False, trust: bool = False) -> Connection:
     """Return a connection in autocommit mode to the database, which is made or migrated if need be, unless read_only.
 
     Closing it leaves the database as one file, where nobody else has it open and it may be written. Reading writes nothing,
@@ -51,7 +51,7 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
     InputError: on a network file system; another program's file; of a newer schema; tables, views or triggers that nasjac
     does not make; it cannot be opened or written.
     """
-    if kind := network_file_system(path, mounts):
+    if MOUNTS.exists() and (kind := network_file_system(path, MOUNTS.read_text(errors="surrogateescape"))):
         raise InputError(
             f"`database` must be on a local disk, got {str(path)!r} on {kind}: its write-ahead log needs memory shared "
             "between the processes of one host"
@@ -81,12 +81,10 @@ def connect(path: Path, read_only: bool = False, mounts: str | Path = "/proc/mou
 
 def check_known(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise InputError with the choices, and the nearest of them, unless `value` is one of them."""
-    choices = list(choices)
-    if not isinstance(value, str) or not choices:
+    choices, is_text = list(choices), isinstance(value, str)
+    if not is_text or value not in choices:
         rule = f"one of {', '.join(choices)}" if choices else "one that is there (there is none yet)"
-        raise InputError(f"`{name}` must be {rule}, got {value!r}")
-    if value not in choices:
-        raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
+        raise InputError(f"`{name}` must be {rule}, got {value!r}{nearest(value, choices) if is_text else ''}")
 
 
 def _check_whose(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from nasjac.foundation.errors import InputError
 from nasjac.store.boundary import OF_WRITING, code_of
 from nasjac.store.database import nearest
-from nasjac.store.expression import quoted
 from nasjac.store.schema import column_names
 
 #: what SQLite answers when the file, not the question, is at fault
@@ -17,12 +15,8 @@ _AFTER_TABLES = "FROM|SELECT|WHERE|GROUP|HAVING|WINDOW|ORDER|LIMIT|UNION|EXCEPT|
 LISTED = 15  # columns or tables that an error lists; of more it says where they are
 
 
-def explained(error: Exception, connection: sqlite3.Connection, sql: str, name: str, text: str) -> InputError:
-    """Return what to raise for an error of SQLite's over `sql`, which `name` and `text` stand for to the user."""
-    return InputError(_sentence(error, connection, sql, name, quoted(text)))
-
-
-def _sentence(error: Exception, connection: sqlite3.Connection, sql: str, name: str, shown: str) -> str:
+def explained(error: Exception, connection: sqlite3.Connection, sql: str, name: str, shown: str) -> str:
+    """Return what to say of an error of SQLite's over `sql`, which `name` and `shown` stand for to the user."""
     message = str(error)
     if code_of(error) in _OF_THE_FILE:
         return f"`database` must be a file that SQLite can read to its end, got an error for {shown}: {message}"

@@ -23,9 +23,7 @@ MOST_COLUMNS = 2000
 
 
 @contextmanager
-def opened(
-    files: Mapping[str, str], database: Path, mounts: str | Path = "/proc/mounts", trust: bool = False
-) -> Iterator[sqlite3.Connection]:
+def opened(files: Mapping[str, str], database: Path, trust: bool = False) -> Iterator[sqlite3.Connection]:
     """Give a connection that reads a results database, with each CSV file (.gz too) as a table of its name.
 
     Columns of numbers are numbers, empty cells NULL (`nasjac.store.cells`).
@@ -33,8 +31,7 @@ def opened(
     Args:
         files: The files by the names of their tables.
         database: Where the results are; beside files there may be nothing there.
-        mounts: See `nasjac.store.database.connect`.
-        trust: As well.
+        trust: See `nasjac.store.database.connect`.
 
     Raises:
         InputError: A name is no name, or taken; a file is no table, or not of this machine; see also
@@ -44,7 +41,7 @@ def opened(
         _check_name(name)
         _check_local(file)
     missing = bool(files) and not database.exists()
-    made = sqlite3.connect(":memory:", isolation_level=None) if missing else connect(database, True, mounts, trust)
+    made = sqlite3.connect(":memory:", isolation_level=None) if missing else connect(database, True, trust)
     with closing(made) as connection:
         for name, file in files.items():
             _add(connection, name, file)

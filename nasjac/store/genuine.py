@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -62,13 +63,10 @@ _ADVICE = "; whoever trusts it may read it all the same (--trust of query and sh
 @cache
 def _expected(version: int) -> Mapping[str, _Relation]:
     """The tables and views of that version of the schema."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:version])
         names = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
         return _relations(connection, [name for (name,) in names])
-    finally:
-        connection.close()
 
 
 def _relations(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, _Relation]:

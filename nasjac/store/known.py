@@ -1,14 +1,14 @@
-"""All that a database knows of one architecture."""
+"""All that a database knows of one architecture, and which processors and versions measured it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nasjac.architecture.measurement import TERMS
 from nasjac.reporting.wording import mixed
-from nasjac.store.provenance import counted, measured_by
 from nasjac.store.store import Store
 
 #: a row by its columns, JSON as what it says; NULL is None
@@ -22,6 +22,11 @@ _VALIDATIONS = """SELECT dataset, dataset_digest, trainer, trainer_id, learning_
 _MEASUREMENTS = "SELECT * FROM measurement WHERE architecture_key = :key ORDER BY created, score_id"
 _RECOMMENDED = "SELECT name, recommended_reason FROM study WHERE recommended_key = :key ORDER BY rowid"
 _PICKS = "SELECT study, role FROM validation_pick WHERE architecture_key = :key ORDER BY study, role"
+_OF_STUDY = """SELECT fingerprint FROM measurement
+    WHERE (architecture_key, score_id) IN (SELECT architecture_key, score_id FROM trial WHERE study = :study)
+    ORDER BY rowid"""
+
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -79,3 +84,13 @@ def _with_terms(row: Content) -> Content:
     terms = {term: {"value": row[term], "standard_error": row[f"{term}_se"]} for term in TERMS}
     rest = {name: value for name, value in row.items() if name.removesuffix("_se") not in TERMS}
     return {**rest, "terms": terms, "profile": row["profile"]}
+
+
+def counted(fingerprints: Iterable[str | None]) -> Counter[str]:
+    """Return {fingerprint: how many}; "unknown" are those of before fingerprints were kept."""
+    return Counter(UNKNOWN if fingerprint is None else fingerprint for fingerprint in fingerprints)
+
+
+def measured_by(store: Store, study: str) -> Counter[str]:
+    """Return {fingerprint: how many} of the measurements of the study's trials, the oldest first."""
+    return counted(row["fingerprint"] for row in store.rows("measurement", _OF_STUDY, {"study": study}))

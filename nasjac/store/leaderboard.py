@@ -1,4 +1,4 @@
-"""The SELECT that the options of `nasjac query` stand for."""
+"""The SELECT that the options of `nasjac query` stand for, and the studies that have no leaderboard."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from nasjac.store.expression import check_expression
 from nasjac.store.schema import column_names
 
 MOST_ROWS = 2**63 - 1  # the largest integer of SQLite
+#: the part of a study's identity that says that it searched around a checkpoint, and the name of the measurements
+AROUND = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,19 @@ def _check(option: str, column: str, hint: str) -> None:
     if column not in there:
         hint = hint or f"{nearest(column, there)}; `nasjac query --schema` lists all"
         raise InputError(f"`{option}` must be a column of the leaderboard, got {column!r}{hint}")
+
+
+def check_of_initialization(study: str, identity: Any) -> None:
+    """Refuse a study around a checkpoint where architectures without weights are meant.
+
+    Args:
+        study: Its name.
+        identity: What the database says of its identity.
+
+    Raises:
+        InputError: It is one; the error says where its results are.
+    """
+    if isinstance(identity, dict) and AROUND in identity:
+        rule = "be of architectures at initialization, which alone have a leaderboard, a validation and a report"
+        out = f"its results are beside its checkpoint, and its trials in SELECT * FROM trial WHERE study = '{study}'"
+        raise InputError(f"`study` must {rule}, got {study!r}, a search around a checkpoint: {out}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import stat
 import time
@@ -23,6 +24,9 @@ LOGS = ("-wal", "-shm", "-journal")  # what SQLite puts beside a database while 
 WRITE_AHEAD = 2  # the byte of the header, at this offset, that says a database is written by way of a write-ahead log
 HEADER_OFFSET = 18
 FOLDING_TRIES = 3  # two processes that close at once refuse each other, and one of them has to try again
+
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "glusterfs", "ceph", "lustre", "gpfs", "afs", "beegfs")
+MOUNTS = Path("/proc/mounts")  # the table of mounts, on Linux
 
 _IN_USE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
@@ -98,6 +102,18 @@ def beside(path: Path, suffix: str) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def network_file_system(path: Path, mounts: str) -> str | None:
+    """Return the type of the network file system that `path` lies on by a table of mounts; None: a local one."""
+    point, kind = Path(), ""
+    for line in mounts.splitlines():
+        _, escaped, mounted, *_ = line.split(" ")
+        candidate = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped))
+        if path.is_relative_to(candidate) and len(candidate.parts) >= len(point.parts):  # a later mount covers
+            point, kind = candidate, mounted
+    family = kind.removeprefix("fuse.")
+    return kind if family.startswith(NETWORK_FILE_SYSTEMS) else None
 
 
 _EFFECTIVE = os.access in os.supports_effective_ids

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nasjac.foundation.reading import parse_json
-from nasjac.store.checkpoint_studies import check_of_initialization
 from nasjac.store.database import check_known, path_of
 from nasjac.store.files import opened
-from nasjac.store.leaderboard import Leaderboard
+from nasjac.store.leaderboard import Leaderboard, check_of_initialization
 from nasjac.store.select import Stream, select, stream
 from nasjac.store.time_limit import TimeLimit
 

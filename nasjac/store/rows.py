@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Json
 
 from nasjac.architecture.measurement import OF_THE_MACHINE, Status
-from nasjac.store.column_types import Count, Flag, Numbers, Object, Row, SpecObject
+from nasjac.store.columns import Count, Flag, Numbers, Object, Row, SpecObject
 
 State = Literal["complete", "duplicate", "infeasible", "failed"]
 Role = Literal["front", "random", "matched"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -66,16 +67,13 @@ class Relation(NamedTuple):
 def relations() -> tuple[Relation, ...]:
     """Return the tables and views of the current schema; no database file is needed."""
     meanings = _meanings((*MIGRATIONS, _MEANINGS))
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection)
         sql = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY rowid"
         return tuple(
             Relation(name, kind, meanings[name, ""], tuple(_columns(connection, name, meanings)))
             for name, kind in connection.execute(sql).fetchall()
         )
-    finally:
-        connection.close()
 
 
 def column_names() -> dict[str, tuple[str, ...]]:

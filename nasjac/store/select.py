@@ -31,11 +31,9 @@ class Stream(NamedTuple):
     rows: Iterator[tuple[Any, ...]]
 
 
-def select(
-    connection: sqlite3.Connection, sql: str, values: Mapping[str, Any], name: str = "sql", text: str | None = None
-) -> Table:
+def select(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any], name: str = "sql") -> Table:
     """Return all that one SELECT gives, however long it takes. See `stream`, also for the errors."""
-    with stream(connection, sql, values, name, text) as found:
+    with stream(connection, sql, values, name) as found:
         return Table(found.columns, list(found.rows))
 
 
@@ -113,7 +111,7 @@ class _Question:
             return step()
         except (sqlite3.Error, sqlite3.Warning) as error:
             if code_of(error) != sqlite3.SQLITE_INTERRUPT:
-                raise explained(error, self.connection, self.sql, self.name, self.text) from error
+                raise InputError(explained(error, self.connection, self.sql, self.name, self.shown)) from error
             if self.limit.is_over():
                 raise InputError(self.limit.sentence()) from error
             raise KeyboardInterrupt from error  # raised while the clock was looked at, where SQLite takes it for itself

@@ -26,7 +26,6 @@ class Store(Trials, Validations):
     Args:
         url: The path of a file, or sqlite:///path. The file is made if it is not there, unless `read_only`.
         read_only: Whether nothing is to be written, neither into the file nor beside it.
-        mounts: The table of mounts, or the file that holds it: databases on network file systems are refused.
         trust: Whether to take a database whose tables, views or triggers are not those that nasjac makes.
 
     Returns:

@@ -60,7 +60,7 @@ class Studies(Architectures):
             if name in taken and on_conflict == "resume":
                 _check_same(name, self.study(name).identity, json.loads(to_json(identity)))
                 if dataset_digest is not None:
-                    self._claim_data(name, dataset_digest)
+                    self.claim_data(name, dataset_digest)
                 return name
             if name in taken:
                 name = next(f"{name}-{count}" for count in range(2, len(taken) + 3) if f"{name}-{count}" not in taken)
@@ -72,7 +72,14 @@ class Studies(Architectures):
     def claim_data(self, study: str, dataset_digest: str) -> None:
         """Say which data the study is on, where that is not known. InputError: it is on others."""
         with self._transaction():
-            self._claim_data(study, dataset_digest)
+            known = self.study(study).dataset_digest
+            if known is None:
+                self._connection.execute("UPDATE study SET dataset_digest = ? WHERE name = ?", (dataset_digest, study))
+            elif known != dataset_digest:
+                raise InputError(
+                    f"`dataset` must hold the data of study {study!r}, labels and validation split too (digest {known}), "
+                    f"got other data (digest {dataset_digest}); on_conflict=new of nasjac search starts another study"
+                )
 
     def studies(self) -> list[str]:
         """Return the names of the studies, oldest first."""
@@ -89,16 +96,6 @@ class Studies(Architectures):
             self._connection.execute(
                 "UPDATE study SET recommended_key = ?, recommended_reason = ? WHERE name = ?",
                 (self.stored_key(key), reason, self.study(study).name),
-            )
-
-    def _claim_data(self, study: str, dataset_digest: str) -> None:
-        known = self.study(study).dataset_digest
-        if known is None:
-            self._connection.execute("UPDATE study SET dataset_digest = ? WHERE name = ?", (dataset_digest, study))
-        elif known != dataset_digest:
-            raise InputError(
-                f"`dataset` must hold the data of study {study!r}, labels and validation split too (digest {known}), "
-                f"got other data (digest {dataset_digest}); on_conflict=new of nasjac search starts another study"
             )
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nasjac.foundation.errors import InputError
-from nasjac.store.column_types import Row
-from nasjac.store.columns import Content, of_row
+from nasjac.store.columns import Content, Row, of_row
 from nasjac.store.database import Table, begin, connect, path_of
 from nasjac.store.select import select
 from nasjac.store.typed import checked
@@ -33,15 +32,9 @@ NO_RUN: Content = {"run_id": None, "fingerprint": None}
 class Tables:
     """An open database and its tables."""
 
-    def __init__(
-        self,
-        url: str | Path = "nasjac.db",
-        read_only: bool = False,
-        mounts: str | Path = "/proc/mounts",
-        trust: bool = False,
-    ):
+    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, trust: bool = False):
         self.path, self.trust = path_of(url), trust
-        self._connection = connect(self.path, read_only, mounts, trust)
+        self._connection = connect(self.path, read_only, trust)
         self._origin = NO_RUN
 
     def __enter__(self) -> Self:
@@ -78,7 +71,10 @@ class Tables:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Everything inside is stored, or nothing."""
+        """Everything inside is stored, or nothing. One inside another is a part of it."""
+        if self._connection.in_transaction:
+            yield
+            return
         try:
             begin(self._connection)
             yield

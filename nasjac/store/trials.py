@@ -46,9 +46,9 @@ class Trials(Studies):
         with self._transaction():
             self._replace_partial(study, batch, len(trials))
             self._insert([BatchRow(study, batch, notes)])
-            self._record_scored(architectures, measurements, score, score_id)
+            self.record_scored(architectures, measurements, score, score_id)
             for digest, measurement in apart.items():
-                self._record_scored([], [measurement], score, digest)
+                self.record_scored([], [measurement], score, digest)
             digested = [replace(trial, score_id=trial.score_id or score_id) for trial in trials]
             self._insert([self._under_stored_keys(trial) for trial in digested])
 

@@ -14,8 +14,7 @@ from typing_extensions import TypedDict  # Python's own says too little before 3
 
 from nasjac.architecture.measurement import Layer, Measurement
 from nasjac.foundation.errors import InputError
-from nasjac.store.column_types import Count
-from nasjac.store.columns import TERM_COLUMNS
+from nasjac.store.columns import TERM_COLUMNS, Count
 from nasjac.store.rows import ROWS
 
 _VIEW = "leaderboard"
@@ -65,21 +64,21 @@ def _adapter(relation: str, names: tuple[str, ...]) -> TypeAdapter[list[tuple[An
 def types(relation: str) -> Mapping[str, Any]:
     """Return the type of each column of a table, or of the view."""
     if relation == "measurement":
-        profile = TypedDict("profile", {name: list[kind] for name, kind in _hints(Layer).items()}, total=False)  # type: ignore
+        profile = TypedDict("profile", {name: list[kind] for name, kind in get_type_hints(Layer).items()}, total=False)  # type: ignore
         terms = dict.fromkeys(TERM_COLUMNS, float | None)
         shape = Annotated[Json[profile], AfterValidator(_even)]
-        return {**_hints(Measurement), **_hints(ROWS[relation]), **terms, "profile": shape}
+        return {
+            **get_type_hints(Measurement),
+            **get_type_hints(ROWS[relation], include_extras=True),
+            **terms,
+            "profile": shape,
+        }
     if relation != _VIEW:
-        return _hints(ROWS[relation])
+        return get_type_hints(ROWS[relation], include_extras=True)
     measured = {name: kind | None for name, kind in types("measurement").items()}
     trained = {f"validation_{name}": float | None for name in ("accuracy", "loss", "learning_rate")}
     first = {"validation_status": str | None, "study": str, "number": Count, "score_id": str}
     return {**types("architecture"), **measured, **trained, **first}
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {item.name: hints[item.name] for item in fields(kind)}
 
 
 def _even(profile: dict[str, list[Any]]) -> dict[str, list[Any]]:

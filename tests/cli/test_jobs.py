@@ -44,7 +44,7 @@ def test_a_job_that_fails_elsewhere_fails_the_sweep_and_the_others_run(tmp_path:
 
 
 def test_a_fault_in_a_job_elsewhere_shows_its_own_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasjac.cli.commands.theory", _raising(ZeroDivisionError("planted")))
+    monkeypatch.setattr("nasjac.cli.theory.theory", _raising(ZeroDivisionError("planted")))
     done = sweep(tmp_path, "theory", "depth=4,6", "out=null")
     assert done.code not in (0, 2) and done.fault == "traceback"
     assert "in _raise" in done.err and "ZeroDivisionError: planted" in done.err

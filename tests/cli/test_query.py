@@ -115,7 +115,7 @@ def test_no_cell_of_csv_is_a_formula() -> None:
 def test_on_a_terminal_rich_prints_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
-    answers.show(["name", "value"], [["[bold]x[/bold]", 0.123456789], ["y", None]])
+    answers.write(["name", "value"], [["[bold]x[/bold]", 0.123456789], ["y", None]], "table")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert [line.split() for line in lines] == [["name", "value"], ["[bold]x[/bold]", "0.123457"], ["y", "-"]]
 

@@ -194,7 +194,7 @@ def test_widths_are_those_of_the_first_rows() -> None:
 def test_a_terminal_gets_blocks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(tables, "MEASURED", 2)
-    answers.show(["n"], ((number,) for number in range(5)))
+    answers.write(["n"], ((number,) for number in range(5)), "table")
     text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert text.split() == ["n", "0", "1", "n", "2", "3", "n", "4"]
 

@@ -171,7 +171,7 @@ def test_an_error_lists_what_is_there(ask: Ask) -> None:
 def test_trust_reaches_the_database(ask: Ask, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
 
-    def connect(path: Path, read_only: bool, mounts: object, trust: bool) -> sqlite3.Connection:
+    def connect(path: Path, read_only: bool, trust: bool) -> sqlite3.Connection:
         told.extend([path.name, read_only, trust])
         return sqlite3.connect(":memory:")
 

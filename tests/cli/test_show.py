@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasjac.architecture.measurement import TERMS, Layer
-from nasjac.cli.show import main
-from nasjac.cli.show_text import as_text
+from nasjac.cli.show import as_text, main
 from nasjac.store import Store
 from nasjac.store.known import known_of
 from tests.store.rows import architecture, filled, key_of, measurement, trial, validation

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nasjac.cli import main
-from nasjac.cli.show_text import as_text
+from nasjac.cli.show import as_text
 from nasjac.foundation import fingerprint as module
 from nasjac.foundation.fingerprint import fingerprint, processor
 from nasjac.reporting.wording import mixed

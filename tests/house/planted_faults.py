@@ -497,9 +497,9 @@ FAULTS = (
     ),
     Fault(
         "nasjac prescribe model= takes the tolerance for the target",
-        "nasjac/cli/commands.py",
-        '{"target": config.target, "tolerance": config.tolerance}',
-        '{"target": config.tolerance, "tolerance": config.target}',
+        "nasjac/cli/prescribe.py",
+        'call.values(("target", "tolerance", "seed", "out"))',
+        'dict(zip(("tolerance", "target", "seed", "out"), call.values(("target", "tolerance", "seed", "out")).values()))',
         "tests/reporting/test_joints_reports.py::test_options_of_prescribe_are_what_they_are_called",
     ),
     Fault(

@@ -17,7 +17,7 @@ import nasjac
 from nasjac.architecture.block import Block
 from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.spec import Spec
-from nasjac.cli.show_text import measurement_lines
+from nasjac.cli.show import measurement_lines
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.rank_correlation import kendall_tau

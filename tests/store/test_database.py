@@ -17,7 +17,7 @@ from nasjac.architecture.measurement import TERMS
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.trainability import trainability_penalty
 from nasjac.store import Store, database
-from nasjac.store.network import network_file_system
+from nasjac.store.place import network_file_system
 from nasjac.store.schema import MIGRATIONS, SCHEMA_VERSION, column_names, migrate, relations
 from tests.store.rows import filled, key_of, validation
 
@@ -49,11 +49,14 @@ def test_the_deepest_mount_decides(path: str, kind: str | None) -> None:
     ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse.glusterfs", "ceph", "fuse.ceph-fuse", "lustre", "gpfs", "afs"],
 )
 @pytest.mark.parametrize("read_only", [False, True])
-def test_network_file_systems_are_refused_by_name(tmp_path: Path, kind: str, read_only: bool) -> None:
+def test_network_file_systems_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, read_only: bool
+) -> None:
     mounts = tmp_path / "mounts"
+    monkeypatch.setattr("nasjac.store.database.MOUNTS", mounts)
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/x {tmp_path} {kind} rw 0 0\n")
     with pytest.raises(ValueError, match=f"`database` must be on a local disk, .* on {kind}: .* one host"):
-        Store(tmp_path / "x.db", read_only, mounts)
+        Store(tmp_path / "x.db", read_only)
     assert not (tmp_path / "x.db").exists()
 
 

@@ -18,7 +18,7 @@ from nasjac.kinds.build import build
 from nasjac.architecture.spec import Spec
 from nasjac.store.checkpoints.weights import MODEL, read_weights
 
-__all__ = ["MODEL", "SPEC", "check_free", "files_of", "is_free", "load", "place", "read_info", "save"]
+__all__ = ["MODEL", "SPEC", "files_of", "is_free", "load", "place", "read_info", "save"]
 
 
 def save(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.reading import check_file, parse_json
@@ -19,6 +20,34 @@ LARGEST, DEEPEST, MOST_BYTES = 2**31 - 1, 64, 2**24
 MOST_BLOCKS = 2**16
 #: characters of a wrong value that an error shows
 SHOWN = 60
+
+
+class _TrainedOn(BaseModel, strict=True, extra="allow"):
+    dataset: str
+    dataset_digest: str
+    trainer: str
+    trainer_id: str
+
+
+class _SpecContent(BaseModel, strict=True, extra="allow"):
+    blocks: list[Any] = Field(max_length=MOST_BLOCKS)
+
+
+class _Info(BaseModel, strict=True, extra="allow"):
+    """What verbs read; the rest is kept as it is."""
+
+    inputs: int = Field(ge=1, le=LARGEST)
+    outputs: int = Field(ge=1, le=LARGEST)
+    spec: _SpecContent
+    key: str = ""
+    dataset: str = ""
+    dataset_digest: str = ""
+    trainer: str = ""
+    trainer_id: str = ""
+    trained_on: _TrainedOn | None = None
+    grown: dict[str, Any] = {}
+    pruned: dict[str, Any] = {}
+    searched: dict[str, Any] = {}
 
 
 def read_info(folder: str | Path) -> dict[str, Any]:
@@ -65,10 +94,8 @@ def _check_values(content: Any, path: Path) -> None:
 
 
 def _check_types(content: Any, path: Path) -> None:
-    from pydantic import ValidationError  # late: few commands read a checkpoint
-
     try:
-        _model().model_validate(content)
+        _Info.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where, got = ".".join(map(str, first["loc"])) or "the whole", repr(first["input"])
@@ -77,35 +104,3 @@ def _check_types(content: Any, path: Path) -> None:
         rule = f"a {SPEC} with values of the right types"
         got = f"{where} {got[:SHOWN]}{' ...' if len(got) > SHOWN else ''} in {path}"
         raise InputError(f"`checkpoint` must hold {rule}, got {got}: {first['msg']}") from error
-
-
-@cache
-def _model() -> Any:
-    from pydantic import BaseModel, Field
-
-    class TrainedOn(BaseModel, strict=True, extra="allow"):
-        dataset: str
-        dataset_digest: str
-        trainer: str
-        trainer_id: str
-
-    class SpecContent(BaseModel, strict=True, extra="allow"):
-        blocks: list[Any] = Field(max_length=MOST_BLOCKS)
-
-    class Info(BaseModel, strict=True, extra="allow"):
-        """What verbs read; the rest is kept as it is."""
-
-        inputs: int = Field(ge=1, le=LARGEST)
-        outputs: int = Field(ge=1, le=LARGEST)
-        spec: SpecContent
-        key: str = ""
-        dataset: str = ""
-        dataset_digest: str = ""
-        trainer: str = ""
-        trainer_id: str = ""
-        trained_on: TrainedOn | None = None
-        grown: dict[str, Any] = {}
-        pruned: dict[str, Any] = {}
-        searched: dict[str, Any] = {}
-
-    return Info
