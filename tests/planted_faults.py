@@ -377,7 +377,7 @@ FAULTS = (
     ),
     Fault(
         "value and standard error exchanged on the page",
-        "nasjac/reporting/page.py",
+        "nasjac/searching/page.py",
         'plus_minus(row.get(name), row.get(f"{name}_se"), ".3f")',
         'plus_minus(row.get(f"{name}_se"), row.get(name), ".3f")',
         "tests/test_joints_reports.py::test_the_page_shows_values_with_their_errors",
@@ -433,9 +433,9 @@ FAULTS = (
     ),
     Fault(
         "the difference to the rival turned round",
-        "nasjac/reporting/wording.py",
-        'best["accuracy"] - rival["accuracy"]',
-        'rival["accuracy"] - best["accuracy"]',
+        "nasjac/searching/sentences.py",
+        "best.accuracy - rival.accuracy",
+        "rival.accuracy - best.accuracy",
         "tests/test_joints_reports.py::test_the_difference_is_the_recommended_less_its_rival",
     ),
     Fault(

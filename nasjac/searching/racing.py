@@ -13,13 +13,11 @@ from nasjac.architecture.measurement import TERMS
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.scores import Score
-from nasjac.searching.objectives import OBJECTIVES, directions
+from nasjac.searching.objectives import COST, OBJECTIVES, directions
 from nasjac.searching.study import Proposal
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.store.rows import TrialRow
-
-COST = "trainability_cost"
 
 
 def check(score: Score, objectives: Sequence[str]) -> None:

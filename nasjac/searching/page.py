@@ -7,16 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
-from typing import Any
 
 from nasjac.architecture.measurement import TERMS
-from nasjac.reporting.wording import COST, EFFECTIVE_DEPTH, extremes, interval, noun, plus_minus, sentences, short
+from nasjac.reporting.wording import EFFECTIVE_DEPTH
+from nasjac.searching.findings import Findings, Row
+from nasjac.searching.objectives import COST
+from nasjac.searching.sentences import extremes, interval, noun, plus_minus, reached, sentences, short
 
 CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width", "skip_density", "params", "flops")
-COLUMNS = [(title, key, subset) for title, key in (("τ", "kendall"), ("ρ", "spearman")) for subset in ("all", "random")]
+STATISTICS = {"τ": "kendall", "ρ": "spearman"}
 RUN_COLUMNS = ("run_id", "verb", "started", "finished", "status", "device", "fingerprint", "git_commit")
-
-Row = Mapping[str, Any]
 
 PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>$title</title>
@@ -60,18 +60,18 @@ size plus means that more of it is more accurate, and a clear minus is as good a
 front were chosen by the score, so the random ones alone are the fairer test.""")
 
 
-def page(found: Row, leaderboard: Sequence[Row], runs: Sequence[Row], figures: Mapping[str, bytes]) -> str:
-    """The page, from `findings`, leaderboard rows with their `rank`, the study's runs, the figures as PNG by name."""
+def page(found: Findings, top: int, figures: Mapping[str, bytes]) -> str:
+    """The page, with the `top` rows of the leaderboard and the recommended one's; `figures` are PNG files by name."""
     images = {name: _image(name, content) for name, content in figures.items()}
-    chosen = found["recommended"]["key"] if found["recommended"] else None
+    pareto, agreement, profiles = (images.get(name, "") for name in ("pareto", "cost_vs_accuracy", "profiles"))
     return PAGE.substitute(
-        title=escape(f"nasjac: study {found['study']}"),
+        title=escape(f"nasjac: study {found.study.name}"),
         summary="".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(found)),
-        pareto=images.get("pareto", "") + _paragraph(_front_note(found) if leaderboard else "Nothing has been measured."),
-        leaderboard=table(_leaderboard(found, leaderboard), chosen),
-        agreement=_agreement(found, images.get("cost_vs_accuracy", ""), chosen),
-        profiles=images.get("profiles", "") + _paragraph(PROFILE_NOTE if "profiles" in images else "No data."),
-        provenance=_provenance(found, runs),
+        pareto=pareto + _paragraph(_front_note(found) if found.rows else "Nothing has been measured."),
+        leaderboard=table(_leaderboard(found, top), found.study.recommended_key),
+        agreement=_agreement(found, agreement),
+        profiles=profiles + _paragraph(PROFILE_NOTE if profiles else "No data."),
+        provenance=_provenance(found),
     )
 
 
@@ -99,112 +99,106 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _leaderboard(found: Row, rows: Sequence[Row]) -> list[Row]:
-    trained = {pick["key"]: _accuracy(pick) for pick in found["picks"]}
-    place = ("rank", "key")
+def _leaderboard(found: Findings, top: int) -> list[Row]:
+    """The first rows of the leaderboard, and the recommended architecture's wherever it stands, with their ranks."""
+    trained = {pick.key: reached(pick) for pick in found.trained}
     return [
-        {**{name: row[name] for name in place}, "accuracy": trained.get(row["key"]), **_facts(row, found["objectives"])}
-        for row in rows
+        {"rank": rank, "key": row["key"], "accuracy": trained.get(row["key"]), **_facts(row, found)}
+        for rank, row in enumerate(found.rows, start=1)
+        if rank <= top or row["key"] == found.study.recommended_key
     ]
 
 
-def _facts(row: Row, objectives: Sequence[str]) -> Row:
+def _facts(row: Row, found: Findings) -> Row:
     """What tells architectures apart: predictor and cost, further objectives, choices and sizes."""
-    scores = dict.fromkeys((next(iter(objectives)), COST))
-    names = dict.fromkeys((*scores, *objectives, *CHOICES))
+    names = dict.fromkeys((found.predictor, COST, *found.objectives, *CHOICES))
     return {
         short(name): plus_minus(row.get(name), row.get(f"{name}_se"), ".3f") if name in TERMS else row.get(name)
         for name in names
     }
 
 
-def _accuracy(pick: Row) -> str:
-    return "diverged" if pick["accuracy"] is None else plus_minus(pick["accuracy"], pick["standard_error"])
-
-
-def _agreement(found: Row, image: str, chosen: str | None) -> str:
-    protocol = found["protocol"]
+def _agreement(found: Findings, image: str) -> str:
+    protocol, agreement = found.protocol, found.agreement
     if protocol is None:
-        what = noun(found["predictor"])
+        what = noun(found.predictor)
         return _paragraph(f"Nothing has been validated: whether the {what} agrees with training is not known.")
-    rates, seeds = (", ".join(f"{value:g}" for value in protocol[name]) for name in ("learning_rates", "seeds"))
-    how = f"Dataset {protocol['dataset']} ({protocol['dataset_digest']}), trainer {protocol['trainer']}, "
+    rates, seeds = (", ".join(f"{value:g}" for value in values) for values in (protocol.learning_rates, protocol.seeds))
+    how = f"Dataset {protocol.dataset} ({protocol.dataset_digest}), trainer {protocol.trainer}, "
     how += f"learning rates {rates}, seeds {seeds}."
-    if protocol["others"]:
-        how += f" These architectures were also trained under {protocol['others']} other protocols; this is the latest."
+    if protocol.others:
+        how += f" These architectures were also trained under {protocol.others} other protocols; this is the latest."
+    own = {"kendall": agreement.kendall, "spearman": agreement.spearman}
     correlations = [
-        {"ranked by": name, **{f"{title}, {subset}": interval(item[key][subset]) for title, key, subset in COLUMNS}}
-        for name, item in {found["predictor"]: found, **found["baselines"]}.items()
-    ]
-    picks = [
-        {"key": pick["key"], "role": ", ".join(pick["roles"]), "accuracy": _accuracy(pick),
-         "learning rate": pick["learning_rate"], "diverged": f"{pick['diverged']} of {pick['trainings']}",
-         **_facts(pick, found["objectives"])}
-        for pick in sorted(found["picks"], key=lambda pick: pick["accuracy"] or -1.0, reverse=True)
+        {"ranked by": name, **{f"{title}, {subset}": interval(found) for title, statistic in STATISTICS.items()
+                               for subset, found in values[statistic].items()}}
+        for name, values in {found.predictor: own, **agreement.baselines}.items()
     ]  # fmt: skip
-    tables = table(correlations) + _paragraph(_context(found)) + table(found["roles"]) + table(picks, chosen)
-    return image + _paragraph(how) + _paragraph(_agreement_note(found)) + tables
+    picks = [
+        {"key": pick.key, "role": ", ".join(pick.roles), "accuracy": reached(pick), "learning rate": training.learning_rate,
+         "diverged": f"{training.diverged} of {training.trainings}", **_facts(pick.facts, found)}
+        for pick in sorted(found.trained, key=lambda pick: pick.accuracy or -1.0, reverse=True)
+        if (training := pick.training)
+    ]  # fmt: skip
+    tables = table(correlations) + _paragraph(_context(found)) + table(found.roles)
+    return image + _paragraph(how) + _paragraph(_agreement_note(found)) + tables + table(picks, found.study.recommended_key)
 
 
-def _front_note(found: Row) -> str:
-    predictor = found["predictor"]
-    best, _ = extremes(predictor, found["objectives"][predictor])
-    return FRONT_NOTE.substitute(noun=noun(predictor), best=best, depth=EFFECTIVE_DEPTH)
+def _front_note(found: Findings) -> str:
+    best, _ = extremes(found)
+    return FRONT_NOTE.substitute(noun=noun(found.predictor), best=best, depth=EFFECTIVE_DEPTH)
 
 
-def _agreement_note(found: Row) -> str:
-    predictor = found["predictor"]
-    negated = " (it is negated)" if found["objectives"][predictor] == "minimize" else ""
+def _agreement_note(found: Findings) -> str:
+    predictor = found.predictor
+    negated = " (it is negated)" if found.objectives[predictor] == "minimize" else ""
     negated += "" if predictor == COST else f", and for {COST}, which is negated, that the cost is"
     return AGREEMENT_NOTE.substitute(noun=noun(predictor), negated=negated)
 
 
-def _context(found: Row) -> str:
+def _context(found: Findings) -> str:
     """What a correlation is to be read beside: the seeds' own agreement, the hits of the best, and who is missing."""
-    ceiling, best, validated = found["noise_ceiling"], found["top_k"], found["validated"]
-    predictor = found["predictor"]
+    ceiling, best, validated = found.agreement.noise_ceiling, found.agreement.top_k, found.validated
     said = "How well training agrees with itself is not known: it takes two seeds and three architectures."
-    if ceiling["kendall"] is not None:
+    if ceiling.kendall is not None:
         said = (
-            f"The rankings by single training seeds agree at τ {ceiling['kendall']:+.2f} and ρ {ceiling['spearman']:+.2f} "
-            f"({ceiling['seeds']} seeds, {ceiling['n']} architectures). A score is held against the mean over the seeds, "
+            f"The rankings by single training seeds agree at τ {ceiling.kendall:+.2f} and ρ {ceiling.spearman:+.2f} "
+            f"({ceiling.seeds} seeds, {ceiling.n} architectures). A score is held against the mean over the seeds, "
             "which is less noisy, so a good one can agree with that a little better."
         )
     if best:
-        good, _ = extremes(predictor, found["objectives"][predictor])
+        good, _ = extremes(found)
         said += (
-            f" Of the {best['k']} architectures with the {good} {best['shared']} are among the {best['k']} most "
-            f"accurate (by chance: {best['expected']:.1f})."
+            f" Of the {best.k} architectures with the {good} {best.shared} are among the {best.k} most "
+            f"accurate (by chance: {best.expected:.1f})."
         )
-    if validated["without_score"]:
-        count = validated["without_score"]
-        said += f" Left out of every correlation because they have no {short(predictor)}: {count}."
-    if missing := validated["picked"] - validated["trained"]:
+    if count := validated.without_score:
+        said += f" Left out of every correlation because they have no {short(found.predictor)}: {count}."
+    if missing := validated.picked - validated.trained:
         said += f" Picked and not trained under this protocol: {missing}."
     return said
 
 
-def _provenance(found: Row, runs: Sequence[Row]) -> str:
-    total = sum(item["seconds"] for item in found["timings"] if item["part"] == "total")  # its parts are in it
-    trials = found["trials"]["all"]
+def _provenance(found: Findings) -> str:
+    total = sum(item["seconds"] for item in found.timings if item["part"] == "total")  # its parts are in it
+    trials = found.trials.total()
     timings = [
         {**item, "share": f"{item['seconds'] / total:.1%}" if total else None,
          "ms a trial": 1e3 * item["seconds"] / trials if item["verb"] == "search" and trials else None}
-        for item in found["timings"]
+        for item in found.timings
     ]  # fmt: skip
-    commands = dict.fromkeys(f"<pre>{escape(run['command'])}</pre>" for run in runs if run["command"])
-    made = [{name: run[name] for name in RUN_COLUMNS} | {"versions": _pairs(run["versions"])} for run in runs]
-    identity = escape(json.dumps(found["identity"], indent=2, ensure_ascii=False))
+    commands = dict.fromkeys(f"<pre>{escape(run['command'])}</pre>" for run in found.runs if run["command"])
+    made = [
+        {name: run[name] for name in RUN_COLUMNS} | {"versions": ", ".join(map(" ".join, run["versions"].items()))}
+        for run in found.runs
+    ]
+    identity = escape(json.dumps(found.study.identity, indent=2, ensure_ascii=False))
     return "".join((
-        table(found["outcomes"]),
+        table(found.outcomes),
         "<p>Where the time went:</p>" + table(timings) if timings else _paragraph("No times are stored."),
         "<p>Made by:</p>" + "".join(commands) if commands else "", table(made),
         f"<p>What makes it this study:</p><pre>{identity}</pre>",
     ))  # fmt: skip
-
-
-def _pairs(content: Row) -> str:
-    return ", ".join(f"{name} {value}" for name, value in content.items())
 
 
 def _paragraph(text: str) -> str:
