@@ -569,7 +569,7 @@ FAULTS = (
     Fault(
         "a study measured by other formulas is validated",
         "nasjac/searching/stored.py",
-        "if old != new:",
+        'if old != job.identity["score"]:',
         'if old["name"] != new["name"]:',
         "tests/test_same_data.py::test_a_study_measured_by_other_formulas_is_neither_gone_on_with_nor_validated",
     ),
@@ -604,8 +604,8 @@ FAULTS = (
     Fault(
         "networks of one key around a checkpoint share their measurement",
         "nasjac/searching/warm_search.py",
-        '_digest([self.score_id, self.token("", choices)])',
-        "_digest([self.score_id, found.key])",
+        'digest_of([self.score_id, self.token("", choices)])',
+        "digest_of([self.score_id, found.key])",
         "tests/test_warm.py::test_equal_blocks_pruned_are_equal_specs_and_different_networks"
         " tests/test_warm.py::test_the_database_keeps_networks_of_one_key_apart",
     ),
@@ -619,7 +619,7 @@ FAULTS = (
     Fault(
         "racing studies share their measurements",
         "nasjac/searching/search.py",
-        "racing.score_id(self.score_id, study) if self.options.racing else self.score_id",
+        "digest_of([self.score_id, study]) if self.options.racing else self.score_id",
         "self.score_id",
         "tests/test_history.py::test_racing_studies_of_different_budgets_do_not_share_what_they_raced",
     ),

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from nasjac.models.comparison import Options as DiagnoseOptions
 from nasjac.samplers import SAMPLERS
+from nasjac.searching.job import SearchOptions
 from nasjac.searching.objectives import Budget
 from nasjac.searching.options import GROUPS, choose
-from nasjac.searching.search import SearchOptions
 from nasjac.searching.validate import ValidationOptions
-from nasjac.searching.warm_search import WarmOptions
+from nasjac.searching.warm_space import WarmOptions
 from nasjac.surgery.limits import Budget as GrowBudget
 from nasjac.surgery.prune import PruneOptions
 from nasjac.tables.correlate import Options as CorrelateOptions

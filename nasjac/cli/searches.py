@@ -17,15 +17,15 @@ from nasjac.cli.options import Choices, chosen, chosen_or_none, plain, typed
 from nasjac.foundation.console import Console
 from nasjac.foundation.errors import InputError
 from nasjac.searching.front import search
+from nasjac.searching.job import SearchOptions
 from nasjac.searching.objectives import Budget
 from nasjac.searching.options import Chosen
 from nasjac.searching.report import Report
 from nasjac.searching.results import WarmSearchResult
-from nasjac.searching.search import SearchOptions
 from nasjac.searching.stored_studies import report, train, validate
 from nasjac.searching.train import Training
 from nasjac.searching.validate import ValidationOptions
-from nasjac.searching.warm_search import WarmOptions
+from nasjac.searching.warm_space import WarmOptions
 
 FORMATS = ("text", "json")
 #: what every search takes, and what one from architectures at initialization takes beside it

@@ -99,7 +99,7 @@ class WarmSummary:
             "objectives": list(job.objectives),
             "seed": job.seed,
             "budget": {**asdict(job.budget), "min_effective_depth": None},
-            "options": asdict(job.options),
+            "options": asdict(job.warm),
             "trials": len(self.trials),
             "states": self.states,
             "interrupted": False,

@@ -39,11 +39,6 @@ class Chosen:
     made: Any
     options: Mapping[str, Any]
 
-    @property
-    def label(self) -> dict[str, Any]:
-        """Name and options, for a study's identity."""
-        return {"name": self.name, **self.options}
-
 
 def choose(group: str, given: object) -> Chosen:
     """Return the option that a caller means.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -28,14 +26,6 @@ def check(score: Score, objectives: Sequence[str]) -> None:
         raise InputError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
     if other := next((name for name in objectives if name != COST and name in TERMS), None):
         raise InputError(f"`search.racing` must be false unless {COST} is the only term among the objectives, got {other}")
-
-
-def score_id(plain: str, study: str) -> str:
-    """Digest that the measurements of a racing study go by, from the score's own: no other study shares them.
-
-    How far a candidate is sampled depends on all that its study has met before, under all its budgets.
-    """
-    return hashlib.sha256(json.dumps([plain, study]).encode()).hexdigest()[:12]
 
 
 def rivals(

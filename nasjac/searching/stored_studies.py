@@ -21,8 +21,8 @@ from nasjac.searching import report as reports
 from nasjac.searching.draw import draw
 from nasjac.searching.options import Chosen, choose, device_of, existing, group_of
 from nasjac.searching.report import Report, folder_name
-from nasjac.searching.runs import Run, configuration, recorded
-from nasjac.searching.scored import architecture_rows
+from nasjac.searching.runs import Run, recorded
+from nasjac.searching.scored import scored_rows
 from nasjac.searching.search import Search
 from nasjac.searching.stored import objectives_of, stored_search
 from nasjac.searching.study import SamplerFactory
@@ -109,20 +109,22 @@ def validate(
     check_report(out, study)
     named = {"space": space, "score": score, "sampler": sampler}
     confirmed = {group: None if value is None else _confirmed(group, value) for group, value in named.items()}
-    data = None if dataset is None else choose("dataset", dataset)
-    chosen = {**confirmed, "dataset": data, "trainer": choose("trainer", trainer)}
-    trainer_made = choose("trainer", trainer).made
+    data, of_trainer = None if dataset is None else choose("dataset", dataset), choose("trainer", trainer)
+    chosen = {**confirmed, "dataset": data, "trainer": of_trainer}
     known = {"study": study, "validation": wanted, "database": database, "device": device, "out": out, "save": save}
+    known |= {"quiet": quiet, "trust": trust}
     with Store(existing(database), trust=trust) as store, interrupts() as stop:
         job = stored_search(store, study, place, trust_of(trust, chosen))
         store.claim_data(study, job.data.digest)
-        same = data is None or data.label == job.names["dataset"]
-        name, held = (job.names["dataset"]["name"], job.data) if same or data is None else (data.name, data.made.load())
+        own = job.names["dataset"]
+        if data is None or {"name": data.name, **data.options} == own:
+            name, held = own["name"], job.data
+        else:
+            name, held = data.name, data.made.load()
         page = None
-        with recorded(store, "validate", study, configuration(chosen, **known, quiet=quiet, trust=trust), place) as run:
-            task = Task(name, held, trainer_made, place.type)
+        with recorded(store, "validate", study, chosen, known, place, stop) as run:
+            task = Task(name, held, of_trainer.made, place.type)
             done = train_and_tell(store, study, job, task, wanted, save, console, run, stop)
-            run.status = "interrupted" if stop() else "finished"
         if out is not None and not stop():
             page = reports.report(store, study, out, objectives_of(store.study(study)))
     return ValidationResult(study, done, page, stop.signal)
@@ -185,12 +187,13 @@ def train(
         data = chosen["dataset"].made
         task = Task(data.name, data.load(), chosen["trainer"].made, place.type)
         if isinstance(key, Spec):
-            store.record_scored(architecture_rows([key], facts([key])), [], "", "")
+            store.record_scored(*scored_rows([key], facts([key])), "", "")
             key = key.key
-        with recorded(store, "train", None, configuration(chosen, key=key, **known), place) as run:
-            with console.bar(f"train {key}", task.trainer.steps) as advance:  # type: ignore[attr-defined]
-                training = train_stored(store, key, task, out, _progress(advance))
-            run.status = "finished"
+        with (
+            recorded(store, "train", None, chosen, {"key": key, **known}, place),
+            console.bar(f"train {key}", task.trainer.steps) as advance,  # type: ignore[attr-defined]
+        ):
+            training = train_stored(store, key, task, out, _progress(advance))
     return training
 
 
