@@ -93,8 +93,8 @@ FAULTS = (
     Fault(
         "validation rows hold the training loss",
         "nasjac/searching/train.py",
-        "**{name: getattr(run, name) for name in figures})",
-        '**{name: getattr(run, {"loss": "train_loss"}.get(name, name)) for name in figures})',
+        "ValidationRow(row.key, **identity, **figures)",
+        'ValidationRow(row.key, **identity, **{**figures, "loss": figures["train_loss"]})',
         "tests/test_joints_store.py::test_the_figures_of_a_run_are_in_the_columns_and_in_the_checkpoint",
     ),
     Fault(
@@ -548,8 +548,8 @@ FAULTS = (
     Fault(
         "a checkpoint of other data of the same name is taken for saved",
         "nasjac/searching/validate.py",
-        "if info.get(name) != value]",
-        'if name != "dataset_digest" and info.get(name) != value]',
+        "if info.get(name) != value}",
+        'if name != "dataset_digest" and info.get(name) != value}',
         "tests/test_validate.py::test_other_data_of_the_same_name_are_trained_on",
     ),
     Fault(

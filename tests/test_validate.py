@@ -117,7 +117,7 @@ def test_picks_and_rows(store: Store, task: Task, trained: Trained) -> None:
     texts = [text for _, _, text in calls[1:]]
     assert sorted(text.split()[0] for text in texts) == sorted(key for key, _ in trained)
     assert all("accuracy" in text for text in texts)
-    rows = store.validations(dataset_digest=task.data.digest, trainer_id=task.identity["trainer_id"])
+    rows = store.validations(dataset_digest=task.data.digest, trainer_id=task.identity.trainer_id)
     assert sorted((r.architecture_key, r.seed, r.learning_rate) for r in rows) == sorted(
         (key, seed, rate) for key, _ in result.picks for seed in (0, 1) for rate in (0.01, 0.1)
     )

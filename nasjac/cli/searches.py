@@ -59,7 +59,7 @@ def run_search(config: DictConfig, choices: Choices) -> int:
     if isinstance(found, WarmSearchResult):
         assert found.summary is not None, "it has not been stopped"
         is_json = config.format == "json"
-        text = json.dumps(found.summary.to_json(), allow_nan=False) if is_json else found.summary.as_text()
+        text = found.summary.to_json() if is_json else found.summary.as_text()
         Console(config.quiet).result(text)
         return 0
     return _printed(config, found.page)

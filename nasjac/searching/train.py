@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.foundation.workers import workers
 from nasjac.store import Store
@@ -17,6 +15,19 @@ from nasjac.store.former import stored_spec
 from nasjac.store.rows import ArchitectureRow, ValidationRow
 from nasjac.surgery.trained import check_out
 from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
+
+#: figures of a run that its checkpoint keeps
+SAVED = ("seed", "learning_rate", "accuracy", "loss", "train_loss", "steps")
+
+
+@dataclass(frozen=True)
+class TaskId:
+    """What is stored of a task with each training: names, and digests of the data and of the trainer's options."""
+
+    dataset: str
+    dataset_digest: str
+    trainer: str
+    trainer_id: str
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,9 @@ class Task:
     device: str = "cpu"
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> TaskId:
         """What tells its validation rows and checkpoints from those of other tasks."""
-        return {
-            "dataset": self.dataset,
-            "dataset_digest": self.data.digest,
-            "trainer": self.trainer.name,
-            "trainer_id": trainer_id(self.trainer, self.device),
-        }
+        return TaskId(self.dataset, self.data.digest, self.trainer.name, trainer_id(self.trainer, self.device))
 
 
 @dataclass(frozen=True)
@@ -76,31 +82,19 @@ def train(store: Store, key: str, task: Task, out: str | Path | None = None, pro
 
 def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> list[Run]:
     """Train an architecture, in any thread."""
-    return task.trainer.train(_spec(row), task.data, task.device, progress)
+    return task.trainer.train(stored_spec(row), task.data, task.device, progress)
 
 
 def keep(
     store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder: Path | None = None, option: str = "save"
 ) -> Training:
     """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
-    winner = best(runs)
-    store.record_validations([_validation_row(row.key, task, run) for run in runs])
+    winner, identity = best(runs), asdict(task.identity)
+    recorded = [{name: value for name, value in vars(run).items() if name != "state"} for run in runs]
+    store.record_validations([ValidationRow(row.key, **identity, **figures) for figures in recorded])
     if folder is not None and winner is not None:
-        checkpoint.save(folder, _spec(row), winner.state, _info(row.key, task, winner), option=option)
+        sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}
+        options = {"trainer_options": asdict(task.trainer)}  # type: ignore[call-overload]
+        info = {"key": row.key, **sizes, **identity, **options, **{name: getattr(winner, name) for name in SAVED}}
+        checkpoint.save(folder, stored_spec(row), winner.state, info, option=option)
     return Training(row.key, tuple(runs), winner, folder if winner else None, task.dataset, task.data.digest)
-
-
-def _spec(row: ArchitectureRow) -> Spec:
-    return stored_spec(row)
-
-
-def _info(key: str, task: Task, run: Run) -> dict[str, Any]:
-    figures = ("seed", "learning_rate", "accuracy", "loss", "train_loss", "steps")
-    sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}
-    options = {"trainer_options": asdict(task.trainer)}  # type: ignore[call-overload]
-    return {"key": key, **sizes, **task.identity, **options, **{name: getattr(run, name) for name in figures}}
-
-
-def _validation_row(key: str, task: Task, run: Run) -> ValidationRow:
-    figures = ("seed", "learning_rate", "status", "reason", "accuracy", "loss", "train_loss", "steps", "seconds")
-    return ValidationRow(architecture_key=key, **task.identity, **{name: getattr(run, name) for name in figures})
