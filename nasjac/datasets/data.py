@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -108,6 +108,7 @@ class Data:
                     raise InputError(f"`dataset` must hold {rule}, got {int(ids.min())} to {int(ids.max())}")
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """A dataset's options: `name` is what the store calls it, `load()` reads it (InputError: it cannot be read)."""
 

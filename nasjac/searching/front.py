@@ -23,7 +23,7 @@ from nasjac.searching.results import SearchResult, WarmSearchResult
 from nasjac.searching.runs import recorded, run_study
 from nasjac.searching.search import Search, search_of
 from nasjac.searching.stored import objectives_of
-from nasjac.searching.stored_studies import check_places, check_report, train_and_tell
+from nasjac.searching.stored_studies import check_places, train_and_tell
 from nasjac.searching.study import SamplerFactory
 from nasjac.searching.train import Task
 from nasjac.searching.trust import check_attributes
@@ -114,7 +114,7 @@ def search(
         check_places(out, save)
         wanted = None if validation is None else group_of("validation", ValidationOptions, validation)
         job = search_of(**parts, budget=limits, options=options, seed=seed, device=place)
-        check_report(out, study or job.default_name)
+        check_places(out, save, study or job.default_name)
         task = Task(parts["dataset"].name, job.data, of_trainer.made, place.type)
         known |= {"validation": wanted, "device": device, "save": save, "quiet": quiet}
     else:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from string import Template
 
 from nasjac.architecture.measurement import TERMS
@@ -18,31 +19,7 @@ CHOICES = ("placement", "norm", "activation", "branch", "block", "depth", "width
 STATISTICS = {"τ": "kendall", "ρ": "spearman"}
 RUN_COLUMNS = ("run_id", "verb", "started", "finished", "status", "device", "fingerprint", "git_commit")
 
-PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #ddd }
-p { max-width: 50rem } li { margin: .3rem 0 } img { max-width: 100% } .wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: 1rem 0 }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-th { border-color: #999; white-space: normal; vertical-align: bottom }
-td:first-child, th:first-child { text-align: left } tr.chosen { background: #fdece2 }
-code, pre { font: .85rem ui-monospace, monospace; background: #f5f5f5; padding: .1rem .3rem; white-space: pre-wrap }
-</style></head><body>
-<h1>$title</h1>
-<ul>$summary</ul>
-<h2>The search</h2>
-$pareto
-$leaderboard
-<h2>Does the score agree with training?</h2>
-$agreement
-<h2>Jacobian norms, layer by layer</h2>
-$profiles
-<h2>Trials, time and provenance</h2>
-$provenance
-</body></html>
-""")
+PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 
 FRONT_NOTE = Template("""Every dot is one architecture, scored by its Jacobians at initialization, without training. The
 front is chosen on estimates, so the ${noun}s along it tend to be optimistic, by about one standard error. In the tables

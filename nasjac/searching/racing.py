@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import TERMS
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
@@ -41,15 +40,11 @@ def rivals(
     seen = np.array([[sign * row.objectives[name] for sign, name in zip(signs, others, strict=True)] for row in rows])
     keys: list[str | None] = []
     for proposal in proposals:
-        own = [sign * _known(name, proposal.facts) for sign, name in zip(signs, others, strict=True)]
+        facts = [
+            OBJECTIVES[name].value({}, proposal.facts) for name in others
+        ]  # known without measuring
+        own = np.multiply(signs, np.array(facts, dtype=float))
         better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
         keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)
     stored = store.architectures([key for key in keys if key is not None])
     return [None if key is None else stored_spec(stored[key]) for key in keys]
-
-
-def _known(name: str, facts: Facts) -> float:
-    """An objective other than the cost, which is a fact of the architecture."""
-    value = OBJECTIVES[name].value({}, facts)
-    assert value is not None, "all but the cost are facts"
-    return float(value)

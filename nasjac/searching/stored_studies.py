@@ -105,8 +105,7 @@ def validate(
             nobody has confirmed.
     """
     console, place, wanted = Console(quiet), device_of(device), group_of("validation", ValidationOptions, validation)
-    check_places(out, save)
-    check_report(out, study)
+    check_places(out, save, study)
     named = {"space": space, "score": score, "sampler": sampler}
     confirmed = {group: None if value is None else _confirmed(group, value) for group, value in named.items()}
     data, of_trainer = None if dataset is None else choose("dataset", dataset), choose("trainer", trainer)
@@ -197,18 +196,15 @@ def train(
     return training
 
 
-def check_places(out: str | None, save: str | None = None) -> None:
-    """Refuse folders that cannot be written, before any work."""
+def check_places(out: str | None, save: str | None = None, study: str | None = None) -> None:
+    """Refuse folders that cannot be written, and a study's report that none can hold or replace, before any work."""
     for name, folder in (("out", out), ("save", save)):
         if folder is not None:
             check_folder(folder, name)
-
-
-def check_report(out: str | None, study: str) -> None:
-    """Refuse a study whose name no folder can have, or whose report cannot be replaced, before any work."""
-    folder = folder_name(study)
-    if out is not None:
-        check_replaceable(Path(out) / folder)
+    if study is not None:
+        folder = folder_name(study)
+        if out is not None:
+            check_replaceable(Path(out) / folder)
 
 
 def _confirmed(group: str, given: object) -> Chosen:
