@@ -34,7 +34,7 @@ from nasjac.searching.loop import run as search
 from nasjac.searching.objectives import Budget
 from nasjac.searching.scored import scored_rows
 from nasjac.searching.search import Search
-from nasjac.searching.train import Task, train
+from nasjac.searching.train import Task, train_stored
 from nasjac.store.checkpoints import checkpoint
 from nasjac.trainers import SGD
 from tests.store_rows import validation
@@ -279,7 +279,7 @@ def test_what_is_stored_under_a_former_key_is_found_by_either(
         [one], [other] = (store.measurements([name], score_id).values() for name in (today, key))
         assert one == replace(other, key=today) and store.measurements(None, score_id).keys() == there.keys()
         task = Task("d", data(), SGD(steps=1, batch=8, learning_rates=(0.1,), seeds=(0,)))
-        done = train(store, today, task, tmp_path / "kept")
+        done = train_stored(store, today, task, tmp_path / "kept")
         assert done.key == key and [row.architecture_key for row in store.validations()] == [key]
         store.record_picks("k", [(today, "front")])
         store.recommend("k", today, "why")

@@ -22,8 +22,8 @@ from nasjac.searching.objectives import Budget
 from nasjac.searching.options import Chosen
 from nasjac.searching.report import Report
 from nasjac.searching.results import WarmSearchResult
-from nasjac.searching.stored_studies import report, train, validate
-from nasjac.searching.train import Training
+from nasjac.searching.stored_studies import report, validate
+from nasjac.searching.train import Training, train
 from nasjac.searching.validate import ValidationOptions
 from nasjac.searching.warm_space import WarmOptions
 

@@ -40,9 +40,7 @@ def rivals(
     seen = np.array([[sign * row.objectives[name] for sign, name in zip(signs, others, strict=True)] for row in rows])
     keys: list[str | None] = []
     for proposal in proposals:
-        facts = [
-            OBJECTIVES[name].value({}, proposal.facts) for name in others
-        ]  # known without measuring
+        facts = [OBJECTIVES[name].value({}, proposal.facts) for name in others]  # known without measuring
         own = np.multiply(signs, np.array(facts, dtype=float))
         better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
         keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)

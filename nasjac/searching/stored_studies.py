@@ -1,33 +1,29 @@
-"""What is done with a stored study, or one architecture of it: `nasjac.validate`, `report` and `train`."""
+"""What is done with a stored study: `nasjac.validate` and `report`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasjac.architecture.space import Space
-from nasjac.architecture.spec import Spec
 from nasjac.datasets import Dataset
 from nasjac.foundation.atomic_files import check_replaceable
 from nasjac.foundation.console import Console
 from nasjac.foundation.interrupts import Interrupted, interrupts
 from nasjac.foundation.places import check_folder
-from nasjac.kinds.facts import facts
 from nasjac.scores import Score
 from nasjac.searching import report as reports
 from nasjac.searching.draw import draw
 from nasjac.searching.options import Chosen, choose, device_of, existing, group_of
 from nasjac.searching.report import Report, folder_name
 from nasjac.searching.runs import Run, recorded
-from nasjac.searching.scored import scored_rows
 from nasjac.searching.search import Search
 from nasjac.searching.stored import objectives_of, stored_search
 from nasjac.searching.study import SamplerFactory
-from nasjac.searching.train import Task, Training
-from nasjac.searching.train import train as train_stored
+from nasjac.searching.train import Task
 from nasjac.searching.trust import trust_of
 from nasjac.searching.validate import Validation, ValidationOptions
 from nasjac.searching.validate import validate as train_picks
@@ -149,53 +145,6 @@ def report(study: str, *, database: str = "nasjac.db", out: str = "reports", tru
         return reports.report(store, study, out, objectives_of(store.study(study)))
 
 
-def train(
-    key: str | Spec,
-    dataset: str | type | Dataset | Chosen = "digits",
-    *,
-    trainer: str | type | Trainer | Chosen = "adamw",
-    out: str | None = None,
-    database: str = "nasjac.db",
-    device: str = "auto",
-    quiet: bool = False,
-    trust: bool = False,
-) -> Training:
-    """Train one architecture, record its runs in the database, and keep a checkpoint of the best.
-
-    Args:
-        key: The start of a stored architecture's key, or a Spec, which is stored.
-        dataset: The data: a name (digits, text, ...), a class, an object with `name` and `load()`, or package.module:name.
-        trainer: What trains: a name (adamw, sgd), a class, an object, or package.module:name.
-        out: A new folder for the checkpoint; None keeps none.
-        database: The path of the database.
-        device: auto, cpu or cuda.
-        quiet: Print no progress.
-        trust: Take a database whose tables are not as nasjac makes them.
-
-    Returns:
-        All runs, the best of them (None if every one diverged), and where its checkpoint is.
-
-    Raises:
-        InputError: No one key starts so, the data are not what the architecture takes, or `out` holds something.
-    """
-    console, place = Console(quiet), device_of(device)
-    check_places(out)
-    chosen = {"dataset": choose("dataset", dataset), "trainer": choose("trainer", trainer)}
-    known = {"out": out, "database": database, "device": device, "quiet": quiet, "trust": trust}
-    with Store(database if isinstance(key, Spec) else existing(database), trust=trust) as store:
-        data = chosen["dataset"].made
-        task = Task(data.name, data.load(), chosen["trainer"].made, place.type)
-        if isinstance(key, Spec):
-            store.record_scored(*scored_rows([key], facts([key])), "", "")
-            key = key.key
-        with (
-            recorded(store, "train", None, chosen, {"key": key, **known}, place),
-            console.bar(f"train {key}", task.trainer.steps) as advance,  # type: ignore[attr-defined]
-        ):
-            training = train_stored(store, key, task, out, _progress(advance))
-    return training
-
-
 def check_places(out: str | None, save: str | None = None, study: str | None = None) -> None:
     """Refuse folders that cannot be written, and a study's report that none can hold or replace, before any work."""
     for name, folder in (("out", out), ("save", save)):
@@ -233,13 +182,9 @@ def train_and_tell(
     began = time.perf_counter()
     with console.bar(f"validate {name}", total) as advance:
         draws = lambda seed, count, params: draw(store, job, seed, count, params)  # noqa: E731
-        done = train_picks(store, name, task, draws, options, save, _progress(advance), stop)
+        done = train_picks(store, name, task, draws, options, save, lambda done, total, text: advance(done, text), stop)
     run.seconds["validate"] = time.perf_counter() - began
     if len(done.picks) < total:
         console.say(f"validation: {len(done.picks)} architectures, not {total}: front or space offer no more")
     run.notes |= {"validated": done.trained, "validated_before": done.reused, "validation_left": done.left}
     return done
-
-
-def _progress(advance: Callable[[int, str], None]) -> Callable[[int, int, str], None]:
-    return lambda done, total, text: advance(done, text)

@@ -1,4 +1,4 @@
-"""train: one architecture of the store, trained and kept."""
+"""One architecture trained and kept: `nasjac.train`, and what a validation does of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from pathlib import Path
 
 import torch
 
-from nasjac.datasets import Data
+from nasjac.architecture.spec import Spec
+from nasjac.datasets import Data, Dataset
+from nasjac.foundation.console import Console
+from nasjac.foundation.places import check_folder
 from nasjac.foundation.workers import workers
+from nasjac.kinds.facts import facts
+from nasjac.searching.options import Chosen, choose, device_of, existing
+from nasjac.searching.runs import recorded
+from nasjac.searching.scored import scored_rows
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.former import stored_spec
@@ -66,7 +73,57 @@ class Training:
         )
 
 
-def train(store: Store, key: str, task: Task, out: str | Path | None = None, progress: Progress | None = None) -> Training:
+def train(
+    key: str | Spec,
+    dataset: str | type | Dataset | Chosen = "digits",
+    *,
+    trainer: str | type | Trainer | Chosen = "adamw",
+    out: str | None = None,
+    database: str = "nasjac.db",
+    device: str = "auto",
+    quiet: bool = False,
+    trust: bool = False,
+) -> Training:
+    """Train one architecture, record its runs in the database, and keep a checkpoint of the best.
+
+    Args:
+        key: The start of a stored architecture's key, or a Spec, which is stored.
+        dataset: The data: a name (digits, text, ...), a class, an object with `name` and `load()`, or package.module:name.
+        trainer: What trains: a name (adamw, sgd), a class, an object, or package.module:name.
+        out: A new folder for the checkpoint; None keeps none.
+        database: The path of the database.
+        device: auto, cpu or cuda.
+        quiet: Print no progress.
+        trust: Take a database whose tables are not as nasjac makes them.
+
+    Returns:
+        All runs, the best of them (None if every one diverged), and where its checkpoint is.
+
+    Raises:
+        InputError: No one key starts so, the data are not what the architecture takes, or `out` holds something.
+    """
+    console, place = Console(quiet), device_of(device)
+    if out is not None:
+        check_folder(out, "out")
+    chosen = {"dataset": choose("dataset", dataset), "trainer": choose("trainer", trainer)}
+    known = {"out": out, "database": database, "device": device, "quiet": quiet, "trust": trust}
+    with Store(database if isinstance(key, Spec) else existing(database), trust=trust) as store:
+        data = chosen["dataset"].made
+        task = Task(data.name, data.load(), chosen["trainer"].made, place.type)
+        if isinstance(key, Spec):
+            store.record_scored(*scored_rows([key], facts([key])), "", "")
+            key = key.key
+        with (
+            recorded(store, "train", None, chosen, {"key": key, **known}, place),
+            console.bar(f"train {key}", task.trainer.steps) as advance,  # type: ignore[attr-defined]
+        ):
+            training = train_stored(store, key, task, out, lambda done, total, text: advance(done, text))
+    return training
+
+
+def train_stored(
+    store: Store, key: str, task: Task, out: str | Path | None = None, progress: Progress | None = None
+) -> Training:
     """Train the architecture whose key starts with `key`; record its runs, and save the best one in the folder `out`.
 
     Where every run diverges there is nothing to save. ValueError, before training: no such key, `out` holds something.
@@ -90,8 +147,8 @@ def keep(
 ) -> Training:
     """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
     winner, identity = best(runs), asdict(task.identity)
-    recorded = [{name: value for name, value in vars(run).items() if name != "state"} for run in runs]
-    store.record_validations([ValidationRow(row.key, **identity, **figures) for figures in recorded])
+    trainings = [{name: value for name, value in vars(run).items() if name != "state"} for run in runs]
+    store.record_validations([ValidationRow(row.key, **identity, **figures) for figures in trainings])
     if folder is not None and winner is not None:
         sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}
         options = {"trainer_options": asdict(task.trainer)}  # type: ignore[call-overload]
