@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from nasjac.scores.base import Score
     from nasjac.scores.closed_forms import expected_norms
     from nasjac.searching.front import search
-    from nasjac.searching.stored_studies import report, train, validate
+    from nasjac.searching.stored_studies import report, validate
+    from nasjac.searching.train import train
     from nasjac.store import Store
     from nasjac.surgery.grow import grow
     from nasjac.surgery.prune import prune
@@ -74,7 +75,7 @@ _PUBLIC = {
     "report": "nasjac.searching.stored_studies",
     "search": "nasjac.searching.front",
     "theory": "nasjac.models.theory",
-    "train": "nasjac.searching.stored_studies",
+    "train": "nasjac.searching.train",
     "validate": "nasjac.searching.stored_studies",
 }
 

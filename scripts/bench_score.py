@@ -385,9 +385,9 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
     from nasjac.kinds.resnet.space import ResNetSpace
     from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
     from nasjac.samplers.nsga2 import NSGAII
-    from nasjac.searching.objectives import Budget, directions
-    from nasjac.searching.search import objective_values
+    from nasjac.searching.objectives import Budget, directions, objective_values
     from nasjac.searching.study import Study
+    from nasjac.store.rows import TrialRow
 
     inputs = inputs_of(kind)
     kinds = {
@@ -403,7 +403,10 @@ def search(kind: str, width: int) -> Iterator[list[Spec]]:
         proposals = study.ask(number, 64)
         measured = score.measure([proposal.spec for proposal in proposals], inputs, torch.device("cpu"))
         for proposal, measurement in zip(proposals, measured, strict=True):
-            study.tell(proposal, objective_values(names, measurement, proposal.facts)[0])
+            values, _ = objective_values(names, measurement, proposal.facts)
+            study.tell(
+                proposal, TrialRow("bench", 0, number, "complete" if values else "failed", 0, objectives=values or {})
+            )
         yield [proposal.spec.canonical for proposal in proposals if proposal.spec.canonical.blocks]
 
 

@@ -15,11 +15,11 @@ from nasjac.cli.call import Answer, Call, answer, given_names
 from nasjac.cli.config import Common
 from nasjac.foundation.errors import InputError
 from nasjac.searching.front import search
+from nasjac.searching.job import SearchOptions
 from nasjac.searching.objectives import Budget
 from nasjac.searching.results import WarmSearchResult
-from nasjac.searching.search import SearchOptions
 from nasjac.searching.validate import ValidationOptions
-from nasjac.searching.warm_search import WarmOptions
+from nasjac.searching.warm_space import WarmOptions
 
 #: what every search takes
 PLAIN = ("study", "seed", "database", "device", "on_conflict", "quiet", "trust", "search", "budget")
@@ -69,7 +69,7 @@ def run(call: Call) -> Answer | int:
         return stopped(call, found.study, found.signal)
     if isinstance(found, WarmSearchResult):
         assert found.summary is not None, "it has not been stopped"
-        return answer(found.summary.as_text(), found.summary.to_json())
+        return Answer(found.summary.as_text(), found.summary.to_json())
     assert found.page is not None, "the command line asks for one"
     return answer(found.page.text, found.page.summary)
 

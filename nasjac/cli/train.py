@@ -7,7 +7,7 @@ from typing import Any
 
 from nasjac.cli.call import Answer, Call, answer
 from nasjac.cli.config import Common
-from nasjac.searching.stored_studies import train
+from nasjac.searching.train import train
 
 
 @dataclass(frozen=True)

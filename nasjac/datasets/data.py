@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -105,6 +105,7 @@ class Data:
             raise InputError(f"`dataset` must hold {rule}, {self.outputs}, got {got}")
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """A dataset's options, a frozen dataclass."""
 

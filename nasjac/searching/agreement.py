@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from nasjac.mathematics.rank_correlation import (
     MINIMUM,
@@ -23,9 +22,12 @@ from nasjac.mathematics.rank_correlation import (
     spearman,
     top_k,
 )
+from nasjac.searching.objectives import COST
 from nasjac.searching.validated import Pick, Trained
 
 STATISTICS: Mapping[str, Statistic] = {"kendall": kendall_tau, "spearman": spearman}
+#: sizes that cost nothing to know, as predictors
+BASELINES = ("params", "flops", "depth", "skip_count")
 
 
 @dataclass(frozen=True)
@@ -49,53 +51,79 @@ class Ceiling:
     spearman: float | None
 
 
-def compare(
-    picks: Sequence[Pick], predictors: Mapping[str, float], needed: str, resamples: int
-) -> dict[str, dict[str, Correlation]]:
-    """{predictor: {statistic: Correlation}} with accuracy, over the trained picks that have a value of `needed`.
+#: on all trained picks ("all"), and on those drawn at random alone ("random")
+BySubset = Mapping[str, Correlation]
 
-    `predictors` maps a name in `Pick.facts` to its sign, -1 where less is better. All predictors see the same
-    architectures, but for those of which a predictor has no value, and the same resamples of them.
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well a study's predictor agrees with accuracy, beside what to hold that against.
+
+    `baselines`      {any other predictor: {statistic: its correlations}}
+    `noise_ceiling`  how well training agrees with itself
+    `top_k`          the quarter of the picks with the best predictor against that of the best accuracy
     """
-    known = [pick for pick in picks if pick.training and pick.facts.get(needed) is not None]
-    return {name: _correlations(known, name, sign, resamples) for name, sign in predictors.items()}
+
+    kendall: BySubset
+    spearman: BySubset
+    baselines: Mapping[str, Mapping[str, BySubset]]
+    noise_ceiling: Ceiling
+    top_k: TopK | None
 
 
-def _correlations(picks: Sequence[Pick], name: str, sign: float, resamples: int) -> dict[str, Correlation]:
+def agreement(trained: Sequence[Pick], objectives: Mapping[str, str], resamples: int) -> Agreement:
+    """Hold the first objective, every other one, the cost and the sizes against the accuracy of picks that are trained.
+
+    All predictors see the same architectures, those with a value of the first objective, but for those of which a
+    predictor has no value, and the same resamples of them.
+
+    Args:
+        trained: Picks with a training.
+        objectives: {name in `Pick.facts`: "minimize" or "maximize"}.
+        resamples: Of each bootstrap interval.
+    """
+    signs = {name: -1.0 if direction == "minimize" else 1.0 for name, direction in objectives.items()}
+    predictor, sign = next(iter(signs.items()))
+    others = {COST: -1.0} | dict.fromkeys(BASELINES, 1.0)
+    known = [pick for pick in trained if pick.facts.get(predictor) is not None]
+    subsets = {"all": known, "random": [pick for pick in known if "random" in pick.roles]}
+
+    def correlations(name: str, sign: float) -> dict[str, dict[str, Correlation]]:
+        return {
+            label: {subset: _correlation(statistic, picks, name, sign, resamples) for subset, picks in subsets.items()}
+            for label, statistic in STATISTICS.items()
+        }
+
+    accuracy, values = [_ranked(pick) for pick in known], [sign * pick.facts[predictor] for pick in known]
+    return Agreement(
+        **correlations(predictor, sign),
+        baselines={name: correlations(name, s) for name, s in (others | signs | others).items() if name != predictor},
+        noise_ceiling=_ceiling([pick.training for pick in trained if pick.training]),
+        top_k=top_k(values, accuracy, max(1, len(known) // 4)),
+    )
+
+
+def _correlation(statistic: Statistic, picks: Sequence[Pick], name: str, sign: float, resamples: int) -> Correlation:
+    """A rank statistic of a predictor and accuracy with its interval; the resamples depend on the number of picks alone."""
     picks = [pick for pick in picks if pick.facts.get(name) is not None]
     x, y = np.array([sign * pick.facts[name] for pick in picks]), np.array([_ranked(pick) for pick in picks])
-    return {label: correlation(statistic, x, y, resamples) for label, statistic in STATISTICS.items()}
-
-
-def correlation(statistic: Statistic, x: ArrayLike, y: ArrayLike, resamples: int, seed: int = 0) -> Correlation:
-    """A rank statistic of `x` [n] and `y` [n] with its interval; the resamples depend on (seed, n) alone."""
-    n, value = np.size(x), statistic(x, y)
+    n, value = len(picks), statistic(x, y)
     if value is None:
         few = f"{n} architecture{'' if n == 1 else 's'}, a rank correlation needs {MINIMUM}"
         same = f"the {'predictor' if np.unique(x).size == 1 else 'accuracy'} is the same for all"
         return Correlation(n, None, reason=few if n < MINIMUM else same)
-    interval = bootstrap_interval(statistic, x, y, np.random.default_rng(seed), resamples)
+    interval = bootstrap_interval(statistic, x, y, np.random.default_rng(0), resamples)
     if interval is None:
         return Correlation(n, value, reason="no interval: too few architectures differ")
     return Correlation(n, value, *interval)
 
 
-def ceiling(found: Sequence[Trained]) -> Ceiling:
-    """How well single seeds agree on the ranking: what training noise leaves of it
-    (`nasjac.mathematics.rank_correlation.noise_ceiling`).
-    """
+def _ceiling(found: Sequence[Trained]) -> Ceiling:
+    """How well single seeds agree on the ranking: what training noise leaves of it."""
     seeds = sorted({seed for item in found for seed in item.by_seed})
     full = [[item.by_seed[seed] for seed in seeds] for item in found if set(item.by_seed) == set(seeds)]
     table = np.array(full, dtype=float).reshape(len(full), len(seeds))
     return Ceiling(len(full), len(seeds), noise_ceiling(table, kendall_tau), noise_ceiling(table, spearman))
-
-
-def best_quarter(picks: Sequence[Pick], predictor: str, sign: float) -> TopK | None:
-    """The quarter of the trained picks with the best `predictor` (`sign` -1: the lowest) against that of best accuracy."""
-    known = [pick for pick in picks if pick.training and pick.facts.get(predictor) is not None]
-    return top_k(
-        [sign * pick.facts[predictor] for pick in known], [_ranked(pick) for pick in known], max(1, len(known) // 4)
-    )
 
 
 def rivals(best: Pick, picks: Sequence[Pick], tolerance: float = 0.1) -> list[Pick]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nasjac.architecture.measurement import Estimate
+from nasjac.architecture.measurement import Measurement
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.text_tables import as_csv
 from nasjac.foundation.text_tables import as_text as as_table
@@ -40,7 +40,8 @@ class WarmTrial:
     `number`    None: the checkpoint itself
     `pruned`    blocks of the checkpoint whose branches go
     `inserted`  behind how many of its blocks a new one comes, an entry each
-    `worth`     accuracy and loss on the validation split, and parameters, of those that are looked at closely
+    `figures`   numbers or None: terms with their errors, growth sum, depth and seconds; of those that are looked at closely
+                also accuracy and loss on the validation split, and parameters
     """
 
     number: int | None
@@ -52,18 +53,14 @@ class WarmTrial:
     inserted: Sequence[int]
     flops: int | None
     params: int | None
-    objectives: Mapping[str, float]
-    terms: Mapping[str, Estimate]
-    notes: Mapping[str, float | None]
-    worth: Mapping[str, float] = field(default_factory=dict)
+    objectives: Mapping[str, float] | None
+    figures: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Its figures by the names of `COLUMNS`, choices, objectives and worth."""
-        content = {name: value for name, value in vars(self).items() if name not in ("terms", "notes", "worth")}
-        content |= {"choices": dict(self.choices), "objectives": dict(self.objectives) or None, **self.notes, **self.worth}
-        for name, term in self.terms.items():
-            content |= {name: term.value, f"{name}_error": term.standard_error}
-        return content if self.number is not None else {k: v for k, v in content.items() if k != "number"}
+    def cells(self, names: Sequence[str]) -> list[Any]:
+        """Its figures of these names in a row of a table; None for those that it does not have."""
+        known = {**vars(self), **self.figures}
+        found = [known.get(name) for name in names]
+        return [" ".join(map(str, value)) if isinstance(value, list) else value for value in found]
 
 
 @dataclass(frozen=True)
@@ -86,10 +83,10 @@ class WarmSummary:
         states = [trial.state for trial in self.trials]
         return {state: states.count(state) for state in dict.fromkeys(states)}
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of search.json."""
+    def to_json(self, indent: int | None = None) -> str:
+        """The text of search.json."""
         job, old = self.job, self.job.space.old
-        return {
+        content = {
             "study": self.study,
             "checkpoint": self.checkpoint,
             "out": str(self.out),
@@ -99,15 +96,16 @@ class WarmSummary:
             "objectives": list(job.objectives),
             "seed": job.seed,
             "budget": {**asdict(job.budget), "min_effective_depth": None},
-            "options": asdict(job.options),
+            "options": asdict(job.warm),
             "trials": len(self.trials),
             "states": self.states,
             "interrupted": False,
-            "before": self.before.to_json(),
-            "front": [trial.to_json() for trial in self.front],
-            "recommended": self.recommended.to_json(),
+            "before": self.before,
+            "front": list(self.front),
+            "recommended": self.recommended,
             "reason": self.reason,
         }
+        return json.dumps(content, indent=indent, allow_nan=False, default=_plain)
 
     def as_text(self) -> str:
         """The front, what is recommended and why, and where its checkpoint is."""
@@ -120,17 +118,19 @@ class WarmSummary:
             "pruned",
             "inserted",
         )
-        rows = [("before", self.before), *((trial.number, trial) for trial in self.front)]
-        cells = [[label, *(_flat(trial.to_json().get(name)) for name in names)] for label, trial in rows]
-        best, before = self.recommended, self.before
+        rows = [["before", *self.before.cells(names)], *([trial.number, *trial.cells(names)] for trial in self.front)]
+        best, accuracies = self.recommended, [trial.figures["accuracy"] for trial in (self.before, self.recommended)]
         told = [
             ("trials", f"{len(self.trials)} ({', '.join(f'{count} {state}' for state, count in self.states.items())})"),
             ("recommended", f"trial {best.number}: {self.reason}"),
-            ("pruned", _flat(best.pruned) or "none"),
-            ("inserted after", _flat(best.inserted) or "none"),
-            ("accuracy", f"{before.worth['accuracy']:.6g} -> {best.worth['accuracy']:.6g}, without further training"),
+            *zip(
+                ("pruned", "inserted after"),
+                (blocks or "none" for blocks in best.cells(("pruned", "inserted"))),
+                strict=True,
+            ),
+            ("accuracy", "{:.6g} -> {:.6g}, without further training".format(*accuracies)),
         ]
-        return f"{as_table(('trial', *names), cells)}\n{shown(told)}\n\n{EFFECTIVE_DEPTH}\nCheckpoint: {self.out}"
+        return f"{as_table(('trial', *names), rows)}\n{shown(told)}\n\n{EFFECTIVE_DEPTH}\nCheckpoint: {self.out}"
 
 
 def summarize(store: Store, study: str, job: WarmSearch, folder: str | Path, out: str | Path) -> WarmSummary:
@@ -139,18 +139,18 @@ def summarize(store: Store, study: str, job: WarmSearch, folder: str | Path, out
     Raises:
         InputError: There is something in `out`, or no network keeps budget and growth rule, or has terms.
     """
-    target, old = check_out(out), job.space.old
+    target = check_out(out)
     trials = list(_trials(store, study, job))
     complete = [trial for trial in trials if trial.state == "complete"]
     if not complete:
         reasons = [str(trial.reason) for trial in trials]
         most = max(set(reasons), key=reasons.count) if reasons else "stopped before the first"
         raise InputError(f"`budget` must leave a network to recommend, got none in {len(reasons)} trials: {most}")
-    values = [list(trial.objectives.values()) for trial in complete]
+    values = [list((trial.objectives or {}).values()) for trial in complete]
     index, reason = knee_of(values, job.objectives)
     front = [_judged(job, complete[n]) for n in pareto_front(values, directions(job.objectives))]
     best = next(trial for trial in front if trial.number == complete[index].number)
-    before = replace(_of_checkpoint(job), worth=worth(old.module, old.data)._asdict())
+    before = _of_checkpoint(job)
     summary = WarmSummary(study, str(folder), target, job, before, trials, front, best, reason)
     _write(summary)
     return summary
@@ -173,46 +173,55 @@ def _trials(store: Store, study: str, job: WarmSearch) -> Iterator[WarmTrial]:
             inserted=job.space.added(row.choices),
             flops=fact.flops,
             params=fact.params,
-            objectives=row.objectives,
-            terms=_terms(store, told),
-            notes=told.system_attrs.get(NOTES, {}),
+            objectives=row.objectives or None,
+            figures={**told.system_attrs.get(NOTES, {}), **_terms(_measurement(store, told))},
         )
 
 
-def _terms(store: Store, row: TrialRow) -> dict[str, Estimate]:
+def _measurement(store: Store, row: TrialRow) -> Measurement | None:
     found = store.measurements([str(row.architecture_key)], str(row.score_id), profile=False)
-    return {name: item.terms[name] for item in found.values() for name in TERMS}
+    return next(iter(found.values()), None)
+
+
+def _terms(found: Measurement | None) -> dict[str, float | None]:
+    """Each term with its standard error behind it."""
+    terms = {name: found.terms[name] for name in TERMS} if found else {}
+    values = {name: (term.value, term.standard_error) for name, term in terms.items()}
+    return {
+        label: value for name, pair in values.items() for label, value in zip((name, f"{name}_error"), pair, strict=True)
+    }
 
 
 def _of_checkpoint(job: WarmSearch) -> WarmTrial:
-    """The checkpoint as it is, measured like a trial."""
-    known = job.examine({})
+    """The checkpoint as it is, measured like a trial, with its accuracy and loss."""
+    known, old = job.examine({}), job.space.old
     verdict = job.verdict({}, known)
-    terms = {name: known.measurement.terms[name] for name in TERMS} if known.measurement else {}
-    about = (None, verdict.state, verdict.reason, known.key)
+    figures = {**known.notes, **worth(old.module, old.data)._asdict(), **_terms(known.measurement)}
     sizes = (known.facts.flops, known.facts.params)
-    return WarmTrial(*about, {}, [], [], *sizes, verdict.objectives or {}, terms, known.notes)
+    return WarmTrial(None, verdict.state, verdict.reason, known.key, {}, [], [], *sizes, verdict.objectives, figures)
 
 
 def _judged(job: WarmSearch, trial: WarmTrial) -> WarmTrial:
     """With accuracy and loss on the validation split."""
     module = job.space.network(trial.choices).module(*job.space.old.sizes).eval()
-    return replace(trial, worth={**worth(module, job.space.old.data)._asdict(), "parameters": size(module)})
+    found = {**worth(module, job.data)._asdict(), "parameters": size(module)}
+    return replace(trial, figures={**trial.figures, **found})
 
 
 def _write(summary: WarmSummary) -> None:
     job, best = summary.job, summary.recommended
-    found, content, old = job.space.network(best.choices), summary.to_json(), job.space.old
-    note = {name: content[name] for name in ("checkpoint", "seed", "options", "reason")}
-    rows = [trial.to_json() for trial in summary.trials]
-    files = {
-        "search.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
-        "trials.csv": as_csv(COLUMNS, [[_flat(row.get(name)) for name in COLUMNS] for row in rows]).encode(),
-    }
+    found, old = job.space.network(best.choices), job.space.old
+    note = {"checkpoint": summary.checkpoint, "seed": job.seed, "options": asdict(job.warm), "reason": summary.reason}
     searched = {**note, "pruned": best.pruned, "inserted": best.inserted}
+    files = {
+        "search.json": (summary.to_json(indent=1) + "\n").encode(),
+        "trials.csv": as_csv(COLUMNS, [trial.cells(COLUMNS) for trial in summary.trials]).encode(),
+    }
     new = old.changed(found.spec, found.module(*old.sizes))
     checkpoint.place(summary.out, {**new.files({"searched": searched}, found.state), **files}, "out")
 
 
-def _flat(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+def _plain(trial: WarmTrial) -> object:
+    """A trial as JSON has it; the checkpoint itself has no number."""
+    content = {**vars(trial), **trial.figures}
+    return {name: value for name, value in content.items() if name != "figures" and (name, value) != ("number", None)}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import optuna
 
 from nasjac.searching.objectives import directions
-from nasjac.searching.scored import architecture_rows, pattern_rows, with_patterns
+from nasjac.searching.scored import scored_rows
 from nasjac.searching.search import Search
 from nasjac.searching.study import Proposal, Study, derived_seed
 from nasjac.store import Store
@@ -43,7 +43,8 @@ def _score_drawn(store: Store, job: Search, proposals: Sequence[Proposal]) -> li
     known = store.reusable(list(specs), job.score_id)
     fresh = [spec for key, spec in specs.items() if key not in known]
     measured = job.score.measure(fresh, job.data.train_inputs, job.device) if fresh else []
-    rows = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals]) + pattern_rows(measured)
-    store.record_scored(rows, with_patterns(measured), job.score.name, job.score_id)
+    store.record_scored(
+        *scored_rows([p.spec for p in proposals], [p.facts for p in proposals], measured), job.score.name, job.score_id
+    )
     everything = known | {measurement.key: measurement for measurement in measured}
     return [store.stored_key(kept) for key in specs if (kept := everything[key].kept_key) is not None]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nasjac.architecture.measurement import Layer
 from nasjac.reporting.canvas import DARK, GREY, LINES, drawn, plain, sheet, style
+from nasjac.searching.findings import Findings, Row
+from nasjac.searching.sentences import trials
 from nasjac.searching.validated import Pick
 
 if TYPE_CHECKING:
@@ -22,60 +24,55 @@ COLOURS = {"front": "#0072B2", "random": "#E69F00", "matched": "#009E73", "recom
 MARKERS = {"front": "o", "random": "s", "matched": "^"}
 ERROR_BARS: Mapping[str, Any] = {"fmt": "none", "elinewidth": 0.9, "capsize": 2, "alpha": 0.7, "zorder": 2}
 
-Row = Mapping[str, Any]
 Profile = tuple[str, Sequence[Layer]]  # a label and the layers of both directions
 
 
-def pareto(
-    rows: Sequence[Row], front: Sequence[Row], objectives: Mapping[str, str], recommended: str, title: str
-) -> dict[str, bytes]:
+def pareto(found: Findings) -> dict[str, bytes]:
     """All measured architectures in the first two objectives, the front as a step line, the recommended one marked.
 
-    `objectives` maps a column of the rows to "minimize" or "maximize". With one objective the vertical axis is the
-    nonlinear effective depth and there is no line; with more than two the front is drawn as points, for in two of its
-    objectives it is no staircase.
+    With one objective the vertical axis is the nonlinear effective depth and there is no line; with more than two the front
+    is drawn as points, for in two of its objectives it is no staircase.
     """
-    x, y = [*objectives, "nonlinear_effective_depth"][:2]
+    if not found.front:
+        return {}
+    x, y = [*found.objectives, "nonlinear_effective_depth"][:2]
     figure = sheet(7.4, 5.4)
     axes = style(figure.add_subplot())
-    known = [row for row in rows if row[x] is not None and row[y] is not None]
+    known = [row for row in found.rows if row[x] is not None and row[y] is not None]
     label = f"measured architectures ({len(known)})"
     axes.scatter(*_xy(known, x, y), s=10, color=GREY, alpha=0.6, linewidths=0, zorder=1, label=label)
-    x_error, y_error = ([row.get(f"{name}_se") or 0.0 for row in front] for name in (x, y))
-    axes.errorbar(*_xy(front, x, y), y_error, x_error, ecolor=COLOURS["front"], **ERROR_BARS)
-    label = f"Pareto front ({len(front)}), ±1 standard error"
-    line: Mapping[str, Any] = {"drawstyle": "steps-post", "linestyle": "-" if len(objectives) == 2 else ""}
-    axes.plot(*_xy(front, x, y), marker="o", markersize=4.5, color=COLOURS["front"], zorder=4, label=label, **line)
-    _star(axes, *_xy([row for row in known if row["key"] == recommended], x, y))
+    x_error, y_error = ([row.get(f"{name}_se") or 0.0 for row in found.front] for name in (x, y))
+    axes.errorbar(*_xy(found.front, x, y), y_error, x_error, ecolor=COLOURS["front"], **ERROR_BARS)
+    label = f"Pareto front ({len(found.front)}), ±1 standard error"
+    line: Mapping[str, Any] = {"drawstyle": "steps-post", "linestyle": "-" if len(found.objectives) == 2 else ""}
+    axes.plot(*_xy(found.front, x, y), marker="o", markersize=4.5, color=COLOURS["front"], zorder=4, label=label, **line)
+    _star(axes, *_xy([row for row in known if row["key"] == found.study.recommended_key], x, y))
     _scale(axes, [row[x] for row in known])
-    axes.set(xlabel=_axis(x, objectives.get(x)), ylabel=_axis(y, objectives.get(y)))
-    axes.set_title(plain(title), fontsize=10, loc="left")
+    axes.set(xlabel=_axis(x, found.objectives.get(x)), ylabel=_axis(y, found.objectives.get(y)))
+    axes.set_title(plain(trials(found)), fontsize=10, loc="left")
     return drawn(figure, "pareto", 3, ["png"])
 
 
-def score_vs_accuracy(
-    picks: Sequence[Pick], recommended: str, objectives: Mapping[str, str], table: Row, ceiling: float | None
-) -> dict[str, bytes]:
-    """Left: the first objective against accuracy, diverged ones in a strip below. Right: Kendall's tau of every predictor.
-
-    `table` is {predictor: {subset: {value, low, high, ...}}}, `ceiling` the seed-to-seed tau.
-    """
-    score, direction = next(iter(objectives.items()))
+def score_vs_accuracy(found: Findings) -> dict[str, bytes]:
+    """Left: the predictor against accuracy, diverged ones in a strip below. Right: Kendall's tau of every predictor."""
+    score = found.predictor
+    known = [pick for pick in found.trained if pick.facts.get(score) is not None]
+    diverged = [pick for pick in known if pick.accuracy is None]
+    if diverged == known:
+        return {}
     figure = sheet(11.5, 5.2)
     grid = figure.add_gridspec(2, 2, height_ratios=(11, 1), width_ratios=(1.25, 1))
-    known = [pick for pick in picks if pick.training and pick.facts.get(score) is not None]
-    diverged = [pick for pick in known if pick.accuracy is None]
     left = style(figure.add_subplot(grid[0 if diverged else slice(0, 2), 0]))
     for role in MARKERS:
         _trained(left, score, role, [pick for pick in known if _role(pick) == role])
-    star = [pick for pick in known if pick.key == recommended and pick.accuracy is not None]
+    star = [pick for pick in known if pick.key == found.study.recommended_key and pick.accuracy is not None]
     _star(left, [pick.facts[score] for pick in star], [pick.accuracy for pick in star])
     _scale(left, [pick.facts[score] for pick in known])
     left.set_ylabel("validation accuracy (bars: ±1 standard error)")
     bottom = _diverged(figure.add_subplot(grid[1, 0], sharex=left), score, diverged) if diverged else left
     left.tick_params(labelbottom=not diverged)
-    bottom.set_xlabel(_axis(score, direction))
-    _correlations(style(figure.add_subplot(grid[:, 1])), table, ceiling)
+    bottom.set_xlabel(_axis(score, found.objectives[score]))
+    _correlations(style(figure.add_subplot(grid[:, 1])), found)
     return drawn(figure, "cost_vs_accuracy", 4, ["png"])
 
 
@@ -114,7 +111,7 @@ def _trained(axes: Axes, score: str, role: str, picks: Sequence[Pick]) -> None:
         return
     finished = [pick for pick in picks if pick.accuracy is not None]
     x, y = [pick.facts[score] for pick in finished], [pick.accuracy or 0.0 for pick in finished]
-    y_error = [(pick.training and pick.training.standard_error) or 0.0 for pick in finished]
+    y_error = [pick.standard_error or 0.0 for pick in finished]
     x_error = [pick.facts.get(f"{score}_se") or 0.0 for pick in finished]
     axes.errorbar(x, y, y_error, x_error, ecolor=COLOURS[role], **ERROR_BARS)
     label = f"{role} ({len(picks)})" if finished == picks else f"{role} ({len(finished)} of {len(picks)} finished)"
@@ -130,25 +127,27 @@ def _diverged(axes: Axes, score: str, picks: Sequence[Pick]) -> Axes:
     return axes
 
 
-def _correlations(axes: Axes, table: Row, ceiling: float | None) -> None:
+def _correlations(axes: Axes, found: Findings) -> None:
     """A row for each predictor: dot and 95% interval on all architectures, and below it on the random ones alone."""
-    names = list(table)[::-1]
+    agreement = found.agreement
+    others = {name: statistics["kendall"] for name, statistics in agreement.baselines.items()}
+    table = list({found.predictor: agreement.kendall, **others}.items())[::-1]
     for subset, offset, colour, marker, label in (
         ("all", 0.14, DARK, "o", "τ, all"),
         ("random", -0.14, COLOURS["random"], "D", "τ, random alone"),
     ):
-        for row, name in enumerate(names):
-            found = table[name][subset]
-            if found["low"] is not None:
-                axes.plot([found["low"], found["high"]], [row + offset] * 2, color=colour, linewidth=1.5)
-            if found["value"] is not None:
-                once = f"{label} (n = {found['n']})" if row == len(names) - 1 else None
-                axes.plot(found["value"], row + offset, marker, color=colour, markersize=5, linestyle="", label=once)
+        for row, (_, correlations) in enumerate(table):
+            tau = correlations[subset]
+            if tau.low is not None and tau.high is not None:
+                axes.plot([tau.low, tau.high], [row + offset] * 2, color=colour, linewidth=1.5)
+            if tau.value is not None:
+                once = f"{label} (n = {tau.n})" if row == len(table) - 1 else None
+                axes.plot(tau.value, row + offset, marker, color=colour, markersize=5, linestyle="", label=once)
     axes.axvline(0, color=DARK, linewidth=0.8, linestyle=":")
-    if ceiling is not None:
+    if (ceiling := agreement.noise_ceiling.kendall) is not None:
         axes.axvline(ceiling, color="#CC79A7", linewidth=1.5, linestyle="--", label="τ between training seeds")
-    axes.set(xlim=(-1.04, 1.04), ylim=(-0.6, len(names) - 0.4), yticks=range(len(names)))
-    axes.set_yticklabels([name.replace("_", " ") for name in names])
+    axes.set(xlim=(-1.04, 1.04), ylim=(-0.6, len(table) - 0.4), yticks=range(len(table)))
+    axes.set_yticklabels([name.replace("_", " ") for name, _ in table])
     axes.set_xlabel("Kendall's τ with accuracy, 95% interval")
 
 

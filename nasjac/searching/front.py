@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from nasjac.architecture.space import SpaceLike
 from nasjac.datasets import Dataset
 from nasjac.foundation.arguments import shown
@@ -13,21 +15,24 @@ from nasjac.foundation.errors import InputError
 from nasjac.foundation.interrupts import interrupts
 from nasjac.scores import Score
 from nasjac.searching import report as reports
+from nasjac.searching.around_checkpoint import summarize
+from nasjac.searching.job import SearchOptions
 from nasjac.searching.objectives import Budget
 from nasjac.searching.options import Chosen, choose, device_of, group_of
 from nasjac.searching.results import SearchResult, WarmSearchResult
-from nasjac.searching.runs import configuration, recorded, run_study
-from nasjac.searching.search import SearchOptions, search_of
+from nasjac.searching.runs import recorded, run_study
+from nasjac.searching.search import Search, search_of
 from nasjac.searching.stored import objectives_of
-from nasjac.searching.stored_studies import check_places, check_report, train_and_tell
+from nasjac.searching.stored_studies import check_places, train_and_tell
 from nasjac.searching.study import SamplerFactory
 from nasjac.searching.train import Task
-from nasjac.searching.trust import check_attributes, trust_of
+from nasjac.searching.trust import check_attributes
 from nasjac.searching.validate import ValidationOptions
-from nasjac.searching.warm_front import search_around
-from nasjac.searching.warm_search import WarmOptions
+from nasjac.searching.warm_search import WarmSearch, warm_search_of
+from nasjac.searching.warm_space import WarmOptions
 from nasjac.store import Store
 from nasjac.store.studies import Conflict
+from nasjac.surgery.trained import check_out
 from nasjac.trainers import Trainer
 
 Given = Mapping[str, Any]
@@ -94,51 +99,57 @@ def search(
         InputError: An option is wrong, or a study of that name has another identity.
     """
     options, limits = group_of("search", SearchOptions, search), group_of("budget", Budget, budget)
-    console, place = Console(quiet), device_of(device)
-    if options.warm_start is not None:
-        others: dict[str, object] = {"space": space, "validation": validation, "save": save}
-        others |= {"score": None if score == "merit" else score, "trainer": None if trainer == "adamw" else trainer}
-        if given := next((name for name, value in others.items() if value is not None), None):
-            raise InputError(f"`{given}` must be left out with search.warm_start, got {shown(others[given])}")
+    console, place, source = Console(quiet), device_of(device), options.warm_start
+    known: dict[str, Any] = {"search": options, "budget": limits, "seed": seed, "on_conflict": on_conflict}
+    known |= {"study": study, "database": database, "out": out, "trust": trust}
+    chosen: dict[str, Chosen | None]
+    job: Search | WarmSearch
+    if source is None:
+        if warm is not None:
+            raise InputError(f"`warm` must come with search.warm_start, the checkpoint to search from, got {shown(warm)}")
+        given = {"space": space, "score": score, "sampler": sampler, "dataset": dataset}
+        parts = {group: choose(group, value) for group, value in given.items()}
+        of_trainer = choose("trainer", trainer)
+        chosen = {**parts, "trainer": of_trainer}
+        check_places(out, save)
+        wanted = None if validation is None else group_of("validation", ValidationOptions, validation)
+        job = search_of(**parts, budget=limits, options=options, seed=seed, device=place)
+        check_places(out, save, study or job.default_name)
+        task = Task(parts["dataset"].name, job.data, of_trainer.made, place.type)
+        known |= {"validation": wanted, "device": device, "save": save, "quiet": quiet}
+    else:
+        _check_left_out(space=space, validation=validation, save=save, score=score, trainer=trainer)
         if device not in ("auto", "cpu"):
             raise InputError(f"`device` must be cpu with search.warm_start, got {device!r}")
-        return search_around(
-            sampler=choose("sampler", sampler),
-            dataset=None if dataset is None else choose("dataset", dataset),
-            budget=limits,
-            search=options,
-            warm=group_of("warm", WarmOptions, warm),
-            study=study,
-            seed=seed,
-            database=database,
-            on_conflict=on_conflict,
-            out=out,
-            quiet=quiet,
-            trust=trust,
-        )
-    if warm is not None:
-        raise InputError(f"`warm` must come with search.warm_start, the checkpoint to search from, got {shown(warm)}")
-    groups = {"space": space, "score": score, "sampler": sampler, "dataset": dataset, "trainer": trainer}
-    chosen = {group: choose(group, value) for group, value in groups.items()}
-    check_places(out, save)
-    wanted = None if validation is None else group_of("validation", ValidationOptions, validation)
-    parts = {group: chosen[group] for group in ("space", "score", "sampler", "dataset")}
-    job = search_of(**parts, budget=limits, options=options, seed=seed, device=place)
-    name = study or job.default_name
-    check_report(out, name)
-    known = {"search": options, "budget": limits, "validation": wanted, "seed": seed, "on_conflict": on_conflict}
-    known |= {"study": study, "database": database, "device": device, "out": out, "save": save, "quiet": quiet}
+        of_sampler, of_data = choose("sampler", sampler), None if dataset is None else choose("dataset", dataset)
+        chosen, around = {"sampler": of_sampler, "dataset": of_data}, group_of("warm", WarmOptions, warm)
+        job = warm_search_of(source, of_sampler, of_data, limits, options, around, seed)
+        place, target = torch.device("cpu"), check_out(f"{source.rstrip('/')}-searched" if out is None else out)
+        known["warm"] = around
+        if job.space.old.doubt:
+            console.say(job.space.old.doubt)
+        console.say(f"at most {job.budget.max_flops} FLOPs; study {study or job.default_name} in {database}")
     with Store(database, trust=trust) as store, interrupts() as stop:
-        name = store.open_study(name, job.identity, on_conflict, job.score_id, job.data.digest)
-        check_attributes(name, store.trials(name), trust_of(trust, chosen))
-        done, page = None, None
-        with recorded(store, "search", name, configuration(chosen, **known, trust=trust), place) as run:
+        name = store.open_study(study or job.default_name, job.identity, on_conflict, job.score_id, job.data.digest)
+        check_attributes(name, store.trials(name), trust)
+        done = None
+        with recorded(store, "search", name, chosen, known, place, stop) as run:
             outcome = run_study(store, name, job, console, run, stop)
-            run.notes |= job.score.provenance
-            if wanted is not None and not stop():
-                task = Task(chosen["dataset"].name, job.data, chosen["trainer"].made, place.type)
-                done = train_and_tell(store, name, job, task, wanted, save, console, run, stop)
-            run.status = "interrupted" if stop() else "finished"
+            if isinstance(job, Search):
+                run.notes |= job.score.provenance
+                if wanted is not None and not stop():
+                    done = train_and_tell(store, name, job, task, wanted, save, console, run, stop)
+        if isinstance(job, WarmSearch):
+            summary = None if stop() else summarize(store, name, job, str(source), target)
+            return WarmSearchResult(name, str(database), outcome, summary, stop.signal)
+        page = None
         if out is not None and not stop():
             page = reports.report(store, name, out, objectives_of(store.study(name)))
     return SearchResult(name, str(database), outcome, job, done, page, stop.signal, trust)
+
+
+def _check_left_out(**given: object) -> None:
+    """Refuse what a search from a checkpoint does not read."""
+    defaults = {"score": "merit", "trainer": "adamw"}
+    if other := next((name for name, value in given.items() if value != defaults.get(name)), None):
+        raise InputError(f"`{other}` must be left out with search.warm_start, got {shown(given[other])}")

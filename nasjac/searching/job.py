@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from nasjac.architecture.measurement import Measurement, Status
 from nasjac.architecture.space import Space
-from nasjac.searching.objectives import Budget
+from nasjac.datasets import Data
+from nasjac.foundation import arguments
+from nasjac.searching.objectives import Budget, directions
 from nasjac.searching.study import Proposal, SamplerFactory
 from nasjac.store import Store
 from nasjac.store.rows import State, TrialRow
 
-#: the first 12 hexadecimal digits of a digest tell scores and weights apart
+#: the first 12 hexadecimal digits of a digest tell scores, data and weights apart
 DIGITS = 12
 
 
@@ -39,35 +44,68 @@ class Verdict:
     notes: Mapping[str, float | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search goes about it.
+
+    `batch`       proposals that are asked for, scored and stored together, at most 16,384, for all are in memory
+    `objectives`  what the sampler optimizes (null: what the score is for, merit of the default score)
+    `warm_start`  folder of a trained network, whose growths and prunings are searched in the place of a space
+    `racing`      stop sampling a candidate that is certain to be dominated: by 4 standard errors of the paired difference
+                  to the cheapest architecture so far that is as good in every other objective
+    """
+
+    batch: int = 64
+    objectives: tuple[str, ...] | None = None
+    racing: bool = False
+    warm_start: str | None = None
+
+    def __post_init__(self) -> None:
+        arguments.whole("search.batch", self.batch, 1, 16_384)
+        if self.objectives is not None:
+            directions(self.objectives)
+
+
 class Job(ABC):
     """One search: what it proposes, how proposals are measured, and what identifies a network and the study.
 
     Attributes:
         space: Makes a Spec of a trial's choices.
         sampler: Makes an Optuna sampler, called with `seed=`.
+        data: What is measured at.
         budget: When to stop, and the bounds that every proposal keeps.
+        options: How the search goes about it.
         seed: Of sampler and measurements.
     """
 
     space: Space
     sampler: SamplerFactory
+    data: Data
     budget: Budget
+    options: SearchOptions
     seed: int
 
     @property
-    @abstractmethod
     def objectives(self) -> tuple[str, ...]:
         """What the sampler optimizes, names of `nasjac.searching.objectives.OBJECTIVES`."""
+        return self.options.objectives or self.default_objectives
+
+    @cached_property
+    def identity(self) -> Mapping[str, Mapping[str, Any] | int]:
+        """What a study must share to be resumed, as JSON: its parts, and how it searches."""
+        search = {"batch": self.options.batch, "objectives": self.objectives, "racing": self.options.racing}
+        content = {**self.parts, "search": search, "seed": self.seed}
+        return json.loads(json.dumps(content))  # type: ignore[no-any-return]
 
     @property
     @abstractmethod
-    def batch(self) -> int:
-        """How many proposals are asked for and stored together."""
+    def default_objectives(self) -> tuple[str, ...]:
+        """The objectives unless others are asked for."""
 
     @property
     @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """What a study must share to be resumed, as JSON."""
+    def parts(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is searched, by part, each with those of its options that tell one study from another."""
 
     @property
     @abstractmethod
@@ -78,11 +116,6 @@ class Job(ABC):
     @abstractmethod
     def score_id(self) -> str:
         """Digest of all that a measurement depends on beside the network."""
-
-    @property
-    @abstractmethod
-    def dataset_digest(self) -> str:
-        """Digest of the data (`nasjac.datasets.Data.digest`)."""
 
     @property
     @abstractmethod
@@ -124,3 +157,8 @@ class Job(ABC):
     @abstractmethod
     def recommend(self, store: Store, study: str) -> None:
         """Store which architecture the study recommends, and why; nothing where no trial is complete."""
+
+
+def digest_of(content: object) -> str:
+    """Digest of a JSON value, which tells scores and measurements apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:DIGITS]

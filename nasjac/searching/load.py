@@ -21,14 +21,21 @@ def load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise InputError(rule)
-    import_from_here()
     try:
         with own_traceback(name):
-            what = f"the module of {name} must be one that can be imported, which it is not"
-            return getattr(called(what, import_module, (module,), apart_from=(ImportError,)), attribute)
+            return imported(module, attribute, f"the module of {name} must be one that can be imported, which it is not")
     except (ImportError, AttributeError) as error:
         hint = f"; write it without .py, {module.removesuffix('.py')}:{attribute}" if module.endswith(".py") else ""
         raise InputError(f"{rule}: {error}{hint}") from error
+
+
+def imported(module: str, attribute: str, what: str) -> Any:
+    """Return an attribute of a module, which may lie in the current folder.
+
+    ImportError, AttributeError: it is not there. InputError, that begins with `what`: the module fails when it is imported.
+    """
+    import_from_here()
+    return getattr(called(what, import_module, (module,), apart_from=(ImportError,)), attribute)
 
 
 def import_from_here() -> None:

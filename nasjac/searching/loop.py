@@ -11,7 +11,7 @@ from nasjac.foundation.console import Advance
 from nasjac.foundation.interrupts import Interrupted
 from nasjac.searching.job import Job, Verdict
 from nasjac.searching.objectives import directions
-from nasjac.searching.scored import architecture_rows, pattern_rows, with_patterns
+from nasjac.searching.scored import scored_rows
 from nasjac.searching.study import TRIES, Proposal, Study
 from nasjac.store import Store
 from nasjac.store.rows import TrialRow
@@ -84,7 +84,7 @@ class _Loop:
             rows = stored = store.trials(name)
             if rows and len(rows) < job.budget.trials:
                 last = rows[-1].batch
-                if sum(row.batch == last for row in rows) < job.batch:
+                if sum(row.batch == last for row in rows) < job.options.batch:
                     rows = [row for row in rows if row.batch < last]
             notes = store.notes(name, before=rows[-1].batch + 1 if rows else 0)
         with self._timed("sampler"):
@@ -110,7 +110,7 @@ class _Loop:
     def run_batch(self, over: Callable[[], bool]) -> None:
         """Store a batch; one that ends early, because it is `over`, with the trials that are settled by then."""
         with self._timed("sampler"):
-            proposals = self.study.ask(self.batch, self.job.batch)
+            proposals = self.study.ask(self.batch, self.job.options.batch)
             proposals = proposals[: self.job.budget.trials - self.number]
         with self._timed("score"):
             found = self._verdicts(proposals, over)
@@ -126,10 +126,12 @@ class _Loop:
             fresh = [(verdict.score_id, verdict.measured) for verdict in found.values() if verdict.measured]
             measured = [item for score_id, item in fresh if score_id == self.score_id]
             apart = {score_id: item for score_id, item in fresh if score_id != self.score_id}
-            architectures = architecture_rows([p.spec for p in proposals], [p.facts for p in proposals])
-            architectures += pattern_rows(measured)
-            content = (rows, architectures, with_patterns(measured), self.job.score_name, self.score_id, notes)
-            self.store.record_batch(self.name, self.batch, *content, apart=apart)
+            content = (
+                *scored_rows([p.spec for p in proposals], [p.facts for p in proposals], measured),
+                self.job.score_name,
+                self.score_id,
+            )
+            self.store.record_batch(self.name, self.batch, rows, *content, notes, apart=apart)
         self.number, self.batch = self.number + len(rows), self.batch + 1
 
     def _verdicts(self, proposals: list[Proposal], over: Callable[[], bool]) -> dict[Hashable, Verdict]:
@@ -155,21 +157,21 @@ class _Loop:
             verdict = Verdict("duplicate", values, shown.reason, shown.score_id or self.score_id, shown.kept_key)
         else:
             verdict = found[token]
-        columns = self.study.tell(proposal, verdict.objectives)
-        if verdict.notes:
-            columns["system_attrs"][NOTES] = dict(verdict.notes)
         row = TrialRow(
             self.name,
             number,
             self.batch,
             verdict.state,
+            asked=0,  # the study says when
             architecture_key=proposal.spec.key,
             kept_key=verdict.kept_key,
+            objectives=dict(verdict.objectives or {}),
+            system_attrs={NOTES: dict(verdict.notes)} if verdict.notes else {},
             reason=verdict.reason,
             status=verdict.status,
             score_id=verdict.score_id,
-            **columns,
         )
+        row = self.study.tell(proposal, row)
         if row.is_lasting:
             self.told[token] = row
         return row

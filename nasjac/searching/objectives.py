@@ -15,6 +15,8 @@ from nasjac.foundation.errors import InputError
 from nasjac.mathematics.pareto import knee
 
 MOST_TRIALS = 1_000_000
+#: the objective that sampling gives, lower is better
+COST = "trainability_cost"
 
 Terms = Mapping[str, Estimate]
 Direction = Literal["minimize", "maximize"]
@@ -30,7 +32,7 @@ class Objective(NamedTuple):
 
 OBJECTIVES = {
     "merit": Objective("maximize", lambda terms, facts: terms["merit"].value, False),
-    "trainability_cost": Objective("minimize", lambda terms, facts: terms["trainability_cost"].value, False),
+    COST: Objective("minimize", lambda terms, facts: terms[COST].value, False),
     "nonlinear_effective_depth": Objective("maximize", lambda terms, facts: facts.nonlinear_effective_depth, True),
     "effective_depth": Objective("maximize", lambda terms, facts: facts.effective_depth, True),
     "params": Objective("minimize", lambda terms, facts: facts.params, True),

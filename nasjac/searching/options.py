@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
-from importlib import import_module
 from types import FunctionType
-from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import Any, TypeVar, get_type_hints
 
 import optuna
 import torch
@@ -20,7 +19,7 @@ from nasjac.kinds.spaces import SPACES
 from nasjac.models.foreign_calls import called
 from nasjac.samplers import SAMPLERS
 from nasjac.scores import SCORES, Score
-from nasjac.searching.load import import_from_here, load
+from nasjac.searching.load import imported, load
 from nasjac.searching.study import SamplerFactory
 from nasjac.store.database import nearest, path_of
 from nasjac.trainers import TRAINERS, Trainer
@@ -38,11 +37,6 @@ class Chosen:
     name: str
     made: Any
     options: Mapping[str, Any]
-
-    @property
-    def label(self) -> dict[str, Any]:
-        """Name and options, for a study's identity."""
-        return {"name": self.name, **self.options}
 
 
 def choose(group: str, given: object) -> Chosen:
@@ -100,20 +94,12 @@ def _made(group: str, given: object) -> Any:
     return given()
 
 
-@runtime_checkable
-class _AnyDataset(Dataset, Protocol): ...
-
-
-@runtime_checkable
-class _AnyTrainer(Trainer, Protocol): ...
-
-
 #: what an option of a user's own must be, by its group, and what another thing lacks
 _CONTRACTS: dict[str, tuple[Any, str]] = {
     "space": (Callable, "is not callable"),
     "score": (Score, "does not derive from nasjac.scores.Score"),
-    "dataset": (_AnyDataset, "has no name and load"),
-    "trainer": (_AnyTrainer, "has no name, seeds, learning_rates and train"),
+    "dataset": (Dataset, "has no name and load"),
+    "trainer": (Trainer, "has no name, seeds, learning_rates and train"),
 }
 
 
@@ -239,10 +225,8 @@ def _instance(value: Any, path: str) -> Any:
 
 def _named_class(name: object, path: str) -> Any:
     module, _, attribute = str(name).rpartition(".")
-    import_from_here()
     try:
-        what = f"`{path}` must be in a module that can be imported, got {name}"
-        return getattr(called(what, import_module, (module or "builtins",), apart_from=(ImportError,)), attribute)
+        return imported(module or "builtins", attribute, f"`{path}` must be in a module that can be imported, got {name}")
     except (ImportError, AttributeError) as error:
         raise InputError(f"`{path}` must be a class that is there, as package.Class, got {name}: {error}") from error
 

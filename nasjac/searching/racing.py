@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from nasjac.architecture.facts import Facts
 from nasjac.architecture.measurement import TERMS
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.scores import Score
-from nasjac.searching.objectives import OBJECTIVES, directions
+from nasjac.searching.objectives import COST, OBJECTIVES, directions
 from nasjac.searching.study import Proposal
 from nasjac.store import Store
 from nasjac.store.former import stored_spec
 from nasjac.store.rows import TrialRow
-
-COST = "trainability_cost"
 
 
 def check(score: Score, objectives: Sequence[str]) -> None:
@@ -30,14 +25,6 @@ def check(score: Score, objectives: Sequence[str]) -> None:
         raise InputError(f"`search.racing` must be false unless {COST} is sampled and an objective, got true")
     if other := next((name for name in objectives if name != COST and name in TERMS), None):
         raise InputError(f"`search.racing` must be false unless {COST} is the only term among the objectives, got {other}")
-
-
-def score_id(plain: str, study: str) -> str:
-    """Digest that the measurements of a racing study go by, from the score's own: no other study shares them.
-
-    How far a candidate is sampled depends on all that its study has met before, under all its budgets.
-    """
-    return hashlib.sha256(json.dumps([plain, study]).encode()).hexdigest()[:12]
 
 
 def rivals(
@@ -53,15 +40,9 @@ def rivals(
     seen = np.array([[sign * row.objectives[name] for sign, name in zip(signs, others, strict=True)] for row in rows])
     keys: list[str | None] = []
     for proposal in proposals:
-        own = [sign * _known(name, proposal.facts) for sign, name in zip(signs, others, strict=True)]
+        facts = [OBJECTIVES[name].value({}, proposal.facts) for name in others]  # known without measuring
+        own = np.multiply(signs, np.array(facts, dtype=float))
         better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
         keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)
     stored = store.architectures([key for key in keys if key is not None])
     return [None if key is None else stored_spec(stored[key]) for key in keys]
-
-
-def _known(name: str, facts: Facts) -> float:
-    """An objective other than the cost, which is a fact of the architecture."""
-    value = OBJECTIVES[name].value({}, facts)
-    assert value is not None, "all but the cost are facts"
-    return float(value)

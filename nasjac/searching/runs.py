@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -25,29 +25,43 @@ from nasjac.store import Store
 from nasjac.store.rows import RunRow
 
 
+@dataclass
 class Run:
-    """What a run row gets at its end."""
+    """What a run row gets at its end: where the time went, and notes."""
 
-    def __init__(self) -> None:
-        self.status, self.seconds, self.notes = "failed", dict[str, float](), dict[str, Any]()
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
-def recorded(store: Store, verb: str, study: str | None, config: Mapping[str, Any], device: torch.device) -> Iterator[Run]:
+def recorded(
+    store: Store,
+    verb: str,
+    study: str | None,
+    chosen: Mapping[str, Chosen | None],
+    options: Mapping[str, Any],
+    device: torch.device,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Run]:
     """Keep a row in `run` for the time of the block: what ran, with which versions, and where its time went.
 
     Args:
         store: Where it is kept.
         verb: search, validate or train.
         study: That it works on, if any.
-        config: All options, ready for JSON (`configuration`).
+        chosen: The option chosen of each group, None where none is.
+        options: All other options: JSON values and dataclasses of them.
         device: Where it runs.
+        stop: Says whether the block has ended early.
     """
+    groups = {group: None if one is None or one.made is None else dict(one.options) for group, one in chosen.items()}
+    plain = {name: asdict(value) if is_dataclass(value) else value for name, value in options.items()}  # type: ignore[arg-type]
+    choices = {group: None if one is None else one.name for group, one in chosen.items()}
     commit, dirty = commit_of()
     row = RunRow(
         verb=verb,
         study=study,
-        config=config,
+        config={**groups, **plain, "choices": choices},
         versions={name: version(name) for name in ("nasjac", "torch", "optuna", "numpy", "hydra-core")}
         | {"python": platform.python_version()},
         device=f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device),
@@ -56,12 +70,13 @@ def recorded(store: Store, verb: str, study: str | None, config: Mapping[str, An
         git_dirty=dirty,
         fingerprint=fingerprint(device),
     )
-    number, run, began = store.begin_run(row), Run(), time.perf_counter()
+    number, run, began, status = store.begin_run(row), Run(), time.perf_counter(), "failed"
     try:
         yield run
+        status = "interrupted" if stop() else "finished"
     finally:
         run.seconds["total"] = time.perf_counter() - began
-        store.finish_run(number, run.status, run.seconds, run.notes)
+        store.finish_run(number, status, run.seconds, run.notes)
 
 
 def run_study(store: Store, name: str, job: Job, console: Console, run: Run, stop: Interrupted) -> Outcome:
@@ -71,27 +86,12 @@ def run_study(store: Store, name: str, job: Job, console: Console, run: Run, sto
         outcome = loop.run(store, name, job, advance, stop)
     run.seconds |= outcome.seconds
     run.notes |= {"trials": outcome.trials, "started_at": done, "mean_group_size": outcome.group_size}
-    console.say(where_time_went(outcome))
+    parts = ", ".join(f"{part} {value:.1f} s" for part, value in outcome.seconds.items())
+    if outcome.fresh:
+        overhead = 1e3 * (outcome.seconds["sampler"] + outcome.seconds["store"]) / outcome.fresh
+        console.say(f"{outcome.fresh} trials: {parts}; sampler and store {overhead:.2f} ms a trial")
+    else:
+        console.say(f"nothing left to search ({parts})")
     if outcome.ended:
         console.say(f"the sampler has ended the search after {outcome.trials} trials: it has nothing left to propose")
     return outcome
-
-
-def where_time_went(outcome: Outcome) -> str:
-    """One line on the seconds of a search, by part."""
-    parts = ", ".join(f"{part} {value:.1f} s" for part, value in outcome.seconds.items())
-    if not outcome.fresh:
-        return f"nothing left to search ({parts})"
-    overhead = 1e3 * (outcome.seconds["sampler"] + outcome.seconds["store"]) / outcome.fresh
-    return f"{outcome.fresh} trials: {parts}; sampler and store {overhead:.2f} ms a trial"
-
-
-def configuration(chosen: Mapping[str, Chosen | None], **options: Any) -> dict[str, Any]:
-    """All options of a command, ready for JSON; `choices` says which option of each group was chosen."""
-    groups = {group: None if one is None or one.made is None else dict(one.options) for group, one in chosen.items()}
-    choices = {group: None if one is None else one.name for group, one in chosen.items()}
-    return {**groups, **{name: _plain(value) for name, value in options.items()}, "choices": choices}
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -25,17 +25,26 @@ CHOICES: dict[str, str | float] = {
 }
 
 
-def architecture_rows(specs: Sequence[Spec], known: Sequence[Facts]) -> list[ArchitectureRow]:
-    """The rows of `specs`, in their canonical form."""
-    rows = []
-    for spec, fact in zip((spec.canonical for spec in specs), known, strict=True):
-        whole = not spec.is_ensemble
-        columns = {**vars(fact), "skip_count": round(fact.skip_count) if whole else None}
-        choices = {name: vars(spec).get(name, absent) for name, absent in CHOICES.items()}
-        rows.append(
-            ArchitectureRow(key=spec.key, spec=spec.content, kind=spec.kind, width=spec.width, **choices, **columns)
-        )
-    return rows
+def scored_rows(
+    specs: Sequence[Spec], known: Sequence[Facts], measured: Sequence[Measurement] = ()
+) -> tuple[list[ArchitectureRow], list[Measurement]]:
+    """What the store takes of architectures, with their facts, and of what was measured of them.
+
+    Both come with the patterns that stood for ensembles: their rows behind the others, and their measurements behind the
+    ensemble's own, marked as such.
+    """
+    patterns = [Spec.from_json(text) for item in measured for text, _ in item.patterns]
+    pairs = zip((*specs, *patterns), (*known, *facts(patterns)), strict=True)
+    inner = [[replace(one, pattern_of=item.key) for _, one in item.patterns] for item in measured]
+    everything = [one for item, others in zip(measured, inner, strict=True) for one in (item, *others)]
+    return [_row(spec.canonical, fact) for spec, fact in pairs], everything
+
+
+def _row(spec: Spec, fact: Facts) -> ArchitectureRow:
+    whole = not spec.is_ensemble
+    columns = {**vars(fact), "skip_count": round(fact.skip_count) if whole else None}
+    choices = {name: vars(spec).get(name, absent) for name, absent in CHOICES.items()}
+    return ArchitectureRow(key=spec.key, spec=spec.content, kind=spec.kind, width=spec.width, **choices, **columns)
 
 
 def standings(store: Store, study: str, objectives: Sequence[str]) -> tuple[list[str], list[list[float]]]:
@@ -47,18 +56,3 @@ def standings(store: Store, study: str, objectives: Sequence[str]) -> tuple[list
     sql = f"SELECT {names} FROM leaderboard WHERE study = :study ORDER BY number"
     rows = [row for row in store.select(sql, {"study": study}).rows if None not in row]
     return [row[0] for row in rows], [list(row[1:]) for row in rows]
-
-
-def with_patterns(measured: Sequence[Measurement]) -> list[Measurement]:
-    """The measurements, each followed by those of the patterns that stood for it if it is an ensemble, marked as such."""
-    return [
-        item
-        for whole in measured
-        for item in (whole, *(replace(inner, pattern_of=whole.key) for _, inner in whole.patterns))
-    ]
-
-
-def pattern_rows(measured: Sequence[Measurement]) -> list[ArchitectureRow]:
-    """Architectures of the patterns that stood for ensembles."""
-    specs = [Spec.from_json(text) for measurement in measured for text, _ in measurement.patterns]
-    return architecture_rows(specs, facts(specs))

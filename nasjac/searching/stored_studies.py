@@ -1,33 +1,29 @@
-"""What is done with a stored study, or one architecture of it: `nasjac.validate`, `report` and `train`."""
+"""What is done with a stored study: `nasjac.validate` and `report`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasjac.architecture.space import SpaceLike
-from nasjac.architecture.spec import Spec
 from nasjac.datasets import Dataset
 from nasjac.foundation.atomic_files import check_replaceable
 from nasjac.foundation.console import Console
 from nasjac.foundation.interrupts import Interrupted, interrupts
 from nasjac.foundation.places import check_folder
-from nasjac.kinds.facts import facts
 from nasjac.scores import Score
 from nasjac.searching import report as reports
 from nasjac.searching.draw import draw
 from nasjac.searching.options import Chosen, choose, device_of, existing, group_of
 from nasjac.searching.report import Report, folder_name
-from nasjac.searching.runs import Run, configuration, recorded
-from nasjac.searching.scored import architecture_rows
+from nasjac.searching.runs import Run, recorded
 from nasjac.searching.search import Search
 from nasjac.searching.stored import objectives_of, stored_search
 from nasjac.searching.study import SamplerFactory
-from nasjac.searching.train import Task, Training
-from nasjac.searching.train import train as train_stored
+from nasjac.searching.train import Task
 from nasjac.searching.trust import trust_of
 from nasjac.searching.validate import Validation, ValidationOptions
 from nasjac.searching.validate import validate as train_picks
@@ -105,24 +101,25 @@ def validate(
             nobody has confirmed.
     """
     console, place, wanted = Console(quiet), device_of(device), group_of("validation", ValidationOptions, validation)
-    check_places(out, save)
-    check_report(out, study)
+    check_places(out, save, study)
     named = {"space": space, "score": score, "sampler": sampler}
     confirmed = {group: None if value is None else _confirmed(group, value) for group, value in named.items()}
-    data = None if dataset is None else choose("dataset", dataset)
-    chosen = {**confirmed, "dataset": data, "trainer": choose("trainer", trainer)}
-    trainer_made = choose("trainer", trainer).made
+    data, of_trainer = None if dataset is None else choose("dataset", dataset), choose("trainer", trainer)
+    chosen = {**confirmed, "dataset": data, "trainer": of_trainer}
     known = {"study": study, "validation": wanted, "database": database, "device": device, "out": out, "save": save}
+    known |= {"quiet": quiet, "trust": trust}
     with Store(existing(database), trust=trust) as store, interrupts() as stop:
         job = stored_search(store, study, place, trust_of(trust, chosen))
         store.claim_data(study, job.data.digest)
-        same = data is None or data.label == job.names["dataset"]
-        name, held = (job.names["dataset"]["name"], job.data) if same or data is None else (data.name, data.made.load())
+        own = job.names["dataset"]
+        if data is None or {"name": data.name, **data.options} == own:
+            name, held = own["name"], job.data
+        else:
+            name, held = data.name, data.made.load()
         page = None
-        with recorded(store, "validate", study, configuration(chosen, **known, quiet=quiet, trust=trust), place) as run:
-            task = Task(name, held, trainer_made, place.type)
+        with recorded(store, "validate", study, chosen, known, place, stop) as run:
+            task = Task(name, held, of_trainer.made, place.type)
             done = train_and_tell(store, study, job, task, wanted, save, console, run, stop)
-            run.status = "interrupted" if stop() else "finished"
         if out is not None and not stop():
             page = reports.report(store, study, out, objectives_of(store.study(study)))
     return ValidationResult(study, done, page, stop.signal)
@@ -148,64 +145,15 @@ def report(study: str, *, database: str = "nasjac.db", out: str = "reports", tru
         return reports.report(store, study, out, objectives_of(store.study(study)))
 
 
-def train(
-    key: str | Spec,
-    dataset: str | type | Dataset | Chosen = "digits",
-    *,
-    trainer: str | type | Trainer | Chosen = "adamw",
-    out: str | None = None,
-    database: str = "nasjac.db",
-    device: str = "auto",
-    quiet: bool = False,
-    trust: bool = False,
-) -> Training:
-    """Train one architecture, record its runs in the database, and keep a checkpoint of the best.
-
-    Args:
-        key: The start of a stored architecture's key, or a Spec, which is stored.
-        dataset: The data: a name (digits, text, ...), a class, an object with `name` and `load()`, or package.module:name.
-        trainer: What trains: a name (adamw, sgd), a class, an object, or package.module:name.
-        out: A new folder for the checkpoint; None keeps none.
-        database: The path of the database.
-        device: auto, cpu or cuda.
-        quiet: Print no progress.
-        trust: Take a database whose tables are not as nasjac makes them.
-
-    Returns:
-        All runs, the best of them (None if every one diverged), and where its checkpoint is.
-
-    Raises:
-        InputError: No one key starts so, the data are not what the architecture takes, or `out` holds something.
-    """
-    console, place = Console(quiet), device_of(device)
-    check_places(out)
-    chosen = {"dataset": choose("dataset", dataset), "trainer": choose("trainer", trainer)}
-    known = {"out": out, "database": database, "device": device, "quiet": quiet, "trust": trust}
-    with Store(database if isinstance(key, Spec) else existing(database), trust=trust) as store:
-        data = chosen["dataset"].made
-        task = Task(data.name, data.load(), chosen["trainer"].made, place.type)
-        if isinstance(key, Spec):
-            store.record_scored(architecture_rows([key], facts([key])), [], "", "")
-            key = key.key
-        with recorded(store, "train", None, configuration(chosen, key=key, **known), place) as run:
-            with console.bar(f"train {key}", task.trainer.steps) as advance:  # type: ignore[attr-defined]
-                training = train_stored(store, key, task, out, _progress(advance))
-            run.status = "finished"
-    return training
-
-
-def check_places(out: str | None, save: str | None = None) -> None:
-    """Refuse folders that cannot be written, before any work."""
+def check_places(out: str | None, save: str | None = None, study: str | None = None) -> None:
+    """Refuse folders that cannot be written, and a study's report that none can hold or replace, before any work."""
     for name, folder in (("out", out), ("save", save)):
         if folder is not None:
             check_folder(folder, name)
-
-
-def check_report(out: str | None, study: str) -> None:
-    """Refuse a study whose name no folder can have, or whose report cannot be replaced, before any work."""
-    folder = folder_name(study)
-    if out is not None:
-        check_replaceable(Path(out) / folder)
+    if study is not None:
+        folder = folder_name(study)
+        if out is not None:
+            check_replaceable(Path(out) / folder)
 
 
 def _confirmed(group: str, given: object) -> Chosen:
@@ -234,13 +182,9 @@ def train_and_tell(
     began = time.perf_counter()
     with console.bar(f"validate {name}", total) as advance:
         draws = lambda seed, count, params: draw(store, job, seed, count, params)  # noqa: E731
-        done = train_picks(store, name, task, draws, options, save, _progress(advance), stop)
+        done = train_picks(store, name, task, draws, options, save, lambda done, total, text: advance(done, text), stop)
     run.seconds["validate"] = time.perf_counter() - began
     if len(done.picks) < total:
         console.say(f"validation: {len(done.picks)} architectures, not {total}: front or space offer no more")
     run.notes |= {"validated": done.trained, "validated_before": done.reused, "validation_left": done.left}
     return done
-
-
-def _progress(advance: Callable[[int, str], None]) -> Callable[[int, int, str], None]:
-    return lambda done, total, text: advance(done, text)

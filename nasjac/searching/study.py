@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -116,20 +116,20 @@ class Study:
             settled |= dict(zip(rejected, self._propose(len(rejected)), strict=True))
         return [settled[slot] for slot in range(count)]
 
-    def tell(self, proposal: Proposal, values: Mapping[str, float] | None) -> dict[str, Any]:
-        """The proposal's objectives, None if it has none: it breaks a constraint, or its score is not finite.
+    def tell(self, proposal: Proposal, row: TrialRow) -> TrialRow:
+        """Tell the sampler the row's objectives: none if it breaks a constraint, or its score is not finite.
 
-        Returns the columns of a TrialRow that `replay` needs.
+        Returns the row with all that `replay` needs.
         """
-        trial = self._tell(proposal.trial, values)
-        return {
-            "asked": trial.number,
-            "objectives": dict(values or {}),
-            "constraints": dict(proposal.constraints),
-            "choices": dict(trial.params),
-            "distributions": {name: distribution_to_json(value) for name, value in trial.distributions.items()},
-            "system_attrs": dict(trial.system_attrs),
-        }
+        trial = self._tell(proposal.trial, row.objectives or None)
+        return replace(
+            row,
+            asked=trial.number,
+            constraints=dict(proposal.constraints),
+            choices=dict(trial.params),
+            distributions={name: distribution_to_json(value) for name, value in trial.distributions.items()},
+            system_attrs={**trial.system_attrs, **row.system_attrs},
+        )
 
     def take_notes(self) -> dict[str, Any]:
         """What was noted on the study since the last call: by the sampler, and that it has ended the search."""

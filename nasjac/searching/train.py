@@ -1,22 +1,40 @@
-"""train: one architecture of the store, trained and kept."""
+"""One architecture trained and kept: `nasjac.train`, and what a validation does of it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from nasjac.architecture.spec import Spec
-from nasjac.datasets import Data
+from nasjac.datasets import Data, Dataset
+from nasjac.foundation.console import Console
+from nasjac.foundation.places import check_folder
 from nasjac.foundation.workers import workers
+from nasjac.kinds.facts import facts
+from nasjac.searching.options import Chosen, choose, device_of, existing
+from nasjac.searching.runs import recorded
+from nasjac.searching.scored import scored_rows
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.former import stored_spec
 from nasjac.store.rows import ArchitectureRow, ValidationRow
 from nasjac.surgery.trained import check_out
 from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
+
+#: figures of a run that its checkpoint keeps
+SAVED = ("seed", "learning_rate", "accuracy", "loss", "train_loss", "steps")
+
+
+@dataclass(frozen=True)
+class TaskId:
+    """What is stored of a task with each training: names, and digests of the data and of the trainer's options."""
+
+    dataset: str
+    dataset_digest: str
+    trainer: str
+    trainer_id: str
 
 
 @dataclass(frozen=True)
@@ -29,14 +47,9 @@ class Task:
     device: str = "cpu"
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> TaskId:
         """What tells its validation rows and checkpoints from those of other tasks."""
-        return {
-            "dataset": self.dataset,
-            "dataset_digest": self.data.digest,
-            "trainer": self.trainer.name,
-            "trainer_id": trainer_id(self.trainer, self.device),
-        }
+        return TaskId(self.dataset, self.data.digest, self.trainer.name, trainer_id(self.trainer, self.device))
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,57 @@ class Training:
         )
 
 
-def train(store: Store, key: str, task: Task, out: str | Path | None = None, progress: Progress | None = None) -> Training:
+def train(
+    key: str | Spec,
+    dataset: str | type | Dataset | Chosen = "digits",
+    *,
+    trainer: str | type | Trainer | Chosen = "adamw",
+    out: str | None = None,
+    database: str = "nasjac.db",
+    device: str = "auto",
+    quiet: bool = False,
+    trust: bool = False,
+) -> Training:
+    """Train one architecture, record its runs in the database, and keep a checkpoint of the best.
+
+    Args:
+        key: The start of a stored architecture's key, or a Spec, which is stored.
+        dataset: The data: a name (digits, text, ...), a class, an object with `name` and `load()`, or package.module:name.
+        trainer: What trains: a name (adamw, sgd), a class, an object, or package.module:name.
+        out: A new folder for the checkpoint; None keeps none.
+        database: The path of the database.
+        device: auto, cpu or cuda.
+        quiet: Print no progress.
+        trust: Take a database whose tables are not as nasjac makes them.
+
+    Returns:
+        All runs, the best of them (None if every one diverged), and where its checkpoint is.
+
+    Raises:
+        InputError: No one key starts so, the data are not what the architecture takes, or `out` holds something.
+    """
+    console, place = Console(quiet), device_of(device)
+    if out is not None:
+        check_folder(out, "out")
+    chosen = {"dataset": choose("dataset", dataset), "trainer": choose("trainer", trainer)}
+    known = {"out": out, "database": database, "device": device, "quiet": quiet, "trust": trust}
+    with Store(database if isinstance(key, Spec) else existing(database), trust=trust) as store:
+        data = chosen["dataset"].made
+        task = Task(data.name, data.load(), chosen["trainer"].made, place.type)
+        if isinstance(key, Spec):
+            store.record_scored(*scored_rows([key], facts([key])), "", "")
+            key = key.key
+        with (
+            recorded(store, "train", None, chosen, {"key": key, **known}, place),
+            console.bar(f"train {key}", task.trainer.steps) as advance,  # type: ignore[attr-defined]
+        ):
+            training = train_stored(store, key, task, out, lambda done, total, text: advance(done, text))
+    return training
+
+
+def train_stored(
+    store: Store, key: str, task: Task, out: str | Path | None = None, progress: Progress | None = None
+) -> Training:
     """Train the architecture whose key starts with `key`; record its runs, and save the best one in the folder `out`.
 
     Where every run diverges there is nothing to save. ValueError, before training: no such key, `out` holds something.
@@ -76,31 +139,19 @@ def train(store: Store, key: str, task: Task, out: str | Path | None = None, pro
 
 def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> list[Run]:
     """Train an architecture, in any thread."""
-    return task.trainer.train(_spec(row), task.data, task.device, progress)
+    return task.trainer.train(stored_spec(row), task.data, task.device, progress)
 
 
 def keep(
     store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder: Path | None = None, option: str = "save"
 ) -> Training:
     """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
-    winner = best(runs)
-    store.record_validations([_validation_row(row.key, task, run) for run in runs])
+    winner, identity = best(runs), asdict(task.identity)
+    trainings = [{name: value for name, value in vars(run).items() if name != "state"} for run in runs]
+    store.record_validations([ValidationRow(row.key, **identity, **figures) for figures in trainings])
     if folder is not None and winner is not None:
-        checkpoint.save(folder, _spec(row), winner.state, _info(row.key, task, winner), option=option)
+        sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}
+        options = {"trainer_options": asdict(task.trainer)}  # type: ignore[call-overload]
+        info = {"key": row.key, **sizes, **identity, **options, **{name: getattr(winner, name) for name in SAVED}}
+        checkpoint.save(folder, stored_spec(row), winner.state, info, option=option)
     return Training(row.key, tuple(runs), winner, folder if winner else None, task.dataset, task.data.digest)
-
-
-def _spec(row: ArchitectureRow) -> Spec:
-    return stored_spec(row)
-
-
-def _info(key: str, task: Task, run: Run) -> dict[str, Any]:
-    figures = ("seed", "learning_rate", "accuracy", "loss", "train_loss", "steps")
-    sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}
-    options = {"trainer_options": asdict(task.trainer)}  # type: ignore[call-overload]
-    return {"key": key, **sizes, **task.identity, **options, **{name: getattr(run, name) for name in figures}}
-
-
-def _validation_row(key: str, task: Task, run: Run) -> ValidationRow:
-    figures = ("seed", "learning_rate", "status", "reason", "accuracy", "loss", "train_loss", "steps", "seconds")
-    return ValidationRow(architecture_key=key, **task.identity, **{name: getattr(run, name) for name in figures})

@@ -132,14 +132,14 @@ def entries(value: object, path: str) -> Iterator[tuple[str, object]]:
         waiting += inside
 
 
-def check_attributes(study: str, rows: Sequence[TrialRow], trust: Trust) -> None:
+def check_attributes(study: str, rows: Sequence[TrialRow], trust: bool) -> None:
     """Check that going on with a study reads no pickle, which may run any program.
 
     Raises:
         InputError: A trial holds the memory of CMA-ES, which Optuna keeps as a pickle.
     """
     held = next((row.number for row in rows if any(name.startswith(PICKLED) for name in row.system_attrs)), None)
-    if held is not None and not trust.everything:
+    if held is not None and not trust:
         rule = "hold no pickle, which may run any program when a search goes on"
         out = "trust=true reads it, if the database is your own"
         raise InputError(f"`study` must {rule}, got the memory of CMA-ES in trial {held} of {study!r}: {out}")

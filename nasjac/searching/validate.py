@@ -152,7 +152,7 @@ def _front(store: Store, study: str, count: int) -> list[str]:
 
 def _remaining(store: Store, key: str, task: Task, folder: Path | None) -> tuple[Task, Path | None] | None:
     """The seeds of the task that are not recorded, and where to save; all seeds if there is something to save yet."""
-    rows = store.validations([key], task.data.digest, task.identity["trainer_id"])
+    rows = store.validations([key], task.data.digest, task.identity.trainer_id)
     done = {(row.seed, row.learning_rate) for row in rows}
     rates, seeds = task.trainer.learning_rates, task.trainer.seeds
     missing = tuple(seed for seed in seeds if any((seed, rate) not in done for rate in rates))
@@ -172,9 +172,9 @@ def _is_saved(folder: Path, task: Task) -> bool:
     rule = f"a folder without checkpoints of other trainings, got {folder}"
     if changed := [name for name in CHANGED if name in info]:
         raise InputError(f"`save` must be {rule} ({changed[0]} after its training)")
-    other = [name for name, value in task.identity.items() if info.get(name) != value]
+    other = {name: value for name, value in vars(task.identity).items() if info.get(name) != value}
     if other:
         said = {name: repr(info[name]) if name in info else "unknown" for name in other}
-        values = ", ".join(f"{name} {said[name]} instead of {task.identity[name]!r}" for name in other)
+        values = ", ".join(f"{name} {said[name]} instead of {value!r}" for name, value in other.items())
         raise InputError(f"`save` must be {rule} ({values})")
     return True

@@ -12,6 +12,9 @@ import numpy as np
 
 from nasjac.store.rows import ValidationRow
 
+#: why an architecture is picked
+ROLES = ("front", "random", "matched")
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -61,7 +64,13 @@ class Pick:
 
     @property
     def accuracy(self) -> float | None:
+        """None where it has not been trained, and where every training diverged."""
         return self.training.accuracy if self.training else None
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the accuracy, over seeds."""
+        return self.training.standard_error if self.training else None
 
 
 def by_protocol(rows: Sequence[ValidationRow]) -> tuple[Protocol | None, dict[str, Trained]]:

@@ -14,15 +14,43 @@ from typing import Any
 
 from nasjac.architecture.space import Space, Trial
 from nasjac.architecture.spec import Spec
+from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.facts import facts
 from nasjac.kinds.table import kind_of
+from nasjac.mathematics.meanfield.growth import edge_time
 from nasjac.surgery.compression import branches, check_prunable, prune, pruned_spec
 from nasjac.surgery.growth import Grown, calibrated, grow
 from nasjac.surgery.insertion import Beginning, check_growable, grown_spec, insertion_places
 from nasjac.surgery.trained import CALIBRATED, Trained
 
 Choices = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class WarmOptions:
+    """Options of a search from a checkpoint.
+
+    `points`  validation inputs at which Jacobians are taken, an even number
+    `insert`  most new blocks at each place (layers, in a transformer), at most 64
+    `init`, `gain`  how they begin: small_gain (fresh) or copy, their branch `gain` times as large
+    `tau`     they keep Σ ln(1 + ‖J_F‖₂) ≤ ln τ, measured
+    `allow_pickle`  take a pickled state_dict
+    """
+
+    points: int = 64
+    insert: int = 1
+    init: str = "small_gain"
+    gain: float = 0.1
+    tau: float = 2.0
+    allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.points < 16 or self.points % 2:
+            raise InputError(f"`warm.points` must be an even number of at least 16, got {self.points!r}")
+        arguments.whole("warm.insert", self.insert, 0, 64)
+        edge_time(self.tau)  # its own check
+        Beginning(self.init, self.gain)
 
 
 @dataclass(frozen=True)

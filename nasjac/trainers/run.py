@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ class Run:
     state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Trainer(Protocol):
     """A trainer's options, a frozen dataclass; every pair of its seeds and learning rates is one run."""
 

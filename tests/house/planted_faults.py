@@ -93,8 +93,8 @@ FAULTS = (
     Fault(
         "validation rows hold the training loss",
         "nasjac/searching/train.py",
-        "**{name: getattr(run, name) for name in figures})",
-        '**{name: getattr(run, {"loss": "train_loss"}.get(name, name)) for name in figures})',
+        "ValidationRow(row.key, **identity, **figures)",
+        'ValidationRow(row.key, **identity, **{**figures, "loss": figures["train_loss"]})',
         "tests/store/test_joints_store.py::test_the_figures_of_a_run_are_in_the_columns_and_in_the_checkpoint",
     ),
     Fault(
@@ -377,7 +377,7 @@ FAULTS = (
     ),
     Fault(
         "value and standard error exchanged on the page",
-        "nasjac/reporting/page.py",
+        "nasjac/searching/page.py",
         'plus_minus(row.get(name), row.get(f"{name}_se"), ".3f")',
         'plus_minus(row.get(f"{name}_se"), row.get(name), ".3f")',
         "tests/reporting/test_joints_reports.py::test_the_page_shows_values_with_their_errors",
@@ -433,9 +433,9 @@ FAULTS = (
     ),
     Fault(
         "the difference to the rival turned round",
-        "nasjac/reporting/wording.py",
-        'best["accuracy"] - rival["accuracy"]',
-        'rival["accuracy"] - best["accuracy"]',
+        "nasjac/searching/sentences.py",
+        "best.accuracy - rival.accuracy",
+        "rival.accuracy - best.accuracy",
         "tests/reporting/test_joints_reports.py::test_the_difference_is_the_recommended_less_its_rival",
     ),
     Fault(
@@ -548,8 +548,8 @@ FAULTS = (
     Fault(
         "a checkpoint of other data of the same name is taken for saved",
         "nasjac/searching/validate.py",
-        "if info.get(name) != value]",
-        'if name != "dataset_digest" and info.get(name) != value]',
+        "if info.get(name) != value}",
+        'if name != "dataset_digest" and info.get(name) != value}',
         "tests/searching/test_validate.py::test_other_data_of_the_same_name_are_trained_on",
     ),
     Fault(
@@ -569,7 +569,7 @@ FAULTS = (
     Fault(
         "a study measured by other formulas is validated",
         "nasjac/searching/stored.py",
-        "if old != new:",
+        'if old != job.identity["score"]:',
         'if old["name"] != new["name"]:',
         "tests/searching/test_same_data.py::test_a_study_measured_by_other_formulas_is_neither_gone_on_with_nor_validated",
     ),
@@ -604,8 +604,8 @@ FAULTS = (
     Fault(
         "networks of one key around a checkpoint share their measurement",
         "nasjac/searching/warm_search.py",
-        '_digest([self.score_id, self.token("", choices)])',
-        "_digest([self.score_id, found.key])",
+        'digest_of([self.score_id, self.token("", choices)])',
+        "digest_of([self.score_id, found.key])",
         "tests/searching/test_warm.py::test_equal_blocks_pruned_are_equal_specs_and_different_networks"
         " tests/searching/test_warm.py::test_the_database_keeps_networks_of_one_key_apart",
     ),
@@ -619,7 +619,7 @@ FAULTS = (
     Fault(
         "racing studies share their measurements",
         "nasjac/searching/search.py",
-        "racing.score_id(self.score_id, study) if self.options.racing else self.score_id",
+        "digest_of([self.score_id, study]) if self.options.racing else self.score_id",
         "self.score_id",
         "tests/store/test_history.py::test_racing_studies_of_different_budgets_do_not_share_what_they_raced",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from matplotlib.figure import Figure
 
 from nasjac.architecture.measurement import Layer
 from nasjac.cli.query_options import SHOWN
-from nasjac.reporting.wording import sentences
 from nasjac.searching import figures
 from nasjac.searching.findings import front_rows
-from nasjac.searching.report import Report, report
+from nasjac.searching.gather import gather
+from nasjac.searching.report import OBJECTIVES, Report, report
+from nasjac.searching.sentences import sentences
+from nasjac.searching.validated import Pick, Trained
 from nasjac.store import Store
 from nasjac.store.schema import column_names
 from tests.cli.test_cli import SMALL, Run, run
@@ -68,10 +71,13 @@ def test_best_and_median_of_a_role_are_those_of_its_accuracies(made: tuple[Repor
 
 
 def test_the_difference_is_the_recommended_less_its_rival(made: tuple[Report, Store, Path]) -> None:
-    found = dict(made[0].summary)
-    best = {**found["recommended"], "accuracy": 0.9, "standard_error": 0.03, "trainings": 6}
-    rival = {"key": "r" * 12, "accuracy": 0.8, "standard_error": 0.04, "of": 3}
-    said = " ".join(sentences({**found, "recommended": best, "strongest_random_equal_params": rival}))
+    def pick(key: str, role: str, accuracy: float, error: float) -> Pick:
+        return Pick(key, (role,), {"params": 100}, Trained(key, accuracy, error, 0.1, {0: accuracy}, 6, 0))
+
+    best, rival = pick("b" * 12, "front", 0.9, 0.03), pick("r" * 12, "random", 0.8, 0.04)
+    picks = [best, pick("s" * 12, "random", 0.7, 0.01), rival, pick("t" * 12, "matched", 0.6, 0.02)]
+    found = replace(gather(made[1], STUDY, OBJECTIVES), recommended=best, picks=picks)
+    said = " ".join(sentences(found))
     assert "an accuracy of 0.9000 ± 0.0300; the strongest of 3 random ones of equal parameters" in said
     assert f"{'r' * 12}, 0.8000 ± 0.0400. Difference +0.1000 ± 0.0500." in said
 

@@ -18,11 +18,12 @@ from scipy import stats
 
 from nasjac.architecture.measurement import Estimate, Layer, Measurement
 from nasjac.mathematics.pareto import covering_points, knee
-from nasjac.reporting.page import page, table
-from nasjac.reporting.wording import sentences
 from nasjac.searching.agreement import rivals
-from nasjac.searching.findings import findings
-from nasjac.searching.report import OBJECTIVES, Report, gather, report
+from nasjac.searching.findings import Findings
+from nasjac.searching.gather import gather
+from nasjac.searching.page import page, table
+from nasjac.searching.report import OBJECTIVES, Report, report
+from nasjac.searching.sentences import sentences
 from nasjac.searching.validated import Pick, by_protocol, trained
 from nasjac.store import Store
 from nasjac.store.rows import ArchitectureRow, RunRow, TrialRow, ValidationRow
@@ -200,7 +201,7 @@ def test_correlations_are_those_of_the_rows(whole: tuple[Report, Store]) -> None
 
 def test_the_same_study_gives_the_same_figures(whole: tuple[Report, Store]) -> None:
     made, store = whole
-    assert findings(gather(store, STUDY), resamples=1000) == made.summary
+    assert json.loads(gather(store, STUDY, OBJECTIVES, resamples=1000).to_json()) == made.summary
 
 
 def test_an_accuracy_is_that_of_the_best_rate_and_carries_the_seeds_error() -> None:
@@ -239,10 +240,9 @@ def test_rivals_are_random_and_equal_in_parameters() -> None:
     assert [item.key for item in rivals(best, picks)] == ["matched", "near", "lost"]
 
 
-def told(store: Store) -> tuple[dict, str]:
-    found = findings(gather(store, STUDY), resamples=50)
-    json.dumps(found, allow_nan=False)
-    return found, "\n".join(sentences(found))
+def told(store: Store) -> tuple[Findings, dict, str]:
+    found = gather(store, STUDY, OBJECTIVES, resamples=50)
+    return found, json.loads(found.to_json()), "\n".join(sentences(found))
 
 
 def picked(store: Store, made: Sequence[Made], accuracies: Sequence[float | None]) -> None:
@@ -266,7 +266,7 @@ def test_where_there_is_no_correlation_the_report_says_why(
     made = make(6)
     search(store, made)
     picked(store, made, accuracies)
-    found, text = told(store)
+    _, found, text = told(store)
     assert found["kendall"]["all"]["value"] is None and found["spearman"]["random"]["value"] is None
     assert f"not known ({reason})" in text and "training seeds" not in text
 
@@ -275,7 +275,7 @@ def test_diverged_trainings_rank_lowest_and_are_said(store: Store) -> None:
     made = sorted(make(5), key=lambda item: item[1].terms["trainability_cost"].value)
     search(store, made)
     picked(store, made, (0.9, 0.8, 0.7, 0.6, None))
-    found, text = told(store)
+    _, found, text = told(store)
     assert found["kendall"]["all"]["value"] == pytest.approx(1)
     assert "1 of 5 validated architectures diverged in every training; they rank below every finished one." in text
     assert found["roles"] == [{"role": "random", "trained": 5, "diverged": 1, "best accuracy": 0.9, "median accuracy": 0.7}]
@@ -287,9 +287,9 @@ def test_architectures_without_a_cost_are_left_out_and_counted(store: Store) -> 
     search(store, made[1:])
     store.record_scored([made[0][0]], [made[0][1]], "apjn", SCORE)
     picked(store, made, (0.9, 0.8, 0.7, 0.6, 0.5))
-    found, _ = told(store)
-    assert found["kendall"]["all"]["n"] == 4 and found["validated"]["without_score"] == 1
-    assert "because they have no cost: 1." in page(found, [], [], {})
+    found, figures, _ = told(store)
+    assert figures["kendall"]["all"]["n"] == 4 and figures["validated"]["without_score"] == 1
+    assert "because they have no cost: 1." in page(found, 20, {})
 
 
 def test_a_search_without_validation_has_a_report_without_claims(store: Store, tmp_path: Path) -> None:

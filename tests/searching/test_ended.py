@@ -20,6 +20,7 @@ from nasjac.samplers.refusals import refusals_of_sampler
 from nasjac.searching.objectives import Budget, directions
 from nasjac.searching.study import Study
 from nasjac.store import Store
+from nasjac.store.rows import TrialRow
 from tests.cli.test_cli import Run, run  # noqa: F401
 
 samplers = optuna.samplers
@@ -164,8 +165,9 @@ def space(trial: Trial) -> Spec:
     return Spec.of(width=trial.suggest_categorical("width", (8, 16)), blocks=(Block(),) * trial.suggest_int("depth", 1, 9))
 
 
-def told(study: Study, batch: int) -> list[dict[str, Any]]:
-    return [study.tell(proposal, {"params": float(proposal.facts.params)}) for proposal in study.ask(batch, 2)]
+def told(study: Study, batch: int) -> list[TrialRow]:
+    rows = [(proposal, {"params": float(proposal.facts.params)}) for proposal in study.ask(batch, 2)]
+    return [study.tell(proposal, TrialRow("k", 0, batch, "complete", 0, objectives=values)) for proposal, values in rows]
 
 
 def test_an_end_is_noted_and_a_rebuilt_study_has_ended() -> None:
@@ -206,7 +208,7 @@ def test_a_grid_may_have_choices_that_depend_on_others() -> None:
     made = Study(space, partial(optuna.samplers.GridSampler, grid), Budget(min_effective_depth=0.0), ("maximize",), 0)  # type: ignore[arg-type]
     for batch in range(4):
         (proposal,) = made.ask(batch, 1)
-        made.tell(proposal, {"merit": 1.0})
+        made.tell(proposal, TrialRow("k", 0, batch, "complete", 0, objectives={"merit": 1.0}))
     assert made.ended
 
 

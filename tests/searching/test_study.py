@@ -43,9 +43,9 @@ def run(made: Study, batch: int, number: int) -> list[TrialRow]:
     for proposal in made.ask(batch, 6):
         values = {NAMES[0]: proposal.facts.params / 1000, NAMES[1]: proposal.facts.nonlinear_effective_depth}
         failed = not proposal.feasible or proposal.facts.depth == 5
-        columns: dict[str, Any] = made.tell(proposal, None if failed else values)
         state: Any = "failed" if failed else "complete"
-        rows.append(TrialRow("k", number + len(rows), batch, state, **columns))
+        row = TrialRow("k", number + len(rows), batch, state, asked=0, objectives={} if failed else values)
+        rows.append(made.tell(proposal, row))
     return rows
 
 

@@ -15,7 +15,7 @@ import torch
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
-from nasjac.searching.train import Task, train
+from nasjac.searching.train import Task, train_stored
 from nasjac.searching.validate import ValidationOptions, validate
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
@@ -117,7 +117,7 @@ def test_picks_and_rows(store: Store, task: Task, trained: Trained) -> None:
     texts = [text for _, _, text in calls[1:]]
     assert sorted(text.split()[0] for text in texts) == sorted(key for key, _ in trained)
     assert all("accuracy" in text for text in texts)
-    rows = store.validations(dataset_digest=task.data.digest, trainer_id=task.identity["trainer_id"])
+    rows = store.validations(dataset_digest=task.data.digest, trainer_id=task.identity.trainer_id)
     assert sorted((r.architecture_key, r.seed, r.learning_rate) for r in rows) == sorted(
         (key, seed, rate) for key, _ in result.picks for seed in (0, 1) for rate in (0.01, 0.1)
     )
@@ -264,7 +264,7 @@ def test_negative_counts(name: str) -> None:
 
 
 def test_train_records_and_saves(store: Store, task: Task, trained: Trained, tmp_path: Path) -> None:
-    result = train(store, KEYS[0][:7], task, out=tmp_path / "out")
+    result = train_stored(store, KEYS[0][:7], task, out=tmp_path / "out")
     assert result.key == KEYS[0] and result.best is not None and result.folder == tmp_path / "out"
     rows = store.validations([KEYS[0]])
     assert {type(r) for r in rows} == {ValidationRow} and len(rows) == len(result.runs) == 4
@@ -272,15 +272,15 @@ def test_train_records_and_saves(store: Store, task: Task, trained: Trained, tmp
     spec, _, info = checkpoint.load(tmp_path / "out")
     assert spec.key == KEYS[0] and info["seed"] == result.best.seed and info["accuracy"] == result.best.accuracy
     with pytest.raises(ValueError, match="new or empty folder"):
-        train(store, KEYS[0], task, out=tmp_path / "out")
+        train_stored(store, KEYS[0], task, out=tmp_path / "out")
     assert len(trained) == 1
-    assert train(store, KEYS[0], task).folder is None
+    assert train_stored(store, KEYS[0], task).folder is None
     with pytest.raises(ValueError, match="`key` must be"):
-        train(store, "zz", task)
+        train_stored(store, "zz", task)
 
 
 def test_train_of_what_diverges_saves_nothing(store: Store, task: Task, tmp_path: Path) -> None:
-    result = train(store, EXPLODES.key, task, out=tmp_path / "out")
+    result = train_stored(store, EXPLODES.key, task, out=tmp_path / "out")
     assert result.best is None and result.folder is None and not (tmp_path / "out").exists()
     assert len(store.validations([EXPLODES.key])) == 4
 

@@ -22,8 +22,8 @@ from nasjac.kinds.facts import facts
 from nasjac.searching.job import Verdict
 from nasjac.searching.loop import NOTES
 from nasjac.searching.objectives import Budget
-from nasjac.searching.warm_search import Examined, WarmOptions, WarmSearch
-from nasjac.searching.warm_space import Choices, WarmSpace
+from nasjac.searching.warm_search import Examined, WarmSearch
+from nasjac.searching.warm_space import Choices, WarmOptions, WarmSpace
 from nasjac.store import Store
 from nasjac.store.checkpoints import checkpoint
 from nasjac.store.rows import TrialRow
@@ -134,7 +134,7 @@ def test_the_measured_growth_rule_is_a_bound() -> None:
     choices = {"insert_2": 1, "insert_3": 1}
     found, verdict = judged(large, choices)
     assert verdict.state == "infeasible" and "ln τ = 0.6931" in str(verdict.reason) and found.growth_sum > math.log(2)
-    wider = replace(large, options=replace(large.options, tau=1e3))
+    wider = replace(large, warm=replace(large.warm, tau=1e3))
     assert judged(wider, choices)[1].state == "complete"
 
 
@@ -147,10 +147,10 @@ def test_what_a_measurement_depends_on_is_in_its_digest(change: str) -> None:
     changed = {
         "weights": job(replace(space, old=replace(old, module=other))),
         "data": job(replace(space, old=replace(old, data=replace(old.data, valid_inputs=old.data.valid_inputs + 1e-3)))),
-        "points": replace(first, options=replace(first.options, points=64)),
+        "points": replace(first, warm=replace(first.warm, points=64)),
         "seed": job(space, seed=1),
-        "gain": replace(first, options=replace(first.options, gain=0.2)),
-        "tau": replace(first, options=replace(first.options, tau=3.0)),
+        "gain": replace(first, warm=replace(first.warm, gain=0.2)),
+        "tau": replace(first, warm=replace(first.warm, tau=3.0)),
     }[change]
     assert changed.identity != first.identity
     assert (changed.score_id == first.score_id) == (change == "tau"), "tau bounds what is searched, and changes no value"

@@ -29,11 +29,12 @@ from nasjac.kinds.population import sample
 from nasjac.kinds.table import kind_of
 from nasjac.sampling.draws import Draws
 from nasjac.scores.apjn import Apjn
+from nasjac.searching.job import SearchOptions
 from nasjac.searching.loop import run as search
 from nasjac.searching.objectives import Budget
-from nasjac.searching.scored import architecture_rows
-from nasjac.searching.search import Search, SearchOptions
-from nasjac.searching.train import Task, train
+from nasjac.searching.scored import scored_rows
+from nasjac.searching.search import Search
+from nasjac.searching.train import Task, train_stored
 from nasjac.store.checkpoints import checkpoint
 from nasjac.trainers import SGD
 from tests.kinds.test_every_field import inputs_of, quick, specs
@@ -107,7 +108,7 @@ def test_one_network_has_one_key(name: str) -> None:
     spec, plain = SAME[name]
     assert spec.key == plain.key and spec.canonical == plain.canonical == spec.canonical.canonical
     assert spec.canonical.to_json() == plain.canonical.to_json()
-    assert architecture_rows([spec], facts([spec])) == architecture_rows([plain], facts([plain]))
+    assert scored_rows([spec], facts([spec]))[0] == scored_rows([plain], facts([plain]))[0]
     inputs = inputs_of(plain, dtype=torch.float32)
     features = 7 if plain.inputs.takes_ids else inputs.shape[1]
     for seed in range(3):
@@ -172,7 +173,7 @@ def test_keys_are_equal_exactly_if_canonical_forms_are(kind: str) -> None:
         for one in (spec, other):
             assert one.canonical.canonical == one.canonical and Spec.from_json(one.to_json()).key == one.key
         if spec.key == other.key:
-            assert architecture_rows([spec], facts([spec])) == architecture_rows([other], facts([other]))
+            assert scored_rows([spec], facts([spec]))[0] == scored_rows([other], facts([other]))[0]
 
     quick(max_examples=60)(given(specs(kind), st.sampled_from(own), st.data())(check))()
 
@@ -278,7 +279,7 @@ def test_what_is_stored_under_a_former_key_is_found_by_either(
         [one], [other] = (store.measurements([name], score_id).values() for name in (today, key))
         assert one == replace(other, key=today) and store.measurements(None, score_id).keys() == there.keys()
         task = Task("d", data(), SGD(steps=1, batch=8, learning_rates=(0.1,), seeds=(0,)))
-        done = train(store, today, task, tmp_path / "kept")
+        done = train_stored(store, today, task, tmp_path / "kept")
         assert done.key == key and [row.architecture_key for row in store.validations()] == [key]
         store.record_picks("k", [(today, "front")])
         store.recommend("k", today, "why")
@@ -310,7 +311,7 @@ def test_trainings_under_a_former_key_are_found_by_todays(old: Path) -> None:
 def test_of_a_training_under_both_keys_there_is_one(tmp_path: Path) -> None:
     two = Spec.of(width=6, blocks=(Block(),), step=0.5), Spec.of(width=6, blocks=(Block(scale=0.5),))
     with before_this_version(), Store(tmp_path / "two.db") as store:
-        store.record_scored(architecture_rows(two, facts(two)), [], "apjn", "s1")
+        store.record_scored(scored_rows(two, facts(two))[0], [], "apjn", "s1")
         names = [spec.key for spec in two]
         rows = [
             validation(0, 0.1, 0, accuracy, architecture_key=name)
@@ -329,7 +330,7 @@ def test_a_network_stored_under_two_keys_is_one_from_now_on(tmp_path: Path, aske
     with before_this_version(), Store(path) as store:
         assert two[0].key != two[1].key
         measured = wanted.score.measure([two[0]], data().train_inputs, wanted.device)
-        store.record_scored(architecture_rows(two, facts(two)), measured, "apjn", wanted.score_id)
+        store.record_scored(scored_rows(two, facts(two))[0], measured, "apjn", wanted.score_id)
         first = store.resolve_key(two[0].key)
     again = [Spec.from_json(spec.to_json()) for spec in two]
     with Store(path) as store:

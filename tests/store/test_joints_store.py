@@ -27,10 +27,11 @@ from nasjac.scores.base import Score
 from nasjac.scores.meanfield import Meanfield
 from nasjac.searching import racing
 from nasjac.searching.draw import draw
+from nasjac.searching.job import SearchOptions
 from nasjac.searching.loop import run
 from nasjac.searching.objectives import Budget, objective_values
-from nasjac.searching.scored import architecture_rows
-from nasjac.searching.search import Search, SearchOptions
+from nasjac.searching.scored import scored_rows
+from nasjac.searching.search import Search
 from nasjac.searching.study import Proposal
 from nasjac.searching.train import Task, keep
 from nasjac.store import Store
@@ -62,7 +63,7 @@ def data(count: int = 20) -> Data:
 
 
 def test_facts_are_in_the_columns_of_their_names(store: Store) -> None:
-    store.record_scored(architecture_rows([CHAIN], facts([CHAIN])), [], "apjn", "s1")
+    store.record_scored(scored_rows([CHAIN], facts([CHAIN]))[0], [], "apjn", "s1")
     names = ("params", "flops", "effective_depth", "nonlinear_effective_depth", "log2_paths", "depth", "skip_count")
     [row] = store.select(f"SELECT {', '.join(names)}, skip_density, branch_scale FROM architecture").dicts()
     weights, biases, shares = 2 * 16**2, 2 * 16, 1 / 2 + 1 / 5 + 1
@@ -81,7 +82,7 @@ def test_facts_are_in_the_columns_of_their_names(store: Store) -> None:
 
 def test_an_ensemble_has_a_density_and_no_count_of_skips(store: Store) -> None:
     ensemble = Spec.of(width=16, blocks=(Block(skip=0.5),) * 4)
-    store.record_scored(architecture_rows([ensemble], facts([ensemble])), [], "apjn", "s1")
+    store.record_scored(scored_rows([ensemble], facts([ensemble]))[0], [], "apjn", "s1")
     [row] = store.architectures().values()
     assert (row.skip_density, row.skip_count) == (0.5, None)
 
@@ -115,7 +116,7 @@ def test_the_figures_of_a_run_are_in_the_columns_and_in_the_checkpoint(store: St
         Run(5, 0.25, "ok", None, accuracy=0.5, loss=1.5, train_loss=2.5, steps=7, seconds=0.125, state=state),
         Run(6, 0.75, "diverged", "because", None, None, None, steps=3, seconds=0.375),
     ]
-    store.record_scored(architecture_rows([CHAIN], facts([CHAIN])), [], "apjn", "s1")
+    store.record_scored(scored_rows([CHAIN], facts([CHAIN]))[0], [], "apjn", "s1")
     [row] = store.architectures().values()
     keep(store, row, Task("clusters", data(), AdamW(steps=7)), runs, tmp_path / "kept")
     names = ("seed", "learning_rate", "status", "reason", "accuracy", "loss", "train_loss", "steps", "seconds", "dataset")
@@ -189,7 +190,7 @@ def test_the_rival_is_the_cheapest_of_those_as_good_in_everything_else(store: St
     specs[1] = Spec.of(width=8, blocks=(Block(),) * 2, placement="pre")
     *seen, proposed = specs
     known = facts(specs)
-    store.record_scored(architecture_rows(seen, known[:3]), [], "apjn", "s1")
+    store.record_scored(scored_rows(seen, known[:3])[0], [], "apjn", "s1")
     told = [
         TrialRow(
             "k", n, 0, "complete", n, spec.key, objectives={"trainability_cost": cost, "params": float(known[n].params)}
