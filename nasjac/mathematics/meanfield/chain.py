@@ -39,7 +39,7 @@ class Law:
     def __init__(self, columns: Columns) -> None:
         self.eps = columns.norm_eps
         names = np.unique(columns.activation).tolist()
-        self.rows = [(name, columns.activation == name if len(names) > 1 else slice(None)) for name in names]
+        self.rows = [(name, np.flatnonzero(columns.activation == name) if names[1:] else slice(None)) for name in names]
         gain, two = columns.weight_gain[:, None] ** 2, columns.two_matrix[:, None]
         self.inner_gain, self.outer_gain = np.where(two, gain, 1.0), gain
         self.inner_bias, self.outer_bias = np.where(two, columns.inner_bias[:, None], 0.0), columns.outer_bias[:, None]
