@@ -31,9 +31,9 @@ def three_blocks() -> Spec:
     return Spec.of(width=8, blocks=(Block(), Block(skip=0.0), Block(scale=0.5)), placement="pre")
 
 
-def clusters(samples: int = 40, dtype: torch.dtype = torch.float32) -> Data:
-    """Two noisy clusters in three dimensions, `samples` points in each split; the same at every call."""
+def clusters(dtype: torch.dtype = torch.float32) -> Data:
+    """Two noisy clusters in three dimensions, 40 points in each split; the same at every call."""
     generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(2 * samples) % 2
-    inputs = torch.randn(2 * samples, 3, generator=generator, dtype=dtype) + 2 * labels[:, None]
-    return Data(inputs[:samples], labels[:samples], inputs[samples:], labels[samples:], outputs=2)
+    labels = torch.arange(80) % 2
+    inputs = torch.randn(80, 3, generator=generator, dtype=dtype) + 2 * labels[:, None]
+    return Data(inputs[:40], labels[:40], inputs[40:], labels[40:], outputs=2)

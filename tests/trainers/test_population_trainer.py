@@ -76,7 +76,7 @@ def double() -> Iterator[None]:
 
 @pytest.mark.usefixtures("double")
 def test_it_is_the_training_of_ordinary_modules(device: torch.device) -> None:
-    data, specs = clusters(torch.float64), mixed(width=6, deepest=5)
+    data, specs = clusters(dtype=torch.float64), mixed(width=6, deepest=5)
     options = replace(OPTIONS, clip=0.3, weight_decay=0.1)
     for spec, runs in zip(specs, fit_population(specs, data, options, str(device)), strict=True):
         for run, expected in zip(runs, ordinary(spec, data, options, device), strict=True):
