@@ -1,4 +1,4 @@
-"""The search spaces by name, as the option `space` names them."""
+"""The table of search spaces, by the names that the option `space` takes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class DenseNetSpace:
     """Options of the space; every range includes its ends, and one value fixes a choice.
 
     `shape`        channels, rows and columns of the images (null: those of the dataset, 1 x 8 x 8 where there is none)
-    `stages`       each after the first begins with a transition, which halves channels, rows and columns
+    `stages`       number of stages; each after the first begins with a transition, which halves channels, rows and columns
     `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels after the stem
     `growths`      channels that a block adds
@@ -66,11 +66,15 @@ class DenseNetSpace:
         check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled})
 
     def for_images(self, shape: tuple[int, ...]) -> DenseNetSpace:
-        """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
+        """Return the space for a dataset's images of this shape.
+
+        Raises:
+            InputError: The option `shape` says another one, or the images are too small for the stages.
+        """
         return replace(self, shape=same_images(self.shape, shape))
 
     def __call__(self, trial: Trial) -> DenseNet:
-        """One architecture from one trial; a flat function of its choices."""
+        """Return the architecture of a trial's choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         return DenseNet(
             shape=image_shape(self.shape),

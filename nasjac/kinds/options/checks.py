@@ -1,4 +1,4 @@
-"""What every space checks of its options."""
+"""Checks of options that several search spaces have."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from nasjac.kinds.images import check_pixels
 
 #: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
 MOST_UNITS = 2**16
-#: what widths are multiplied or divided by: hidden units in widths, heads, rows of a patch, channels of growth
+#: the largest factor on a width or divisor of it: an FFN's ratio, heads, rows of a patch, channels of growth
 MOST_FACTOR = 2**12
-#: of an image
+#: most numbers of an image, channels × rows × columns
 MOST_NUMBERS = 2**24
-#: what a space of images has where neither its options nor a dataset say: those of digits
+#: channels, rows and columns of images where neither a space's options nor a dataset say them: those of digits
 SMALL_IMAGE = (1, 8, 8)
 
 
 def check_depth(space: Any) -> None:
-    """ValueError unless the least and most blocks are in order and in what a Spec may have."""
+    """Raise InputError unless `depth_min` and `depth_max` are in order and a Spec may have so many blocks."""
     check_range(space, "depth", low=1)
     arguments.whole("space.depth_max", space.depth_max, 1, MOST_BLOCKS)
 
 
 def check_range(space: Any, name: str, low: float, high: float = math.inf) -> None:
-    """ValueError unless `name`_min and `name`_max are in order and in [low, high]."""
+    """Raise InputError unless `name`_min and `name`_max are in order and in [low, high]."""
     start, end = getattr(space, f"{name}_min"), getattr(space, f"{name}_max")
     if not low <= start <= end <= high:
         within = f"in [{low:g}, {high:g}]" if high < math.inf else f"at least {low:g}"
@@ -39,7 +39,7 @@ def check_range(space: Any, name: str, low: float, high: float = math.inf) -> No
 
 
 def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
-    """ValueError unless every option of these names at least one of its choices, and nothing else."""
+    """Raise InputError unless each option in `choices` holds at least one of its choices, and nothing else."""
     for name, allowed in choices.items():
         values = getattr(space, name)
         if not values:
@@ -49,7 +49,7 @@ def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
 
 
 def check_widths(widths: tuple[int, ...]) -> None:
-    """ValueError unless there are one to three widths of at least 2."""
+    """Raise InputError unless there are one to three widths, whole numbers of at least 2."""
     if not 1 <= len(widths) <= 3 or min(widths) < 2:
         raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
     for width in widths:
@@ -57,7 +57,7 @@ def check_widths(widths: tuple[int, ...]) -> None:
 
 
 def check_sizes(space: Any, name: str) -> None:
-    """ValueError unless an option holds sizes of something, of at least 1."""
+    """Raise InputError unless the option `name` holds whole numbers of at least 1."""
     values = getattr(space, name)
     if not values or min(values) < 1:
         raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(values)}")
@@ -66,7 +66,7 @@ def check_sizes(space: Any, name: str) -> None:
 
 
 def check_stages(space: Any) -> None:
-    """ValueError unless a space of images has 1 to 8 stages of at least one block, and the images are large enough."""
+    """Raise InputError unless a space of images has 1 to 8 stages, and images that are large enough for them."""
     if not 1 <= space.stages <= 8:
         raise InputError(f"`space.stages` must be a whole number in [1, 8], got {space.stages}")
     check_depth(space)
@@ -75,7 +75,11 @@ def check_stages(space: Any) -> None:
 
 
 def image_shape(option: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The option `shape`, that of a small image where it says nothing. ValueError: it is not that of images."""
+    """Return channels, rows and columns of images: those of the option `shape`, or of a small image where it is None.
+
+    Raises:
+        InputError: The option is not the shape of an image.
+    """
     if option is not None and (len(option) != 3 or min(option) < 1 or math.prod(option) > MOST_NUMBERS):
         rule = f"(channels, rows, columns), whole numbers of at least 1 and {MOST_NUMBERS} together, or null"
         raise InputError(f"`space.shape` must be {rule}, got {option}")
@@ -83,7 +87,11 @@ def image_shape(option: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def same_images(option: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a dataset's images. ValueError unless the option says the same or nothing."""
+    """Return channels, rows and columns of a dataset's images.
+
+    Raises:
+        InputError: The option says another shape.
+    """
     if option is not None and tuple(option) != shape:
         raise InputError(f"`space.shape` must be that of the dataset's images, {shape}, or null, got {tuple(option)}")
     return shape

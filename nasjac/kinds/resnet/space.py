@@ -25,7 +25,7 @@ class ResNetSpace(SteppedOptions):
     """Options of the space, beside those of `SteppedOptions`.
 
     `shape`        channels, rows and columns of the images (null: those of the dataset, 1 x 8 x 8 where there is none)
-    `stages`       each after the first doubles the channels and halves rows and columns
+    `stages`       number of stages; each after the first doubles the channels and halves rows and columns
     `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels of the first stage
     """
@@ -69,11 +69,15 @@ class ResNetSpace(SteppedOptions):
             raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
 
     def for_images(self, shape: tuple[int, ...]) -> ResNetSpace:
-        """The space for a dataset's images of this shape. ValueError: `shape` says another one, or they are too small."""
+        """Return the space for a dataset's images of this shape.
+
+        Raises:
+            InputError: The option `shape` says another one, or the images are too small for the stages.
+        """
         return replace(self, shape=same_images(self.shape, shape))
 
     def __call__(self, trial: Trial) -> ResNet:
-        """One architecture from one trial; a flat function of its choices."""
+        """Return the architecture of a trial's choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         width = trial.suggest_categorical("width", self.widths)
         wiring = suggest_wiring(self, trial)

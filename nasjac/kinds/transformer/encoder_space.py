@@ -1,4 +1,4 @@
-"""Encoders over the patches of images: what `nasjac.kinds.transformer.space` chooses, and the size of a patch."""
+"""The search space of encoders over the patches of images."""
 
 from __future__ import annotations
 
@@ -38,11 +38,15 @@ class VitSpace(TransformerOptions):
                 raise InputError(f"`space.patches` must {rule}, got {patch}")
 
     def for_images(self, shape: tuple[int, ...]) -> VitSpace:
-        """The space for a dataset's images of this shape. ValueError: `shape` says another, or patches do not fit."""
+        """Return the space for a dataset's images of this shape.
+
+        Raises:
+            InputError: The option `shape` says another one, or the patches do not fit the images.
+        """
         return replace(self, shape=same_images(self.shape, shape))
 
     def __call__(self, trial: Trial) -> VisionTransformer:
-        """One architecture from one trial."""
+        """Return the architecture of a trial's choices."""
         patch = trial.suggest_categorical("patch", self.patches)
         shape = image_shape(self.shape)
         context = math.prod(shape[1:]) // patch**2

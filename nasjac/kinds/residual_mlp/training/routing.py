@@ -1,4 +1,4 @@
-"""Layers of which networks differ: each network takes part in exactly its own.
+"""Layers in which networks differ: each network passes through exactly the layers that it has.
 
 Letters: A networks.
 """
@@ -17,7 +17,7 @@ Route = Sequence[tuple[str, Rows]]
 
 
 def within(x: Tensor, rows: slice, layers: Sequence[Layer]) -> Pulled:
-    """The layers one after the other for the networks `rows`, the others as they are."""
+    """Apply layers one after the other to the networks `rows` of x [A, ...]; the other networks stay as they are."""
     if rows == slice(0, len(x)):
         return chain(x, *layers)
 
@@ -29,13 +29,13 @@ def within(x: Tensor, rows: slice, layers: Sequence[Layer]) -> Pulled:
 
 
 def route(values: Sequence[str], device: torch.device) -> Route:
-    """The route of networks that have these values, one a network."""
+    """Return the route of networks that have these values, one value for each network."""
     members = {value: [row for row, other in enumerate(values) if other == value] for value in dict.fromkeys(values)}
     return [(value, _rows(rows, device)) for value, rows in members.items()]
 
 
 def routed(x: Tensor, route: Route, layer: Callable[[Tensor, str, Rows], Pulled]) -> Pulled:
-    """`layer(x[rows], value, rows)` for each part of a route, and each where it belongs."""
+    """Apply `layer(x[rows], value, rows)` to each part of a route, and put the results at their rows [A, ...]."""
     if len(route) == 1:
         return layer(x, *route[0])
     every = [rows for _, rows in route]
