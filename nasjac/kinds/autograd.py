@@ -1,6 +1,6 @@
 """Jacobian samples of one architecture by autograd on its module.
 
-The samples are defined as those of `nasjac.kinds.tiles.tile` and `nasjac.kinds.resnet.tile`.
+They mean what those of `nasjac.kinds.tiles.tile` and `nasjac.kinds.resnet.tile` mean, with BatchNorm too.
 
 An implicit block that is a step of BDF-2 sees h_{l-1} beside h_l. So vectors go through the chain with those of the layer
 before: forward they are ∂h_l/∂h_0 u on all paths, backward (∂h_L/∂h_l)ᵀ v with h_{l-1} held, which at h_0 is all there is.
@@ -27,13 +27,13 @@ from nasjac.sampling.samples import Array, Plan, Samples
 
 
 def module_samples(spec: Spec, networks: Iterable[ResidualNetwork], samples: Tensor, draws: Draws, plan: Plan) -> Samples:
-    """Return the Jacobian samples of a canonical, concrete Spec.
+    """The samples of a canonical, concrete Spec.
 
     Args:
-        spec: The architecture of the networks.
+        spec: What the networks are of.
         networks: The module at each draw of its weights.
-        samples: Inputs of the draws [D, I × `spec.batch`, features], or token ids [D, I, T].
-        draws: The draws of the probes.
+        samples: Inputs of the draws [D, I × `spec.batch`, features], or ids.
+        draws: Of the probes.
         plan: What each draw carries.
     """
     chosen = samples.view(len(samples), plan.inputs, spec.batch, -1)
