@@ -1,4 +1,4 @@
-"""train: one architecture of the store, trained and kept."""
+"""train: train one stored architecture, record its runs and keep its best checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nasjac.trainers import Progress, Run, Trainer, best, trainer_id
 
 @dataclass(frozen=True)
 class Task:
-    """What architectures are trained on: a dataset by name, its data, how, and where. The data count, not the name."""
+    """A dataset's name and data, the trainer and the device. The digest of the data tells trainings apart, not the name."""
 
     dataset: str
     data: Data
@@ -30,7 +30,7 @@ class Task:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its validation rows and checkpoints from those of other tasks."""
+        """The fields by which its validation rows and checkpoints differ from those of other tasks."""
         return {
             "dataset": self.dataset,
             "dataset_digest": self.data.digest,
@@ -63,7 +63,10 @@ class Training:
 def train(store: Store, key: str, task: Task, out: str | Path | None = None, progress: Progress | None = None) -> Training:
     """Train the architecture whose key starts with `key`; record its runs, and save the best one in the folder `out`.
 
-    Where every run diverges there is nothing to save. ValueError, before training: no such key, `out` holds something.
+    Where every run diverges there is nothing to save.
+
+    Raises:
+        InputError: There is no such key, or `out` is not empty; nothing is trained then.
     """
     key = store.resolve_key(key)
     if out is not None:
@@ -82,7 +85,7 @@ def fit(row: ArchitectureRow, task: Task, progress: Progress | None = None) -> l
 def keep(
     store: Store, row: ArchitectureRow, task: Task, runs: list[Run], folder: Path | None = None, option: str = "save"
 ) -> Training:
-    """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
+    """Record the runs of an architecture, and save the best one in `folder` where there is one, the option `option`."""
     winner = best(runs)
     store.record_validations([_validation_row(row.key, task, run) for run in runs])
     if folder is not None and winner is not None:
