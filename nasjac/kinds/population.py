@@ -1,12 +1,12 @@
-"""Jacobian samples of many residual networks at once, which may differ in depth, placement, norm, activation and skips.
+"""Jacobian samples of many residual networks at once, whatever their depth, placement, norm, activation, skips and pruning.
 
-All architectures share weights, inputs and probes, so that one matrix product a layer serves every architecture of one kind
-and width. Architectures are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The
-rows of every product are a multiple of four architectures' vectors, and products of so many rows round alike. Therefore
-results do not depend on which other architectures share the batch, bit for bit (the tests check it).
+Weights, inputs and probes are shared by all, so one matrix product a layer serves every architecture of one kind and width.
+Those are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave. The rows of every
+product are a multiple of four architectures' vectors, and products of so many rows round alike, so an architecture's values
+do not depend on its company (`tests/test_population.py`, `tests/test_transformer.py`: bit for bit).
 
-The sampler of a kind (`nasjac.kinds.sampler`) says which of its architectures can share a tile. All others are sampled
-alone.
+Which architectures can share a tile is said by their kind's sampler (`nasjac.kinds.sampler`); those that share the random
+numbers and nothing else are sampled alone.
 """
 
 from __future__ import annotations
