@@ -48,13 +48,13 @@ class Kind:
 
     @property
     def sampling(self) -> Sampler[Any]:
-        """The sampler of its Jacobians."""
+        """How its Jacobians are sampled."""
         return self.sampler or Sampler(self.network)
 
     def facts_of(self, specs: Sequence[Spec]) -> list[Facts]:
-        """Return the facts of canonical Specs of this kind, in order."""
+        """Facts of canonical Specs of this kind, in order."""
         return self.facts(specs) if self.facts else facts_of_modules(self.network, specs)
 
     def energies_of(self, spec: Spec) -> NDArray[np.float64]:
-        """Return [L] the energy χ of each kept block's branch of a Spec of this kind."""
+        """[L] energy χ of each kept block's branch of a Spec of this kind."""
         return self.branch_energies(spec) if self.branch_energies else measured_energies(self.network, spec)

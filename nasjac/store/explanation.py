@@ -1,4 +1,4 @@
-"""One sentence for each error that SQLite raises over a question."""
+"""What SQLite says of a question, as one sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTED = 15  # columns or tables that an error lists; of more it says where they
 
 
 def explained(error: Exception, connection: sqlite3.Connection, sql: str, name: str, text: str) -> InputError:
-    """Return the error to raise for SQLite's error over `sql`, which the user gave as `text` by the option `name`."""
+    """Return what to raise for an error of SQLite's over `sql`, which `name` and `text` stand for to the user."""
     return InputError(_sentence(error, connection, sql, name, quoted(text)))
 
 
