@@ -52,7 +52,7 @@ class Block:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What a Spec's JSON says of the block: the fields that differ from their defaults."""
+        """The fields that differ from their defaults: the block's part of a Spec's JSON."""
         return non_default(self, BLOCK_FIELDS)
 
 

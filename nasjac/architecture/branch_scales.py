@@ -14,8 +14,10 @@ BRANCH_SCALES: dict[str, Callable[[int, int], float]] = {
 
 
 def deepnorm(layers: int) -> tuple[float, float]:
-    """α and β of DeepNorm for a decoder of so many layers, two branches each (Wang et al. 2022): LN(α x + F(x)), gains β.
+    """Return α and β of DeepNorm for a decoder of `layers` layers, two branches each: LN(α x + F(x)), gains β.
 
-    A norm on the sum does not see its size, so that x + F(x) / α is the same network.
+    A norm on the sum does not depend on the size of its input, so that x + F(x) / α is the same network.
+
+    Source: Wang et al. 2022.
     """
     return (2 * layers) ** 0.25, (8 * layers) ** -0.25

@@ -11,7 +11,7 @@ from nasjac.architecture.spec import Spec
 
 
 def members(spec: Spec, patterns: int, seed: int) -> list[Spec]:
-    """The canonical spec itself; of an ensemble, `patterns` concrete specs drawn by (seed, number), maybe with repeats."""
+    """Return the canonical Spec, or for an ensemble `patterns` concrete Specs drawn by (seed, number), with repeats."""
     spec = spec.canonical
     if not spec.is_ensemble:
         return [spec]
@@ -26,7 +26,7 @@ def _pattern(spec: Spec, seed: int) -> Spec:
 
 
 def with_members(whole: Measurement, group: Sequence[Spec], measured: Mapping[str, Measurement]) -> Measurement:
-    """The measurement of an ensemble with those of its members, the cheapest of which it keeps."""
+    """Return the measurement of an ensemble with those of its members; it keeps the member of lowest trainability cost."""
     unique = {member.key: member for member in group}
     inner = tuple((member.to_json(), measured[key]) for key, member in unique.items())
     costs = {item.key: cost for _, item in inner if (cost := item.terms["trainability_cost"].value) is not None}

@@ -1,4 +1,4 @@
-"""What is known of an architecture without measuring it: size, cost, paths, effective depth."""
+"""Facts of an architecture, which need no measurement: size, cost, gradient paths, effective depth."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nasjac.architecture.spec import Spec
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of one architecture. Parameters and FLOPs are those of the blocks, embedding or stem and readout apart.
+    """Facts of one architecture. Parameters and FLOPs are those of the blocks, without embedding, stem and readout.
 
-    What energies say of implicit blocks is said of their steps to first order in F (`Spec.gates`). Of an ensemble, energies
-    are means over skip patterns, each block being taken at the mean size of its stream.
+    The energies of implicit blocks are those of their steps to first order in F (`Spec.gates`). The energies of an ensemble
+    are means over skip patterns, with each block taken at the mean size of its stream.
 
     `depth`                      kept blocks
     `skip_density`               mean of the skip gates over kept blocks (None without blocks); `skip_count` their sum
@@ -39,7 +39,7 @@ class Facts:
 
 
 def facts_of(spec: Spec, effective_depth: float, nonlinear: float | None, params: int, flops: int) -> Facts:
-    """Put the facts of a canonical Spec together: what its blocks say, and these; gates count as parameters here."""
+    """Return the facts of a canonical Spec, from its blocks and these figures; learned gates are added to `params`."""
     blocks = [block for block in spec.blocks if block.keep]
     skips = math.fsum(block.skip for block in blocks)
     return Facts(

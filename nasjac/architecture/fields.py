@@ -1,4 +1,4 @@
-"""Fields of frozen dataclasses: choices that are checked, values that are settled, and what JSON says of them."""
+"""Fields of frozen dataclasses: checked choices, values converted to Python's types, and their content for JSON."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def check_choice(name: str, value: object, choices: Any) -> None:
 
 
 def settle(item: object, name: str, value: object) -> None:
-    """Set a field of a frozen item to its checked value, which is of Python's own type where NumPy's was given."""
+    """Set a field of a frozen item to its checked value, which has Python's own type."""
     object.__setattr__(item, name, value)
 
 
 def non_default(item: object, entries: tuple[Field[Any], ...]) -> dict[str, Any]:
-    """Fields whose value differs from the default, numbers in one form (1 and 1.0 are the same content, and −0 and 0)."""
+    """Return the fields whose value differs from the default, with numbers in one form: 1 is 1.0, and −0 is 0."""
     content = {}
     for entry in entries:
         value = getattr(item, entry.name)
@@ -44,7 +44,7 @@ def known_fields(of: type, content: object) -> dict[str, Any]:
     """Return the fields of a dataclass that a JSON object holds.
 
     Raises:
-        InputError: it is no object, or it has a field that the dataclass lacks, which is named beside the fields there are.
+        InputError: It is no object, or it has a field that the dataclass lacks, which is named beside the known fields.
     """
     names = [entry.name for entry in fields(of)]
     if not isinstance(content, Mapping):

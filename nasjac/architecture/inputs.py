@@ -1,4 +1,4 @@
-"""What a network takes for an input: features, images of a shape, or token ids."""
+"""The inputs of a network: features, images of a shape, or token ids."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nasjac.foundation.errors import InputError
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one sample is.
+    """The form of one sample.
 
     Args:
-        tokens: Ids of a sequence; None: real features.
-        shape: Channels, rows and columns of an image; None: features without neighbours, as many as there are.
+        tokens: The number of token ids in a sequence; None for real features.
+        shape: Channels, rows and columns of an image; None for any number of features without neighbours.
     """
 
     tokens: int | None = None
@@ -22,19 +22,25 @@ class Inputs:
 
     @property
     def takes_ids(self) -> bool:
-        """Whether a sample holds whole numbers."""
+        """Whether a sample holds token ids."""
         return self.tokens is not None
 
     @property
     def features(self) -> int | None:
-        """Numbers of an image, None where a sample may have any number of features."""
+        """The number of features of an image, None where a sample may have any number."""
         return None if self.shape is None else math.prod(self.shape)
 
     def check_batch(self, kind: str, is_ids: bool, columns: int, got: str) -> None:
-        """Refuse a batch [n, `columns`] that a network of this `kind` does not take; `got` is its type, for the error.
+        """Refuse a batch [n, `columns`] that a network of this `kind` does not take.
+
+        Args:
+            kind: The stored name of the kind, for the error.
+            is_ids: Whether the batch holds whole numbers.
+            columns: Features, or tokens, of a sample.
+            got: The type of the batch, for the error.
 
         Raises:
-            InputError: names the rule and what the batch is.
+            InputError: The batch is refused; the error names the rule and the batch.
         """
         if self.takes_ids != is_ids:
             wanted = "token ids (whole numbers) [n, T]" if self.takes_ids else "real features [n, features]"

@@ -2,7 +2,7 @@
 
     x' = norm_sum( skip * x + scale * norm_branch( F( norm_input(x) ) ) )
 
-A placement says which of the three norms are there; the others are the identity.
+A placement says which of the three norms a block has; the others are the identity.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ PLACEMENTS = {
 
 
 def residual_block(x: Tensor, norms: tuple[Map, Map, Map], branch: Map, skip: Tensor, scale: Tensor) -> Tensor:
-    """The block's output for input `x`; `norms` are those on the input, on the branch and on the sum (or identities)."""
+    """Return the block's output for the input `x`; `norms` are those on the input, branch and sum, or identities."""
     on_input, on_branch, on_sum = norms
     return on_sum(skip * x + scale * on_branch(branch(on_input(x))))

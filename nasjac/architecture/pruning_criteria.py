@@ -1,7 +1,7 @@
-"""Which residual branches go: one function a criterion.
+"""The criteria by which residual branches are pruned without weights: one function a criterion.
 
-Each returns the blocks in the order in which they are pruned, [L] indices. `energy()` gives the expected branch energy
-chi_l = E‖J_F‖_F² / N of each block, [L], to whom it matters; `seed` matters to `random` alone.
+Each returns [L] the blocks in the order in which they are pruned. `energy()` gives [L] the expected branch energy
+χ_l = E‖J_F‖_F² / N of each block to the criteria that need it; only `random` uses `seed`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nasjac.foundation.arguments import number, shown, whole
 from nasjac.foundation.errors import InputError
 
-#: most blocks of which an order is made
+#: most blocks that are ordered
 MOST_BLOCKS = 10**8
 
 Order = NDArray[np.intp]
@@ -23,12 +23,12 @@ Energy = Callable[[], NDArray[np.float64]]
 
 
 def random(depth: int, energy: Energy, seed: int) -> Order:
-    """A random order."""
+    """Return a random order."""
     return np.random.default_rng(seed).permutation(depth)
 
 
 def alternate(depth: int, energy: Energy, seed: int) -> Order:
-    """Every second block (1, 3, 5, ...), then every second one of the rest, so that what is left stays spread out."""
+    """Return every second block (1, 3, 5, ...), then every second of the rest, so that kept blocks stay evenly spread."""
     left, order = np.arange(depth), [np.arange(0)]
     while len(left) > 1:
         order.append(left[1::2])
@@ -37,17 +37,17 @@ def alternate(depth: int, energy: Energy, seed: int) -> Order:
 
 
 def last(depth: int, energy: Energy, seed: int) -> Order:
-    """Output side first."""
+    """Return the blocks from the output side."""
     return np.arange(depth)[::-1]
 
 
 def first(depth: int, energy: Energy, seed: int) -> Order:
-    """Input side first."""
+    """Return the blocks from the input side."""
     return np.arange(depth)
 
 
 def lowest_energy(depth: int, energy: Energy, seed: int) -> Order:
-    """Lowest expected branch energy first, ties by index."""
+    """Return the blocks by their expected branch energy, the lowest first, ties by index."""
     return np.argsort(energy(), kind="stable")
 
 
@@ -61,7 +61,7 @@ CRITERIA: dict[str, Callable[[int, Energy, int], Order]] = {
 
 
 def keep_set(ratio: float, criterion: str, depth: int, energy: Energy, seed: int) -> NDArray[np.bool_]:
-    """[L] True where the branch stays, after floor(ratio * L) of the L = `depth` branches are pruned.
+    """Return [L] True where the branch stays, after floor(ratio * L) of the L = `depth` branches are pruned.
 
     >>> keep_set(0.5, "lowest_energy", 4, energy=lambda: np.array([3.0, 1.0, 2.0, 1.0]), seed=0).tolist()
     [True, False, True, False]

@@ -1,4 +1,4 @@
-"""Skip density and wiring seed -> skip pattern."""
+"""Skip patterns, drawn by a skip density and a wiring seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nasjac.foundation.errors import InputError
 
 
 def skip_pattern(density: float, depth: int, seed: int) -> NDArray[np.bool_]:
-    """Which of `depth` blocks keep their identity path: each independently with probability `density`.
+    """Return [depth] whether a block keeps its identity path: each does independently with probability `density`.
 
     One seed gives nested patterns: a denser one contains every skip of a sparser one.
 
@@ -21,6 +21,6 @@ def skip_pattern(density: float, depth: int, seed: int) -> NDArray[np.bool_]:
 
 
 def check_density(density: float) -> None:
-    """ValueError unless `density` is a probability."""
+    """Raise InputError unless `density` is a probability."""
     if not 0 <= density <= 1:
         raise InputError(f"`skip_density` must be a number in [0, 1], got {density!r}")

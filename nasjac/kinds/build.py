@@ -1,4 +1,4 @@
-"""From a Spec to a module."""
+"""Building the module of a Spec: `nasjac.build`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | No
     """Build an ordinary module, initialized by the law that scores assume; pruned blocks are left out.
 
     Args:
-        spec: Of concrete skips, 0 or 1.
-        inputs: Features of a sample; numbers of an image; ids of the vocabulary of a decoder.
-        outputs: Classes; of a decoder the vocabulary.
-        generator: Of the weights; None is torch's own.
+        spec: An architecture whose skips are 0 or 1.
+        inputs: The number of features of a sample, of numbers of an image, or of ids in a decoder's vocabulary.
+        outputs: The number of classes, or of ids in a decoder's vocabulary.
+        generator: The generator of the weights; None is torch's global one.
 
     Returns:
         A module: of features [batch, inputs] -> [batch, outputs]; of token ids [batch, T], T at most the Spec's context,
@@ -46,7 +46,7 @@ def build(spec: Spec, inputs: int, outputs: int, generator: torch.Generator | No
 
 
 def _check_memory(spec: Spec, inputs: int, outputs: int) -> None:
-    """InputError if the weights are certain not to fit, of which this counts fewer than there are."""
+    """Raise InputError where a lower bound of the weights is more than the free memory."""
     needed, there = 4 * (spec.width * (inputs + outputs) + spec.least_weights), free(torch.device("cpu"))
     if needed > there:
         got = f"at least {needed / 2**30:.3g} GiB of weights with {there / 2**30:.3g} GiB free"

@@ -1,4 +1,4 @@
-"""What the mean-field theory says of a kind: the contract."""
+"""The contract of a kind's closed forms: how the mean-field theory reads its Specs, and which it covers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class ClosedForm(Generic[S]):
     """Closed forms of a kind whose blocks are chains.
 
     Args:
-        columns: Specs as the columns of `nasjac.mathematics.meanfield`.
-        covered: By field the values that the closed forms cover; other fields may have any.
+        columns: Turns Specs into the columns of `nasjac.mathematics.meanfield`.
+        covered: The values that the closed forms cover, by field; fields that are not named may have any value.
     """
 
     columns: Callable[[Sequence[S]], Columns]
     covered: Mapping[str, tuple[Any, ...]]
 
     def refusal(self, spec: S) -> str | None:
-        """Why a Spec is not covered, as a sentence that names the field; None where it is."""
+        """Return why a Spec is not covered, as a sentence that names the field, or None where it is covered."""
         for name, choices in self.covered.items():
             if getattr(spec.canonical, name) not in choices:
                 return (

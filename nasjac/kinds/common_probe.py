@@ -1,4 +1,4 @@
-"""How alike the Jacobians of different inputs are: pullbacks of one vector, common to all inputs of a batch."""
+"""Correlations between the Jacobians of different inputs, by pulling one random vector back at every input of a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nasjac.sampling.samples import BATCHED
 
 
 def independent_inputs(spec: Spec, count: int) -> int:
-    """`count`, or half as many inputs as h_0 has units where that is less (but two).
+    """Return how many inputs are compared: `count`, at most half as many as h_0 has units, and at least two.
 
     Among B independent vectors of N units the least eigenvalue of their correlations is about (1 − √(B/N))² (Marchenko &
     Pastur 1967): near B = N it is almost zero, and beyond it zero, because there are no more than N directions.
@@ -28,15 +28,22 @@ def independent_inputs(spec: Spec, count: int) -> int:
 
 
 def input_correlations(specs: Sequence[Spec], inputs: Tensor, draws: Draws, count: int) -> list[Tensor | None]:
-    """[D, B, B] of each Spec: correlations over h_0 of Jᵀv of B of the inputs, one random v for all of them.
+    """Return for each Spec the correlations [D, B, B] over h_0 of Jᵀv at B of the inputs, one random v for all of them.
 
-    B is what `independent_inputs` makes of `count`: with about as many inputs as units some eigenvalues are zero, or nearly
-    so, whatever the network is, and what they say is how wide it is.
+    B is `independent_inputs` of `count`: with about as many inputs as units some eigenvalues of the correlations are nearly
+    zero for any network, and would measure its width.
 
-    v is a vector of h_L, and the correlations are cosines. A kind whose sampler `probes_readout` takes a vector of what its
-    readout sees instead, and correlations about the mean over h_0; BatchNorm takes the statistics of the B images there.
-    Specs must be concrete and canonical. None where there is no memory for one; not finite where a Jacobian is zero or not
-    finite.
+    v is a vector of h_L, and the correlations are cosines. For a kind whose sampler `probes_readout`, v is a vector at the
+    readout's input, and correlations are about the mean over h_0; BatchNorm then uses the statistics of the B images.
+
+    Args:
+        specs: Concrete, canonical architectures.
+        inputs: [n, features] standardized data, or [n, T] token ids.
+        draws: The draws of weights, inputs and v.
+        count: The number of inputs of a draw that is asked for.
+
+    Returns:
+        None for an architecture that there is no memory for. Entries are not finite where a Jacobian is zero or not finite.
     """
     found: list[Tensor | None] = [None] * len(specs)
     groups = defaultdict[tuple[bool, int], list[int]](list)

@@ -17,7 +17,7 @@ from nasjac.mathematics.meanfield import Columns
 
 
 def facts(specs: Sequence[Spec]) -> list[Facts]:
-    """Facts of each Spec, in order: those of its canonical form, so that two forms of one network have the same."""
+    """Return the facts of each Spec, in order; two forms of one network have the facts of their common canonical form."""
     specs = [spec.canonical for spec in items("specs", specs, Spec, "Spec")]
     groups = defaultdict[str, list[int]](list)
     for number, spec in enumerate(specs):
@@ -30,15 +30,15 @@ def facts(specs: Sequence[Spec]) -> list[Facts]:
 
 
 def branch_energies(spec: Spec) -> NDArray[np.float64]:
-    """[L] expected branch energy χ of each kept block of one Spec."""
+    """Return [L] the expected branch energy χ of each kept block of a Spec."""
     return kind_of(spec).energies_of(spec)
 
 
 def columns(specs: Sequence[Spec]) -> Columns:
-    """Specs of one kind with a closed form as the columns of `nasjac.mathematics.meanfield`.
+    """Return Specs of one kind as the columns of `nasjac.mathematics.meanfield`.
 
     Raises:
-        InputError: the kind has none.
+        InputError: The kind has no closed form.
     """
     closed_form = kind_of(specs[0]).closed_form
     if closed_form is None:

@@ -1,4 +1,4 @@
-"""Networks of images: what convolutional blocks are made of, how large each layer is, and how images become patches."""
+"""Sizes in networks of images: layers, convolutions and blocks, and the checks of an image's shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Extent(NamedTuple):
         return self.channels * self.pixels
 
     def after(self, conv: Conv) -> Extent:
-        """What a convolution makes of it, zeros around the image."""
+        """Return the layer that a convolution with zeros around the image makes of this one."""
         return Extent(conv.outputs, -(-self.rows // conv.stride), -(-self.columns // conv.stride))
 
 
@@ -42,10 +42,12 @@ class Conv(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One block: from layer `start` to `end` by a branch of convolutions, from `inside` on, and one that changes the shape.
+    """The sizes of one block, from its layer `start` to its layer `end`.
 
-    That one is a resnet's projection shortcut, beside the branch, or a densenet's transition, before it. A pruned branch
-    is empty; `change` is None where nothing is changed.
+    `inside`  the layer that the branch takes in
+    `branch`  its convolutions, none where it is pruned
+    `change`  the convolution that changes the shape, None where the shape stays: the projection shortcut of a ResNet,
+              which is beside the branch, or the transition of a DenseNet, which is before it
     """
 
     start: Extent
@@ -55,7 +57,7 @@ class Step(NamedTuple):
     change: Conv | None
 
     def placed(self) -> Iterator[tuple[Conv, Extent]]:
-        """Its convolutions, and the layer that each gives."""
+        """Yield each convolution of the block with the layer that it makes."""
         if self.change is not None:
             yield self.change, self.start.after(self.change)
         at = self.inside
@@ -65,17 +67,17 @@ class Step(NamedTuple):
 
 
 def begins_stage(blocks: Sequence[Block], number: int) -> bool:
-    """Whether a block is the first of a stage and not of stage 0: then it changes the shape."""
+    """Return whether a block is the first of a stage after stage 0: such a block changes the shape."""
     return blocks[number].stage > (blocks[number - 1].stage if number else 0)
 
 
 def image_sizes(shape: Sequence[Any]) -> tuple[Any, ...]:
-    """Return a shape with Python's own whole numbers where it has NumPy's."""
+    """Return a shape with NumPy's integers converted to Python's."""
     return tuple(int(size) if isinstance(size, np.integer) else size for size in shape)
 
 
 def check_patches(shape: Sequence[int], patch: int, context: int) -> None:
-    """ValueError unless images of this shape are cut into `context` patches of `patch` rows and columns."""
+    """Raise InputError unless images of this shape are cut into `context` patches of `patch` rows and columns."""
     check_shape("vit", shape)
     if any(size % patch for size in shape[1:]):
         raise InputError(f"`patch` must divide the rows and columns of `shape`, {tuple(shape[1:])}, got {patch}")
@@ -85,14 +87,14 @@ def check_patches(shape: Sequence[int], patch: int, context: int) -> None:
 
 
 def check_shape(kind: str, shape: Sequence[int]) -> None:
-    """ValueError unless it is that of images."""
+    """Raise InputError unless `shape` is channels, rows and columns of an image."""
     if len(shape) != 3 or not all(type(size) is int and 1 <= size <= LARGEST for size in shape):
         rule = f"(channels, rows, columns) of its images in a {kind}, whole numbers of at least 1"
         raise InputError(f"`shape` must be {rule}, got {shown(tuple(shape))}")
 
 
 def check_pixels(name: str, shape: Sequence[int], stage: int) -> None:
-    """ValueError that names the field unless rows and columns can be halved `stage` times."""
+    """Raise InputError, which names the field `name`, unless rows and columns can be halved `stage` times."""
     if min(shape[1:]) < 2**stage:
         rule = f"images of at least {2**stage} x {2**stage} pixels, halved by each of {stage} stages after the first"
         raise InputError(f"`{name}` must be {rule}, got {tuple(shape)}")

@@ -1,4 +1,4 @@
-"""What nasjac knows of one kind of network. Its Spec and its module are required; all else makes it faster or richer."""
+"""The contract of a kind of network. Its Spec and its module are required; every other part has a fallback."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Kind:
 
     Args:
         spec: Its dataclass, a subclass of `nasjac.Spec` with `kind` and `ops`.
-        network: What makes an initialized module of (spec, inputs, outputs, generator): a
-            `nasjac.ResidualNetwork`, whose blocks map h_{l-1} to h_l.
-        facts: Facts of canonical Specs. Without it the module's parameters and FLOPs are counted, and the energies of its
-            branches are measured at one initialization.
-        branch_energies: [L] expected energy χ of each kept block's branch. Without it they are measured too.
-        closed_form: What the mean-field theory says; without it nothing.
+        network: Makes an initialized module from (spec, inputs, outputs, generator): a `nasjac.ResidualNetwork`, whose
+            blocks map h_{l-1} to h_l.
+        facts: Gives the facts of canonical Specs. Without it the module's parameters and FLOPs are counted, and the
+            energies of its branches are measured at one initialization.
+        branch_energies: Gives [L] the expected energy χ of each kept block's branch. Without it they are measured too.
+        closed_form: Its closed forms by the mean-field theory; without them the score `meanfield` does not cover it.
         sampler: How its Jacobians are sampled; without it one architecture after the other, by autograd.
         training: How it is trained; without it one network after the other.
         surgery: How it grows and loses branches; without it by the rules of blocks x -> x + F(x).

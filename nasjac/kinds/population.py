@@ -36,14 +36,14 @@ MAX_ROWS = {"cpu": 32, "cuda": 4096}
 
 @dataclass
 class Tally:
-    """How the work was cut: tiles by their number of architectures, and how often one was halved for want of memory."""
+    """Counts of the work: tiles by their number of architectures, and how often a tile was halved for want of memory."""
 
     tiles: Counter[int] = field(default_factory=Counter)
     halvings: int = 0
 
     @property
     def mean_rows(self) -> float | None:
-        """Mean number of architectures that an architecture shared its products with, itself included."""
+        """The mean over architectures of how many shared its tile, itself included; None without tiles."""
         count = sum(rows * tiles for rows, tiles in self.tiles.items())
         return sum(rows**2 * tiles for rows, tiles in self.tiles.items()) / count if count else None
 
@@ -51,9 +51,17 @@ class Tally:
 def sample(
     specs: Sequence[Spec], inputs: Tensor, draws: Draws, plan: Plan = INDEPENDENT, products: str | None = None
 ) -> list[Samples]:
-    """The samples of each spec, in order; `inputs` [n, features] are standardized data, or [n, T] token ids.
+    """Return the samples of each Spec, in order.
 
-    Specs must be concrete and canonical. MemoryError: one of them alone is too large.
+    Args:
+        specs: Concrete, canonical architectures.
+        inputs: [n, features] standardized data, or [n, T] token ids.
+        draws: The draws of weights, inputs and probes.
+        plan: The vectors that each draw carries.
+        products: The precision of the matrix products, as in `sampled`.
+
+    Raises:
+        MemoryError: There is no memory for one of the architectures, even alone.
     """
     found = dict(sampled(specs, inputs, draws, plan, products))
     whole = [samples for position in range(len(specs)) if (samples := found[position]) is not None]
@@ -71,15 +79,21 @@ def sampled(
     max_memory: float | None = None,
     tally: Tally | None = None,
 ) -> Iterator[tuple[int, Samples | None]]:
-    """(position, samples) of each spec, tile by tile; None where even one architecture alone is out of memory.
+    """Yield (position, samples) of each Spec, tile by tile; samples are None where there is no memory for it, even alone.
 
-    ValueError: the inputs' shape, or fewer inputs than the plan takes for a draw.
+    Args:
+        specs: Concrete, canonical architectures.
+        inputs: [n, features] standardized data, or [n, T] token ids.
+        draws: The draws of weights, inputs and probes.
+        plan: The vectors that each draw carries.
+        products: The precision of the matrix products: None or float32 is that of the draws; tf32 on GPUs alone; bf16 not
+            for convolutions; neither tf32 nor bf16 for implicit blocks.
+        max_memory: Bytes that all tiles in work may take together, by default half of what is free. A tile that runs out
+            of memory nevertheless is halved.
+        tally: Counts the tiles.
 
-    `products`    float32 (as in the draws' dtype), tf32 (GPUs alone) or bf16: the precision of the matrix products; of
-                  convolutions not bf16, of implicit blocks neither
-    `max_memory`  bytes that the tiles in work may take together, half of what is free unless given; a tile that is out of
-                  memory nevertheless is halved
-    `tally`       is told how the work was cut
+    Raises:
+        InputError: The inputs have another shape, or are fewer than the plan takes for a draw.
     """
     _check(specs, inputs, plan, products)
     tally = tally or Tally()
@@ -126,9 +140,9 @@ def _check(specs: Sequence[Spec], inputs: Tensor, plan: Plan, products: str | No
 
 
 def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | None = None) -> Iterator[list[int]]:
-    """Positions of the specs that are sampled together, dealt out by depth so that tiles cost alike.
+    """Yield the positions of the Specs of each tile, dealt out by depth so that tiles cost alike.
 
-    Those of a tile are of one kind and have what its sampler calls `common`.
+    The Specs of a tile are of one kind, and their sampler gives the same `common` for all of them.
     """
     memory = free(draws.device) / 2 if max_memory is None else max_memory
     workers = torch.get_num_threads() if draws.device.type == "cpu" else 1
@@ -149,7 +163,7 @@ def tiles(specs: Sequence[Spec], draws: Draws, plan: Plan, max_memory: float | N
 
 @contextmanager
 def _precision(products: str | None) -> Iterator[None]:
-    """Within the block a GPU's float32 products and convolutions are rounded to TF32, if that is asked for."""
+    """Round a GPU's float32 products and convolutions to TF32 within the block where `products` is tf32."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = products == "tf32"
     try:

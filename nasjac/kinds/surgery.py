@@ -1,6 +1,6 @@
-"""How networks grow and lose branches: the rules that any kind may have, and the folder of each kind that says otherwise.
+"""The contract of a kind's surgery: how its networks grow and lose branches, with rules that kinds share.
 
-A block makes `bypassed(x)` + `added(x)` of its input x; without its branch it makes `bypassed(x)`.
+A block maps its input x to `bypassed(x)` + `added(x)`; without its branch it maps x to `bypassed(x)`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Surgery:
         return 1.0
 
     def new_op(self, spec: Spec, before: Sequence[Block], place: int) -> str:
-        """Return what F is in a new block.
+        """Return the op of a new block, which says what its branch F is.
 
         Args:
             spec: The network's canonical Spec before it grows.

@@ -16,10 +16,10 @@ TABLE = {kind.spec.kind: kind for kind in (RESIDUAL_MLP, DECODER, ENCODER, RESNE
 
 
 def kind_of(spec: Spec) -> Kind:
-    """The kind of a Spec; of one outside the package, the object that its `kind` names as package.module:KIND.
+    """Return the kind of a Spec, which outside the package is the object that its `kind` names as package.module:KIND.
 
     Raises:
-        InputError: the Spec's class names no Kind of its own.
+        InputError: The Spec's `kind` names no Kind, or its module is not imported.
     """
     if spec.kind in TABLE:
         return TABLE[spec.kind]

@@ -21,7 +21,7 @@ from nasjac.foundation.errors import InputError
 
 #: vectors [B, n] to vectors [B, m], or back: row b by map b
 Product = Callable[[Tensor], Tensor]
-#: what is left of a vector, as a share of the largest norm so far, when nothing but rounding is
+#: a vector whose norm is below this share of the largest norm so far is only rounding
 NOTHING = {torch.float32: 1e-6, torch.float64: 1e-14}
 
 
@@ -36,10 +36,19 @@ class Spectral(NamedTuple):
 def spectral_norms(
     product: Product, transposed: Product, start: Tensor, rel_error: float = 0.01, most: int | None = None
 ) -> Spectral:
-    """The largest singular values of B maps, every residual at most `rel_error` times the norm.
+    """Return the largest singular values of B maps, with every residual at most `rel_error` times the norm.
 
-    `start` [B, n] random vectors; `most` steps (by default the n or m + 1 after which B has all singular values).
     Both bases are orthogonalized in full, twice. Memory: (n + m) k numbers a map.
+
+    Args:
+        product: Maps vectors [B, n] to A v [B, m].
+        transposed: Maps vectors [B, m] to Aᵀ u [B, n].
+        start: [B, n] random vectors.
+        rel_error: The largest residual, as a share of the norm, in (0, 1).
+        most: The largest number of steps; by default min(n, m + 1), after which B has all singular values.
+
+    Raises:
+        InputError: An argument is out of range or of another shape.
     """
     rel_error = number("rel_error", rel_error)
     if not 0 < rel_error < 1:
@@ -86,7 +95,7 @@ def _orthogonal(vectors: Tensor, basis: list[Tensor]) -> Tensor:
 
 
 def _unit(vectors: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors at norm 1 and their norms; what is nothing but rounding is zero, and the space is used up."""
+    """Vectors at norm 1 and their norms; a vector that is only rounding becomes zero, for the space is exhausted."""
     norm = torch.linalg.vector_norm(vectors, dim=1)
     norm = torch.where(norm > NOTHING[vectors.dtype] * largest, norm, 0.0)
     return torch.where(norm > 0, 1 / norm, 0.0)[:, None] * vectors, norm

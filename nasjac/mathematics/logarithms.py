@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Value = TypeVar("Value", float, Array)
 
-#: powers of 1/k that cancel, with means over at most so many different numbers k of probes, and the most probes for that
+#: most different k whose means are combined so that powers of 1/k cancel; with more than FEW probes there are two
 LEVELS, FEW = 4, 8
 
 
 class Debiased(NamedTuple):
-    """`value` [...], log E of probes without the bias of their number; `noise` [...], the variance that probes add to it.
+    """`value` [...], an estimate of log E without the bias of few probes; `noise` [...], the variance that probes add.
 
     The sample variance of `value` less the mean of `noise` is an estimate of the variance of log E itself.
     """

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 #: nats of [−E log 𝒥]₊ + ½ [E log 𝒥]₊ that weigh as much as a standard deviation of one nat
 TOLERANCE = 6.0
-#: what merit is made of
+#: the parts of merit: those of expressivity, and those of the penalty
 EXPRESSIVITY = ("capacity", "decorrelation")
 HARMS = ("criticality", "spread", "effective_rank", "output_decorrelation")
 PARTS = EXPRESSIVITY + HARMS
@@ -88,7 +88,7 @@ def merit_parts(capacity: Array, decorrelation: Array, terms: Array) -> dict[str
 
 
 def merit_of_parts(parts: Mapping[str, Array], without: Collection[str] = ()) -> Array:
-    """Return the merit [n] of `merit_parts` but those named `without`; −∞ where one of the others does not exist (NaN)."""
+    """Return the merit [n] of `merit_parts` without those named in `without`; −∞ where another one is NaN."""
     expressivity, harm = (
         sum((parts[name] for name in names if name not in without), np.zeros(1)) for names in (EXPRESSIVITY, HARMS)
     )

@@ -48,12 +48,12 @@ class Options:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Result):
-    """The diagnoses of models on the same inputs, that of the model that was asked for first."""
+    """The diagnoses of models on the same inputs; the first is that of the model that was asked for."""
 
     diagnoses: tuple[Diagnosis, ...]
 
     def entries(self) -> Iterator[tuple[str, object]]:
-        """Yield those of the first diagnosis, and the others as `compare`."""
+        """Yield the entries of the first diagnosis, and the other diagnoses as `compare`."""
         yield from self.diagnoses[0].entries()
         yield "compare", self.diagnoses[1:]
 
@@ -74,11 +74,11 @@ def diagnose_models(
     """Make models and diagnose each of them on the same inputs, into a folder with JSON and a figure.
 
     Args:
-        models: What makes each model, by its name; the first is the one that is asked for.
-        inputs: A description of the batch (`nasjac.models.example.FORMS`), or what makes it.
-        options: As of `nasjac.diagnose`.
-        device: Where the models are put.
-        out: The folder.
+        models: Functions that make the models, by name; the first model is the one that is asked for.
+        inputs: A description of the batch (`nasjac.models.example.FORMS`), or a function that makes it.
+        options: The options of `nasjac.diagnose`.
+        device: The device of the models.
+        out: The folder that the files are written to.
         advance: Called with the number of probes done and the model's name.
 
     Returns:

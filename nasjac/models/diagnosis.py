@@ -21,7 +21,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Point:
-    """What is known of a layer without regard to direction.
+    """The figures of a layer that have no direction.
 
     Args:
         name: The module's name, or `input` or `output`.
@@ -106,7 +106,7 @@ class Diagnosis(Profile, Result):
         return "\n\n".join([*self.paragraphs(), *LEGEND])
 
     def paragraphs(self) -> list[str]:
-        """The table, the notes and the verdict."""
+        """Return the table, the notes and the verdict."""
         tokens = any(layer.token_log_mean is not None for layer in self.layers)
         rows = []
         for point, ahead, back in zip(self.points, self.forward, self.backward, strict=True):

@@ -1,4 +1,4 @@
-"""A batch to put into a model, from a short description."""
+"""A batch for a model, made from a short description."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ FORMS = "4x3x32x32 (standard normal), ids:4x128 or ids:4x128:50257 (token ids), 
 
 
 def example(text: str, model: nn.Module, seed: int, memory: int) -> Any:
-    """The batch that `text` describes, one of `FORMS`; a vocabulary that is not given is that of the first embedding.
+    """Return the batch that `text` describes, in one of `FORMS`.
 
-    `memory`: the bytes that it may take at most.
+    Without a size in `text` the vocabulary is that of the model's first embedding. The batch may take `memory` bytes at
+    most.
+
+    Raises:
+        InputError: The text is of no such form, its file cannot be read, or the batch is too large.
     """
     if Path(text).suffix in (".npy", ".pt"):
         return _stored(Path(text))

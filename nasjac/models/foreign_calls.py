@@ -1,4 +1,4 @@
-"""Calls of somebody else's code: what fails there is told in a sentence, and what fails in ours stays as it is."""
+"""Calls of a user's code: its errors become one sentence, and errors of nasjac's own code stay as they are."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from nasjac.models.nested import mapped
 
 Factory = Callable[[], nn.Module]
 
-#: where our hooks are, which their code calls
+#: the folder of nasjac's hooks, which a user's code calls
 HERE = str(Path(__file__).parent)
-#: most characters of their message that are repeated
+#: most characters of a user's error message that are repeated
 LONGEST = 400
-#: packages that are nobody's own code: what they raise is the fault of their caller
+#: packages that are not a user's code: what they raise is the fault of their caller
 LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "scipy", "safetensors"}
 
 
@@ -40,18 +40,18 @@ def called(
     kwargs: Mapping[str, Any] | None = None,
     apart_from: tuple[type[Exception], ...] = (),
 ) -> Any:
-    """Call a function of somebody else's and return what it returns.
+    """Call a function of a user and return what it returns.
 
     Args:
-        what: What could not be done where it fails, for the error.
-        function: Theirs.
+        what: The beginning of the error where it fails: what could not be done.
+        function: The user's function.
         args: Its arguments.
         kwargs: Its arguments by name.
         apart_from: Exceptions that the caller expects and handles.
 
     Raises:
-        TheirError: The function raised something, or called sys.exit. An InputError, what is in `apart_from`, and the
-            fault of a hook of ours that the function called pass as they are.
+        TheirError: The function raised an exception, or called sys.exit. An InputError, an exception in `apart_from`, and
+            one from a hook of nasjac's that the function called pass unchanged.
     """
     try:
         return function(*args, **(kwargs or {}))
@@ -64,12 +64,12 @@ def called(
 
 
 def taking(model: object) -> str:
-    """What fails where a model raises something on its inputs."""
+    """Return the beginning of the error for a model that raises an exception on its inputs."""
     return f"`model` {type(model).__name__} could not take `inputs`"
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether the last of our frames is another than the one that called them: that of a hook."""
+    """Whether the last frame in this folder is not that of `called`: then the error comes from a hook."""
     ours = [frame.filename for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(HERE)]
     return ours[-1] != __file__
 
@@ -82,17 +82,17 @@ def _said(error: BaseException) -> str:
 def built(
     name: str, make: Factory, inputs: str | Callable[[], Any], seed: int, device: torch.device
 ) -> tuple[nn.Module, Any]:
-    """Make a model of the user's own and its batch, both on the device.
+    """Make a user's model and its batch, both on the device.
 
     Args:
         name: What the model is called, for errors.
         make: Makes the model.
-        inputs: A description of the batch (`nasjac.models.example.FORMS`), or what makes it.
-        seed: Of the random state from which the model is made, and of a batch that is drawn.
-        device: Where both are put.
+        inputs: A description of the batch (`nasjac.models.example.FORMS`), or a function that makes it.
+        seed: The seed of the random state in which the model is made, and of a batch that is drawn.
+        device: The device of both.
 
     Raises:
-        InputError: Theirs fails (its traceback is printed first), or it makes no nn.Module.
+        InputError: The user's code fails (its traceback is printed first), or it makes no nn.Module.
     """
     torch.manual_seed(arguments.seed("seed", seed))
     with own_traceback(name):
@@ -109,9 +109,9 @@ def built(
 
 @contextmanager
 def own_traceback(name: str) -> Iterator[None]:
-    """Print the traceback of what fails in somebody else's code, called `name`, and raise an InputError that tells it.
+    """Print the traceback of an error in a user's code, called `name`, and raise an InputError in its place.
 
-    What a library raises when our own code calls it is our fault, and keeps its traceback.
+    An error that a library raises because nasjac called it wrongly is nasjac's fault, and passes unchanged.
     """
     try:
         yield
@@ -134,7 +134,7 @@ def _package(frame: FrameType) -> str:
 
 
 def _beneath(error: BaseException) -> TracebackType | None:
-    """The part of its traceback beneath the last frame of this package; all of it where none is."""
+    """The part of an error's traceback beneath the last frame of this package; all of it where there is no such frame."""
     theirs = rest = error.__traceback__
     while rest is not None:
         if _package(rest.tb_frame) == "nasjac":

@@ -1,4 +1,4 @@
-"""Fresh initializations of a model: from what makes it, or by its modules' own initializers."""
+"""Fresh initializations of a model: from the callable that makes it, or by its modules' own initializers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ class Resettable(Protocol):
 
 @runtime_checkable
 class PrivatelyResettable(Protocol):
-    """The same under the name that torch's attention and transformers have for it."""
+    """A module that does so under the name that torch's attention and transformers use."""
 
     def _reset_parameters(self) -> None: ...
 
 
 def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: int, notes: list[str]) -> Iterator[nn.Module]:
-    """`count` networks, each from its own random state; the model itself, or the one that a factory makes, for 0.
+    """Yield `count` networks, each from its own random state; for 0 the model itself, or the one that a factory makes.
 
-    A module is copied and its parts initialize themselves by `reset_parameters`.
-    ValueError: some parameter's module has none.
+    A module is copied, and its parts initialize themselves by `reset_parameters`.
+
+    Raises:
+        InputError: Some parameter belongs to a module without `reset_parameters`.
     """
     if isinstance(model, nn.Module):
         check_module(model)
@@ -50,7 +52,7 @@ def initialized(model: nn.Module | Callable[[], nn.Module], count: int, seed: in
 
 
 def check_module(model: nn.Module) -> None:
-    """InputError: a module whose parts cannot be watched."""
+    """Raise InputError for a module whose parts cannot have hooks."""
     name = type(model).__name__
     if "_modules" not in vars(model):
         raise InputError(f"`model` must call super().__init__() where it is made, which {name} does not")
@@ -59,7 +61,7 @@ def check_module(model: nn.Module) -> None:
 
 
 def making(factory: object) -> str:
-    """What fails where a callable that makes a model raises something."""
+    """Return the beginning of the error for a callable that should make a model and raises an exception."""
     name = factory.__name__ if isinstance(factory, (FunctionType, type)) else type(factory).__name__
     return f"`model` must be an nn.Module or a callable that makes one without arguments, which {name} did not"
 

@@ -1,4 +1,4 @@
-"""One pass of a model in which the tensor it starts from is given and the outputs of chosen modules are kept."""
+"""One pass of a model that starts from a chosen tensor and keeps the outputs of chosen modules."""
 
 from __future__ import annotations
 

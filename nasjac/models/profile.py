@@ -1,4 +1,4 @@
-"""From the probes of a model to its layers with standard errors, in both directions and without one."""
+"""From the probes of a model to its diagnosed layers, in both directions, with standard errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nasjac.models.verdict import DiagnosedLayer
 
 
 def layers_of(network: Network, sampled: Sequence[Sampled]) -> tuple[DiagnosedLayer, ...]:
-    """Return all layers forward, and then all of them backward, from what the probes of each initialization gave."""
+    """Return all layers forward and then all of them backward, from the probes of each initialization."""
     forward = _directed("forward", network.names, [one.forward for one in sampled])
     return (*forward, *_directed("backward", network.names, [one.backward for one in sampled]))
 

@@ -1,4 +1,4 @@
-"""The figure of models' Jacobian profiles: forward, backward, and the weight gradients of their blocks."""
+"""The figure of the Jacobian profiles of models: forward, backward, and the weight gradients of their blocks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def draw(found: Mapping[str, Diagnosis]) -> dict[str, bytes]:
-    """Draw the models by name, as files by name.
+    """Draw the diagnoses of models by their names, and return files by name.
 
-    Each model has a colour; bands are two standard errors; dashes are what differs between tokens.
+    Each model has a colour. Bands are two standard errors; dashed lines are the norms of what differs between tokens.
     """
     figure = sheet(13.5, 4.8)
     panels = [style(axes) for axes in figure.subplots(1, 3)]
@@ -43,7 +43,7 @@ def draw(found: Mapping[str, Diagnosis]) -> dict[str, bytes]:
 def _line(
     axes: Axes, values: Sequence[tuple[float | None, float | None]], colour: str, dashes: str, label: str | None
 ) -> None:
-    """Points that have a value, joined, with a band of two standard errors."""
+    """Draw the points that have a value, joined, with a band of two standard errors."""
     known = [(n, value, 2 * (error or 0.0)) for n, (value, error) in enumerate(values) if value is not None]
     if not known:
         return

@@ -1,4 +1,4 @@
-"""Probes of one network, as many as precision asks for.
+"""Probing one network until its norms are as precise as asked for.
 
 Letters: S probes, I inputs, K layers, B blocks.
 """
@@ -22,16 +22,17 @@ from nasjac.models.statistics import mean_log
 
 @dataclass(frozen=True)
 class Precision:
-    """At least `least` and at most `most` probes a direction, until the error of every mean log norm is at most `goal`."""
+    """From `least` to `most` probes a direction, until every mean log norm has an error of at most `goal` nats."""
 
     goal: float
     least: int
     most: int
 
     def more(self, probes: int, error: float) -> int:
-        """How many probes there should be, from how many there are and the largest error.
+        """Return how many probes there should be, given how many there are and the largest standard error of a layer.
 
-        An error from n probes is itself uncertain by about a share of 1/√(2(n − 1)); it counts as two of them larger.
+        A standard error from n probes is itself uncertain by a share of about 1/√(2(n − 1)), and is taken larger by two
+        such shares.
         """
         error *= 1 + 2 / math.sqrt(2 * (probes - 1))
         if not error > self.goal:
@@ -42,7 +43,7 @@ class Precision:
 
 @dataclass
 class Series:
-    """What the probes of one direction gave; `width` [K] is the dimension of the probes' space."""
+    """The results of the probes of one direction; `width` [K] is the dimension of the probes' space."""
 
     width: Array
     energies: list[Array] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Series:
     _odd: Vectors | None = None
 
     def add(self, vectors: Vectors) -> None:
-        """One more probe; every second one gives products with the one before, whose vectors go then."""
+        """Add a probe. Every second one gives inner products with the one before, whose vectors are then dropped."""
         self.energies.append(vectors.energies.cpu().numpy())
         self.differential.append(vectors.differential.cpu().numpy())
         self.gradients.append(vectors.gradients.numpy())
@@ -68,13 +69,13 @@ class Series:
 
 
 def stacked(series: Sequence[Series], what: str) -> Array:
-    """[M, S, ...] what several initializations gave, which have equally many probes."""
+    """Return [M, S, ...] a field of the series of several initializations, which have equally many probes."""
     return np.stack([np.stack(getattr(one, what)) for one in series])
 
 
 @dataclass(frozen=True)
 class Network:
-    """A pass and what is known of its layers: names and tensors from the origin to the output."""
+    """A pass with the names and tensors of its layers, from the origin to the output."""
 
     run: Pass
     names: Sequence[str]
@@ -99,7 +100,7 @@ class Sampled:
 
 
 def network_of(run: Pass, depends_on_batch: bool, tokens: bool | None) -> Network:
-    """What one plain pass tells. `inputs` is 1 where a layer has no batch dimension or batch statistics join the inputs."""
+    """Return the network of a pass; `inputs` is 1 where a layer has no batch dimension, or BatchNorm couples inputs."""
     with torch.no_grad():
         start = run.origin.tensor
         if start.ndim < 2:  # its numbers would be taken for as many inputs of one number each
@@ -118,7 +119,11 @@ def network_of(run: Pass, depends_on_batch: bool, tokens: bool | None) -> Networ
 
 
 def sample(network: Network, precision: Precision, seed: int, count: Callable[[], None]) -> Sampled:
-    """Probe both directions. ValueError: the output cannot be differentiated or does not depend on the input."""
+    """Probe both directions of a network.
+
+    Raises:
+        InputError: The output cannot be differentiated, or does not depend on the input.
+    """
     modules = dict(network.run.model.named_modules())
     blocks = [[p for p in modules[name].parameters() if p.is_floating_point()] for name in network.blocks]
     prober = Prober(network.run, network.inputs, network.tokens, blocks, seed)

@@ -1,4 +1,4 @@
-"""What is asked of a model, checked at the door: where the derivative starts, which layers, what the output is."""
+"""Checks of what is asked of a model: where the derivative starts, which layers are watched, which output counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPES = (torch.float32, torch.float64)
 
 
 def arguments(inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """A tensor is the model's one argument, a tuple or list its arguments, a mapping its arguments by name."""
+    """Return positional and named arguments: a tensor is one argument, a tuple or list several, a mapping those by name."""
     if isinstance(inputs, Mapping):
         args, kwargs = (), {str(name): value for name, value in inputs.items()}
     else:
@@ -40,7 +40,11 @@ def arguments(inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 
 def fitted(model: nn.Module, args: Any, kwargs: Any, notes: list[str]) -> tuple[Any, Any]:
-    """The inputs in the precision of the model. ValueError: another device, or a precision that is too low."""
+    """Return the inputs in the precision of the model.
+
+    Raises:
+        InputError: They are on another device, or the model's precision is too low.
+    """
     if uninitialized := [name for name, p in model.named_parameters() if is_lazy(p)]:
         raise InputError(f"`model` must have its parameters (call it once on a batch), got none yet in {uninitialized[0]}")
     weights = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
@@ -69,7 +73,11 @@ def fitted(model: nn.Module, args: Any, kwargs: Any, notes: list[str]) -> tuple[
 def prepared(
     model: nn.Module, args: Any, kwargs: Any, layers: str | Sequence[str] | None, origin: str | None, output: str | None
 ) -> Pass:
-    """The pass to probe. ValueError: what is asked for is not there, or activations are not finite."""
+    """Return the pass to probe.
+
+    Raises:
+        InputError: A layer, origin or output does not exist, or activations are not finite.
+    """
     calls, whole = trace(model, args, kwargs)
     start = _origin(calls, args, kwargs, origin)
     names = stream(calls) if layers is None else chosen(calls, layers)
@@ -111,5 +119,5 @@ def _origin(calls: Sequence[Call], args: Any, kwargs: Any, name: str | None) -> 
 
 
 def depends_on_batch(model: nn.Module, batchnorm: str) -> bool:
-    """Whether a BatchNorm takes its statistics from the batch."""
+    """Return whether some BatchNorm of the model uses the statistics of the batch."""
     return any(batchnorm == "batch" or not norm.track_running_stats for norm in batch_norms(model))

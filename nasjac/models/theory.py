@@ -1,4 +1,4 @@
-"""theory: the closed forms of one architecture, as numbers and figures, in a moment and without building it."""
+"""theory: the closed forms of one architecture, as numbers and figures, without building it."""
 
 from __future__ import annotations
 

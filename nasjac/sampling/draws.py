@@ -31,11 +31,11 @@ class Draws:
         self.seed, self.draws, self.dtype, self.device = seed, tuple(draws), dtype, device
 
     def part(self, which: Sequence[int]) -> Draws:
-        """Some of these draws, by their places; those of a range are views of what is kept."""
+        """Return some of these draws, by their places; the tensors of a range of places are views, not copies."""
         return _Part(self, which)
 
     def normal(self, role: str, *shape: int) -> Tensor:
-        """[D, *shape] standard normal numbers for `role`, e.g. "outer 3"."""
+        """Return [D, *shape] standard normal numbers for `role`, e.g. "outer 3"."""
         name = (self.seed, self.draws, role, shape, self.dtype, self.device)
         cache = _cache_of(self.device)
         with cache.lock:
@@ -46,11 +46,11 @@ class Draws:
             return found
 
     def probes(self, role: str, *shape: int) -> Tensor:
-        """[D, *shape] vectors uniform on the sphere of radius √(last dimension), so that E v vᵀ = I."""
+        """Return [D, *shape] vectors uniform on the sphere of radius √(last dimension), so that E v vᵀ = I."""
         return on_sphere(self.normal(role, *shape))
 
     def samples(self, inputs: Tensor, count: int) -> Tensor:
-        """[D, count, features] distinct rows of `inputs` [n, features] for each draw."""
+        """Return [D, count, features] distinct rows of `inputs` [n, features] for each draw."""
         shuffles = (torch.randperm(len(inputs), generator=self._generator(draw, "inputs", (count,))) for draw in self.draws)
         rows = torch.stack([shuffle[:count] for shuffle in shuffles])
         return inputs[rows.to(inputs.device)].to(self.device, self.dtype)

@@ -1,4 +1,4 @@
-"""What is sampled of a network, and what the samples of one architecture are."""
+"""The plan of which vectors are sampled, and the Jacobian samples of one architecture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 class Plan(NamedTuple):
-    """What each draw of the weights carries.
+    """The vectors that are carried through the network at each draw of the weights.
 
     `inputs`       I, samples of the data
     `tangents`     P, random vectors of an input carried forward through every layer
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 
     @property
     def goes_back(self) -> bool:
-        """Whether anything is carried back."""
+        """Whether any vector is carried back."""
         return self.cotangents > 0 or self.round_trips
 
 
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 INDEPENDENT = Plan(inputs=2, tangents=4, cotangents=2, round_trips=True)
 #: the norm from h_0 to each layer and its spread; nothing is kept for a way back
 FORWARD = Plan(inputs=2, tangents=4, cotangents=0)
-#: what varies across inputs: one cotangent, common to many inputs
+#: how Jacobians differ between inputs: one cotangent, common to many inputs
 BATCHED = Plan(inputs=32, tangents=0, cotangents=1, common=True)
 
 
@@ -70,12 +70,12 @@ class Samples:
     backward_tokens: Array
 
     def first(self, draws: int) -> Samples:
-        """The first `draws` draws."""
+        """Return the samples of the first `draws` draws."""
         return Samples(*(getattr(self, item.name)[:draws] for item in fields(Samples)))
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
-    """The draws of several samples of one architecture, one after the other."""
+    """Return the samples of one architecture whose draws are in several parts, concatenated."""
     if len(parts) == 1:
         return parts[0]
     return Samples(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Samples)))

@@ -1,4 +1,4 @@
-"""Sizes of vectors of a tile, and how they differ.
+"""Norms of vectors, their differences between tokens, and their cosines.
 
 Letters: V vectors of an input, T tokens (1 of an MLP), N width, I inputs.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def sizes(vectors: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Log energies per unit [..., V] of vectors [..., V, T, N], float64, and the factors [..., V] that make them 1.
+    """Return log energies per unit [..., V] of vectors [..., V, T, N], in float64, and factors [..., V] that make them 1.
 
     A zero vector has energy −inf and factor 1, and so does one that is not `carried`.
     """
@@ -21,7 +21,7 @@ def sizes(vectors: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tenso
 
 
 def differential(vectors: Tensor) -> Tensor:
-    """Log shares [..., V] of vectors [..., V, T, N] that differ between tokens, float64; [..., 0] of a single token."""
+    """Return the log share [..., V] of ‖v‖², v [..., V, T, N], that differs between tokens; [..., 0] for a single one."""
     if vectors.shape[-2] == 1:
         return vectors.new_zeros(*vectors.shape[:-3], 0, dtype=torch.float64)
     apart, whole = (
@@ -33,14 +33,14 @@ def differential(vectors: Tensor) -> Tensor:
 
 
 def cosines(vectors: Tensor) -> Tensor:
-    """[..., I, I] cosines between vectors [..., I, N]."""
+    """Return [..., I, I] the cosines between vectors [..., I, N]."""
     unit = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     cosines: Tensor = (unit[..., :, None, :] * unit[..., None, :, :]).sum(-1)
     return cosines
 
 
 def output_decorrelation(outputs: Tensor) -> Tensor:
-    """1 − cosine between outputs [..., I, N] of two inputs, mean over pairs [...], in float64."""
+    """Return [...] 1 − cosine between the outputs [..., I, N] of two inputs, mean over pairs, in float64."""
     wide = outputs.to(torch.float64)
     unit = wide / torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     apart: Tensor = (unit - unit.mean(-2, keepdim=True)).square().sum((-2, -1))

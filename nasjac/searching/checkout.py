@@ -1,4 +1,4 @@
-"""Which commit nasjac's own code is of, where it runs from a checkout."""
+"""The commit of nasjac's own code, where it runs from a checkout."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CAREFUL = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no
 def commit_of(folder: Path = HOME) -> tuple[str | None, bool | None]:
     """Return the commit of a checkout and whether its files have changed since; None each where that is not known.
 
-    git runs programs that the configuration of a checkout names: a file system monitor, filters of changed files. So it is
-    asked about the checkout whose code runs anyway, never about the folder that the command is given in, which may be
-    anybody's; a folder inside a checkout, such as a virtual environment, is not taken for it.
+    git runs programs that the configuration of a checkout names: a file system monitor, filters of changed files. Therefore
+    it is only asked about the checkout whose code runs anyway, never about the current folder, which may be a stranger's.
+    A folder inside a checkout, such as a virtual environment, is not taken for the checkout.
     """
     if not (folder / ".git").exists():
         return None, None

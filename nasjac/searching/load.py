@@ -1,4 +1,4 @@
-"""Options of the user's own: objects named package.module:name."""
+"""Options that a user has written: objects named package.module:name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from nasjac.models.foreign_calls import called, own_traceback
 def load(name: str) -> Any:
     """Return the object package.module:name, which may lie in the current folder.
 
-    InputError: it is not there, or its module fails when it is imported; then its traceback is printed first.
+    Raises:
+        InputError: There is no such object, or its module fails when it is imported; then its traceback is printed first.
     """
     rule = f"an option of your own must be package.module:name, got {shown(name)}"
     module, _, attribute = name.partition(":")

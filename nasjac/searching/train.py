@@ -39,7 +39,7 @@ class TaskId:
 
 @dataclass(frozen=True)
 class Task:
-    """What architectures are trained on: a dataset by name, its data, how, and where. The data count, not the name."""
+    """A dataset's name and data, the trainer and the device. The digest of the data tells trainings apart, not the name."""
 
     dataset: str
     data: Data
@@ -126,7 +126,10 @@ def train_stored(
 ) -> Training:
     """Train the architecture whose key starts with `key`; record its runs, and save the best one in the folder `out`.
 
-    Where every run diverges there is nothing to save. ValueError, before training: no such key, `out` holds something.
+    Where every run diverges there is nothing to save.
+
+    Raises:
+        InputError: There is no such key, or `out` is not empty; nothing is trained then.
     """
     key = store.resolve_key(key)
     if out is not None:

@@ -1,4 +1,4 @@
-"""validate: the best of a study and as many drawn at random, trained briefly, to see whether the score was right."""
+"""validate: brief training of a study's best architectures and as many random ones, to see whether the score was right."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CHANGED = ("grown", "pruned", "searched")
 Draw = Callable[[int, int, int | None], Sequence[str]]
 
 
-#: architectures of a kind that are trained; hours, even of the smallest
+#: most architectures of each role: so many take hours, even if they are small
 MOST_PICKS = 100_000
 
 
 @dataclass(frozen=True)
 class ValidationOptions:
-    """What to validate a study on.
+    """How many architectures of a study to train, and which.
 
     `top`      picks along the front: the recommended one, then those that add the most hypervolume
     `random`   fresh draws from the space under the same budgets
@@ -56,7 +56,7 @@ class ValidationOptions:
 
 @dataclass(frozen=True)
 class Validation:
-    """What was picked, and how much of it was trained now, was there already, or is left because of `stop`."""
+    """The architectures picked, and how many were trained now, had been trained before, or are left because of `stop`."""
 
     picks: tuple[tuple[str, Role], ...]
     trained: int
@@ -78,8 +78,10 @@ def validate(
 
     `save` is a folder for checkpoints of the best runs, one folder an architecture, named by its key.
     `progress` is called once all are picked and after each, with (done, total, key and result); `stop` is asked before
-    each is begun, and if it says true the rest is left to the next call. ValueError, before any training: a checkpoint
-    in `save` that another task made.
+    each is begun, and where it returns true the rest is left to the next call.
+
+    Raises:
+        InputError: A checkpoint in `save` was made by another task; nothing is trained then.
     """
     picks = list(_picks(store, study, draw, options))
     store.record_picks(study, picks, task.data.digest)
@@ -113,7 +115,7 @@ def _fit(row: ArchitectureRow, job: tuple[Task, Path | None], stop: Callable[[],
 
 
 def summary(training: Training) -> str:
-    """One line: the key, and the best run or why there is none."""
+    """Return one line: the key, and the best run or why there is none."""
     run = training.best
     if run is None:
         return f"{training.key} diverged: {training.runs[0].reason}"

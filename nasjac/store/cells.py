@@ -1,4 +1,4 @@
-"""What the text of a CSV file's cells stands for, a column at a time."""
+"""The values that cells of a CSV file stand for, a column at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTEGERS = range(-(2**63), 2**63)  # those of SQLite
 
 
 class Kind(IntEnum):
-    """What a cell or a column is; of whole numbers, numbers and percentages a column may mix, and is the last of them."""
+    """The kind of a cell or column. A column that mixes whole numbers, numbers and percentages has the last of them."""
 
     NOTHING = 0
     WHOLE = 1
@@ -28,14 +28,14 @@ class Kind(IntEnum):
 
     @property
     def affinity(self) -> str:
-        """Return the type that SQLite knows it by."""
+        """Return the type of such a column in SQLite."""
         whole, real = (Kind.NOTHING, Kind.WHOLE, Kind.TRUTH), (Kind.NUMBER, Kind.PERCENTAGE)
         return "INTEGER" if self in whole else "REAL" if self in real else "TEXT"
 
 
 @lru_cache(maxsize=2**14)
 def kind_of(cell: str) -> Kind:
-    """Return what a cell is by itself. A whole number beyond 64 bits is a NUMBER: SQLite has no such integers."""
+    """Return the kind of a single cell. A whole number beyond 64 bits is a NUMBER, for SQLite has no such integers."""
     cell = cell.strip()
     if cell in MISSING:
         return Kind.NOTHING
@@ -49,14 +49,14 @@ def kind_of(cell: str) -> Kind:
 
 
 def kind_of_column(cells: Collection[Kind]) -> Kind:
-    """Return what a column of such cells is: text, unless all that there are can be something else."""
+    """Return the kind of a column of cells of these kinds: text, unless all of them fit another kind."""
     there = set(cells) - {Kind.NOTHING}
     mixed = Kind.TRUTH in there and len(there) > 1
     return Kind.TEXT if mixed else max(there, default=Kind.NOTHING)
 
 
 def value(cell: str, kind: Kind) -> int | float | str | None:
-    """Return what a cell stands for in a column of that kind: 93.1 % is 0.931, true 1, and what is missing None."""
+    """Return the value of a cell in a column of that kind: 93.1 % is 0.931, true is 1, a missing value is None."""
     if kind is Kind.TEXT:
         return cell or None
     cell = cell.strip()

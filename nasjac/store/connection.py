@@ -1,4 +1,4 @@
-"""A connection to a database that leaves it as one file."""
+"""A connection to a database that leaves the database as a single file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from nasjac.store.place import beside, check_files, fold_in, may_write, reading_
 
 
 class Connection(sqlite3.Connection):
-    """A connection that leaves its database as one file, where it is the last and may write.
+    """A connection that leaves its database as a single file, where it is the last to close it and may write.
 
-    `is_ours` is to be set as soon as the file is known to be a nasjac database: those of others are left as they are.
-    `is_logged` says that it has made the write-ahead log.
+    `is_ours` is to be set as soon as the file is known to be a nasjac database; other files are left as they are.
+    `is_logged` says that this connection has made the write-ahead log.
     """
 
     path: Path
@@ -24,7 +24,7 @@ class Connection(sqlite3.Connection):
     is_logged: bool = False
 
     def close(self) -> None:
-        """Close the file; the last to close it folds the write-ahead log in, a reader too."""
+        """Close the file; the last connection to close it folds the write-ahead log in, even one for reading."""
         super().close()
         if not self.is_ours or not may_write(self.path):
             return
@@ -38,7 +38,9 @@ class Connection(sqlite3.Connection):
 def opened(path: Path, read_only: bool, timeout: float) -> Connection:
     """Return a connection in autocommit mode that waits `timeout` s for others, and has read nothing of the file yet.
 
-    InputError: no file; a log that cannot be folded in, where nothing can be written. sqlite3.Error: see SQLite.
+    Raises:
+        InputError: There is no file, or a write-ahead log that cannot be folded in because nothing can be written.
+        sqlite3.Error: SQLite cannot open the file.
     """
     check_files(path)
     if not read_only and path.exists() and not may_write(path):  # else SQLite opens it for reading and leaves a log

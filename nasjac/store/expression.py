@@ -1,4 +1,4 @@
-"""Whether a text is one SQL expression, so that it can stand inside a SELECT of ours without leaving its place."""
+"""The check that a text is one SQL expression, so that it can be put into a SELECT without changing the rest of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_expression(name: str, text: str) -> None:
     itself, so that in `(false OR\\n TEXT \\n)` SQLite can only read it as an expression, or refuse it.
 
     Args:
-        name: The option that gave it, for the error.
+        name: The name of the option, for the error.
         text: The text.
 
     Raises:

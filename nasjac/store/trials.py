@@ -1,4 +1,4 @@
-"""Trials: a batch of them is stored whole or not at all."""
+"""Trials: a batch of trials is stored completely or not at all."""
 
 from __future__ import annotations
 
@@ -32,15 +32,18 @@ class Trials(Studies):
         notes: Mapping[str, Any],
         apart: Mapping[str, Measurement] = MappingProxyType({}),
     ) -> None:
-        """Store one batch of trials, the architectures it met and what was measured: all of it or nothing.
+        """Store one batch of trials with its architectures and measurements, completely or not at all.
 
-        Trials that say nothing of a digest, and `measurements`, go by `score_id`; `apart` are further measurements, each by
-        a digest of its own, as those of networks with weights are, which the key of their architecture does not tell apart.
+        Trials without a digest, and `measurements`, are stored under `score_id`. `apart` are further measurements, each
+        under a digest of its own: networks with weights, which the key of their architecture does not distinguish.
 
-        Batches count from 0; `notes` is what the sampler noted on the study meanwhile. A batch that has been stored with
-        fewer trials, because the budget ended inside it, is replaced. What has been measured is not written again; the
-        newest measurement replaces one that is not reusable.
-        InputError: this is neither the study's next batch nor an extension of its last; a key stored with another spec.
+        Batches count from 0; `notes` is what the sampler noted on the study since the batch before. A batch that has been
+        stored with fewer trials, because the budget ended inside it, is replaced. A measurement that is stored already is
+        not written again; the newest one replaces one that is not reusable.
+
+        Raises:
+            InputError: This is neither the study's next batch nor an extension of its last one, or a key is stored with
+                another Spec.
         """
         assert trials and all(trial.study == study and trial.batch == batch for trial in trials)
         with self._transaction():

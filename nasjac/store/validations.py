@@ -26,10 +26,10 @@ class Validations(Studies):
     def validations(
         self, keys: Collection[str] | None = None, dataset_digest: str | None = None, trainer_id: str | None = None
     ) -> list[ValidationRow]:
-        """Return the brief trainings, of these architectures, data and trainer alone where given, in the order stored.
+        """Return the brief trainings in the order stored, restricted to these architectures, data and trainer unless None.
 
-        Those on unknown data are among them only where no data are given. A row has the key that was asked for, which
-        may be that of today where it is stored under a former one; each is there once.
+        Trainings on unknown data are returned only where `dataset_digest` is None. A row has the key that was asked for,
+        even where it is stored under a former key; each training is returned once.
         """
         names_of = self._names_of(keys)
         asked = {name: key for key, names in (names_of or {}).items() for name in names}
@@ -60,7 +60,7 @@ class Validations(Studies):
         return [(row.architecture_key, row.role) for row in rows]
 
     def validated_on(self, study: str) -> str | None:
-        """Return the digest of the data that the study's picks were to be trained on, else of its own; None: unknown."""
+        """Return the digest of the data that the study's picks were to be trained on, by default its own, or None."""
         own = self.study(study).dataset_digest
         picked = self._read(PickRow, "study = :study AND dataset_digest IS NOT NULL LIMIT 1", study=study)
         return picked[0].dataset_digest if picked else own

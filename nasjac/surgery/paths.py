@@ -43,7 +43,9 @@ class Paths(NamedTuple):
 class Chain:
     """A network's blocks as links of gradient paths, at the data.
 
-    `branch` by block its norms; `identity` [L] the energy of what goes beside it; `energy` [L] χ, 0 without a branch
+    `branch`    the norms of each branch, by block
+    `identity`  [L] the energy of the path beside the branch
+    `energy`    [L] χ of the branch, 0 without a branch
     """
 
     branch: Mapping[int, Norms]
@@ -52,7 +54,7 @@ class Chain:
 
     @property
     def paths(self) -> Paths:
-        """The gradient paths, weighed by energy."""
+        """The gradient paths, weighted by energy."""
         total = self.energy + self.identity
         lengths = path_lengths(self.energy / np.where(total > 0, total, 1.0))
         skips, kept = (self.identity > 0).tolist(), [n in self.branch for n in range(len(self.energy))]
@@ -82,7 +84,7 @@ def branch_norms(
     links: Sequence[Link], numbers: Iterable[int], generator: Generator, rel_error: float | None = 0.01
 ) -> dict[int, Norms]:
     """Return by block the norms of the branches of the blocks `numbers`; no spectral norm for `rel_error` None."""
-    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative, by which tangents go
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative, which pushing tangents needs
         return {n: norms(links[n].added, links[n].x, generator, rel_error) for n in numbers}
 
 
@@ -97,7 +99,7 @@ def chain_of(network: Network, seed: int) -> Chain:
 
 
 def expected(old: Spec, new: Spec, gone: Sequence[int]) -> Expected:
-    """Return what closed forms say of pruning the blocks `gone` of a canonical Spec, which leaves `new`."""
+    """Return the closed forms of pruning the blocks `gone` of the canonical Spec `old`, which leaves `new`."""
     depths = [known.effective_depth for known in facts([old, new])]
     identity = np.array(identities(old))
     damage = _predicted(expected_energies(old), identity, np.ones_like(identity), kind_of(old).surgery.held(old), gone)
@@ -105,9 +107,9 @@ def expected(old: Spec, new: Spec, gone: Sequence[int]) -> Expected:
 
 
 def damage(chain: Chain, gone: Sequence[int], old: Network, new: Network, seed: int) -> Damage:
-    """Return what pruning the blocks `gone` of `old`, which leaves `new`, does to the Jacobian of h_0 -> h_L.
+    """Return how pruning the blocks `gone` of `old`, which leaves `new`, changes the Jacobian from h_0 to h_L.
 
-    It is measured with the same probes in both.
+    Both networks are measured with the same probes.
     """
     shortcut = np.array([link.skip is None for link in old.links], dtype=np.bool_)
     instead = np.where(shortcut, chain.identity / old.held**2, 1.0)

@@ -9,13 +9,13 @@ from nasjac.mathematics.rank_correlation import TopK, top_k
 from nasjac.mathematics.stratified_correlation import Mask, ndcg, near
 from nasjac.tables.bootstrap import Array, Interval, against_best, interval, number, resampled, statistics
 
-#: what parameters may differ by within a stratum, share of the larger
+#: largest difference of parameters within a stratum, as a share of the larger
 NEAR = 0.1
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well a ranking agrees with the target: Kendall's tau and Spearman's rho, 95% intervals; None where none is."""
+    """How well a ranking agrees with the target: Kendall's tau and Spearman's rho, with 95% intervals; or None."""
 
     kendall_tau: float | None
     interval: Interval | None
@@ -25,7 +25,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Compared(Ranking):
-    """A score's ranking, and paired differences to the best baseline in either direction (-depth: depth turned round)."""
+    """A score's ranking, and paired differences to the best baseline, which may be reversed (-depth: less is better)."""
 
     best_baseline: str | None
     difference: float | None
@@ -37,7 +37,7 @@ class Compared(Ranking):
 
 @dataclass(frozen=True)
 class Stratum(Compared):
-    """The same over the `pairs` within a stratum; `baselines` are their taus."""
+    """A score's ranking over the `pairs` within a stratum; `baselines` are the taus of the baselines there."""
 
     pairs: int
     baselines: Mapping[str, float | None]
@@ -45,7 +45,7 @@ class Stratum(Compared):
 
 @dataclass(frozen=True)
 class Agreement(Compared):
-    """The same over all pairs of `n` architectures, within strata, and among the best tenth of them."""
+    """A score's ranking over all pairs of `n` architectures, within strata, and among the best tenth."""
 
     n: int
     baselines: Mapping[str, Ranking]
@@ -54,7 +54,7 @@ class Agreement(Compared):
     ndcg: float | None
 
     def __repr__(self) -> str:
-        """Tau, rho and the difference to the best baseline."""
+        """Return tau, rho and the difference to the best baseline."""
         figures = f"kendall_tau={_shown(self.kendall_tau, self.interval)}, spearman="
         figures += _shown(self.spearman, self.spearman_interval)
         rival = f"{_shown(self.difference, self.difference_interval)} against {self.best_baseline}"

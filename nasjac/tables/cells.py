@@ -1,4 +1,4 @@
-"""The cells of tables: numbers as spreadsheet programs write them, and how what stands there is shown in errors."""
+"""The cells of tables: numbers as spreadsheet programs write them, and how errors quote cells."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from nasjac.foundation.errors import InputError
 
-#: a decimal number in ASCII, or one of per cent
+#: a decimal number in ASCII, or a percentage
 NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(%?)", re.ASCII)
 #: characters of a cell that an error shows, of an error that a problem shows, and names of columns that an error lists
 CELL, REASON, NAMES = 60, 300, 40
 
 
 class Number(NamedTuple):
-    """A number as its cell has it: 94.37% is 94.37 of per cent."""
+    """A number as it is written in its cell: 94.37% has the value 94.37 and is a percentage."""
 
     value: float
     is_percent: bool
@@ -27,7 +27,7 @@ class Number(NamedTuple):
 
 
 def number(cell: str) -> Number:
-    """Return the number in a cell; one that ends in % is of per cent.
+    """Return the number in a cell; one that ends in % is a percentage.
 
     Raises:
         InputError: It is no finite number, or has a decimal comma or separators of thousands, whose meaning differs from
@@ -42,18 +42,18 @@ def number(cell: str) -> Number:
 
 
 def quoted(text: str) -> str:
-    """A cell in quotation marks, its start if it is long."""
+    """Return a cell in quotation marks, only its start if it is long."""
     return repr(text) if len(text) <= CELL else f"{text[:CELL]!r} ... ({len(text)} characters)"
 
 
 def printable(text: str, length: int = REASON) -> str:
-    """A text in one line, its start if it is long; what cannot be seen is escaped."""
+    """Return a text in one line, only its start if it is long; invisible characters are escaped."""
     shown = text if len(text) <= length else f"{text[:length]} ..."
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names of columns, as an error lists them: one that could be taken for another name is quoted."""
+    """Return names of columns as an error lists them; a name that is not printable ASCII is escaped."""
     names = list(names)
     shown = [name if name.isascii() and name.isprintable() else ascii(name) for name in names[:NAMES]]
     rest = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""

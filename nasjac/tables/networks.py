@@ -23,7 +23,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Sum(nn.Module):
-    """The sum of what its children make of the input."""
+    """The sum of its children's outputs for the same input."""
 
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor = reduce(add, (child(x) for child in self.children()))
@@ -31,7 +31,7 @@ class Sum(nn.Module):
 
 
 class StackedNetwork(nn.Module):
-    """Images [B, 3, R, R] to logits [B, outputs]; `body` maps h_0 to h_L, `head` that to what the readout sees."""
+    """Images [B, 3, R, R] -> logits [B, outputs]; `body` maps h_0 to h_L, and `head` maps h_L to the readout's input."""
 
     def __init__(self, stem: nn.Sequential, body: nn.Sequential, head: nn.Sequential, width: int, outputs: int) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ class StackedNetwork(nn.Module):
 
 
 def initialize(network: Module, draws: Draws, prefix: str = "") -> Module:
-    """Set weights to normal ones of variance 2 / fan_in (He et al. 2015), by name; gains to 1 and biases to 0.
+    """Draw weights N(0, 2 / fan_in) (He et al. 2015) by name; set gains to 1 and biases to 0; return the network.
 
-    A network whose names have the same `prefix` and shapes has the same weights.
+    Weights with the same `prefix`, name and shape are the same in every network.
     """
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -58,12 +58,12 @@ def initialize(network: Module, draws: Draws, prefix: str = "") -> Module:
 
 
 def prepared(module: Module, prefix: str, draws: Draws) -> Module:
-    """Initialize a part of a population: without gradients of weights, where and as the draws are."""
+    """Initialize a part of a population, without gradients of weights, on the device and in the dtype of the draws."""
     return initialize(module.to(draws.device, draws.dtype).requires_grad_(False), draws, prefix)
 
 
 def lifted(module: nn.Module, x: Tensor) -> Tensor:
-    """Return what a module makes of a population [B, P, ...], BatchNorm in training mode seeing one network at a time."""
+    """Apply a module to a population [B, P, ...]; BatchNorm, in training mode, takes the statistics of each network."""
     if isinstance(module, nn.Sequential):
         return reduce(lambda x, part: lifted(part, x), module, x)
     if isinstance(module, Sum):
@@ -75,9 +75,9 @@ def lifted(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def routed(x: Tensor, labels: Sequence[str], operations: Mapping[str, Operation]) -> Tensor:
-    """Return a population [B, P, ...] to each network of which the operation of its label was applied, each once.
+    """Apply to each network of a population [B, P, ...] the operation of its label, and evaluate each operation once.
 
-    A label without an operation stands for zero.
+    A label without an operation gives zeros.
     """
     parts = []
     for label, operation in operations.items():
@@ -93,7 +93,7 @@ def routed(x: Tensor, labels: Sequence[str], operations: Mapping[str, Operation]
 class Pullbacks(NamedTuple):
     """Of P networks and B images each, by vectors of unit variance; zero where nothing of h_0 arrives. N units of h_L.
 
-    `seen`     [P, B, h_0] (∂y/∂h_0)ᵀ v, y what the readout sees and v one random vector for all images
+    `seen`     [P, B, h_0] (∂y/∂h_0)ᵀ v, y the readout's input and v one random vector for all images
     `ends`     twice [P, B, h_0] (∂h_L/∂h_0)ᵀ v, v uniform on the sphere of radius √N, another for each image
     `outputs`  [P, B, N] h_L
     """

@@ -26,7 +26,7 @@ class Material(Flag):
 
 
 class Elsewhere(ValueError):
-    """An architecture that is sound, but of another space: a table can hold several."""
+    """An architecture is valid but belongs to another space: a table can hold architectures of several spaces."""
 
 
 class Architecture(Protocol):
@@ -68,7 +68,7 @@ class TableSpace(ABC):
 
         Raises:
             InputError: It is malformed.
-            Elsewhere: It is sound, but of another space.
+            Elsewhere: It is valid, but of another space.
         """
 
     @abstractmethod

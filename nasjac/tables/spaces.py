@@ -1,4 +1,4 @@
-"""The spaces of tables of trained architectures by name, as `nasjac correlate` names them."""
+"""The spaces of tables of trained architectures, by the names that `nasjac correlate` takes."""
 
 from __future__ import annotations
 

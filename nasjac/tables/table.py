@@ -1,4 +1,4 @@
-"""What is read of a table of trained architectures: entries, and what is wrong with the other rows."""
+"""A table of trained architectures as it is read: its entries, and the problems of its other rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: targets of which less is better, whatever the table
+#: targets of which less is better, in any table
 LOWER_IS_BETTER = ("loss", "train_loss", "loss_0", "loss_1")
 #: training seeds that may have columns of their own, as in accuracy_0
 SEEDS = (0, 1)
@@ -19,7 +19,7 @@ def of_seeds(target: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a row (the header is row 1): the `rule` that it breaks, by which rows are counted, and how."""
+    """A problem of a row (the header is row 1): the `rule` that it breaks, by which rows are counted, and the `reason`."""
 
     row: int
     column: str
@@ -29,9 +29,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row whose architecture is sound.
+    """A row whose architecture is valid.
 
-    `targets`  those of its targets that are numbers, and of what single seeds gave
+    `targets`  its targets that are numbers, and the results of single training seeds
     `half`     choose or report, where the table says so
     `failure`  why it has no target, where the table says so: diverged
     """
@@ -58,7 +58,7 @@ class Table:
     rows: int = 0
 
     def left_out(self) -> list[Problem]:
-        """Return of each row that has no architecture or no first target because it is bad what is wrong with it."""
+        """Return the first problem of each row that has no architecture or no first target because of it."""
         others = self.targets[1:] + tuple(of for target in self.targets for of in of_seeds(target))
         first: dict[int, Problem] = {}
         for problem in self.problems:

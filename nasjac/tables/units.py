@@ -1,4 +1,4 @@
-"""Columns of numbers in one unit: per cent, where most of the cells have the sign."""
+"""Columns of numbers in one unit: percentages where most of the cells have the sign %."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Draft = tuple[Entry, dict[str, Number]]
 
 
 def in_one_unit(drafts: Sequence[Draft]) -> tuple[list[Entry], list[Problem]]:
-    """Return the entries of a table, their numbers in the unit that most of a column have, and what is in another one.
+    """Return the entries of a table, in the unit of most cells of a column, and a problem for each cell in the other unit.
 
-    Of as many with the sign as without, those without are right.
+    Where as many cells have the sign % as not, those without it are kept.
     """
     units = Counter((name, found.is_percent) for _, numbers in drafts for name, found in numbers.items())
     percent = {name for name, is_percent in units if units[name, True] > units[name, False]}

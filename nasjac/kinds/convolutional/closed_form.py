@@ -15,7 +15,7 @@ S = TypeVar("S", bound=ConvolutionalSpec)
 
 
 def image_stack(spec: ConvolutionalSpec, growth: int = 0) -> ImageStack:
-    """A network of images as `nasjac.kinds.convolutional.energies` has it; `growth` channels are put beside by a block."""
+    """Return the units of a network of images; each block of a DenseNet adds `growth` channels."""
     units = []
     for block, step in zip(spec.blocks, spec.steps, strict=True):
         strength, moved = spec.gates if block.keep else (1.0, 1.0)
@@ -30,12 +30,12 @@ def facts(
     energies: Callable[[S], Energies],
     has_norm: Callable[[ConvolutionalSpec, bool], bool],
 ) -> list[Facts]:
-    """Facts of canonical Specs, in order.
+    """Return the facts of canonical Specs, in order.
 
     Args:
-        specs: Of one kind.
-        energies: Those of the branches of one.
-        has_norm: Whether a convolution of a Spec has a norm; the second argument says that it changes the shape.
+        specs: Specs of one kind.
+        energies: Gives the energies of a Spec's branches.
+        has_norm: Says whether a convolution of a Spec has a norm; its second argument is whether it changes the shape.
     """
     return [_facts(spec, energies(spec), has_norm) for spec in specs]
 

@@ -1,11 +1,11 @@
 """Energies of the branches of networks of images at initialization, block by block, to leading order.
 
-What is followed of a layer is its mean m, its second moment q and the second moment c that two of its pixels or images
-share, per unit. With weights of variance w² / fan_in:
+A layer is described by its mean m, its second moment q and the second moment c that two of its pixels or images share, per
+unit. With weights of variance w² / fan_in:
 
     convolution   m ← 0, q ← w² q, c ← w² c,           Jacobian w²
     activation    q ← E phi(x)², c ← E phi(x) phi(y),  Jacobian E phi'(x)²
-    norm          BatchNorm divides by q − c, what differs within the batch, and takes c away; GroupNorm divides by q
+    norm          BatchNorm divides by q − c, the variance within the batch, and subtracts c; GroupNorm divides by q
 
 Weights are independent, inputs uncorrelated, convolutions' outputs Gaussian; borders, ε and the norms' own fluctuations are
 left out. relu with BatchNorm gains 1/2 / (1/2 − 1/2π) = π/(π − 1) a layer (Yang et al. 2019), without a norm w²/2.
@@ -24,15 +24,21 @@ from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.meanfield.kernels import kernel
 from nasjac.mathematics.meanfield.moments import MEANS, MOMENTS, Array, nonlinearity
 
-#: sizes beyond these are taken as these: no energy depends on them where nothing but relu and linear is
+#: second moments are clipped to these, on which no energy depends with relu or linear activations
 SMALLEST, LARGEST = 1e-200, 1e200
 NODES = 64
 
 
 class ImageUnit(NamedTuple):
-    """One block: `convs` of its branch (0: pruned), whether it `changes` the shape, the probability `skip` of its shortcut
-    and the `scale` of its branch; the channels that the branch of a densenet sees and adds; the factor `strength` on its
-    shortcut where that is there.
+    """One block.
+
+    `convs`     convolutions of its branch, 0 where it is pruned
+    `changes`   whether it changes the shape
+    `skip`      the probability of its shortcut
+    `scale`     the factor on its branch
+    `channels`  channels that its branch takes in
+    `growth`    channels that it adds in a DenseNet
+    `strength`  the factor on its shortcut
     """
 
     convs: int
@@ -46,7 +52,7 @@ class ImageUnit(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageStack:
-    """What the blocks of a network of images have in common, as a Spec has it; `weight_variance` w² times fan-in."""
+    """The blocks of a network of images and the choices they share; `weight_variance` is w², the weights' times fan-in."""
 
     activation: str
     norm: str
@@ -66,11 +72,11 @@ class _Layer(NamedTuple):
 
 
 class Energies(NamedTuple):
-    """Of each kept block, [kept blocks] each.
+    """The energies of each kept block's branch, [kept blocks] each.
 
-    `energy`        χ, the branch's ‖J_F‖_F² as a multiple of that of what it sees, per unit of the block's output
-    `share`         its share of the block's energy
-    `nonlinearity`  of the branch, that of a chain being 1 − Π (1 − η)
+    `energy`        χ, the branch's ‖J_F‖_F² per unit of the block's output, for a Jacobian of unit energy before it
+    `share`         the branch's share of the block's energy
+    `nonlinearity`  1 − Π (1 − η) over the activations of the branch, η the nonlinearity of one
     """
 
     energy: Array
@@ -83,16 +89,16 @@ def _collected(rows: Iterator[tuple[float, float, float]]) -> Energies:
 
 
 def residual_energies(stack: ImageStack) -> Energies:
-    """Energies of x + F(x) blocks.
+    """Return the energies of blocks x + F(x).
 
-    A shortcut that is there with probability s has the energy E g² = s. The activation behind the sum, in the post order,
-    is averaged over both outcomes of g; each block is taken at the mean m, q and c of the layer before it.
+    A shortcut that is kept with probability s has the energy E g² = s. The activation behind the sum, in the post order,
+    is averaged over both outcomes of g; each block is taken at the means of m, q and c of the layer before it.
     """
     return _collected(_residual(stack))
 
 
 def dense_energies(stack: ImageStack) -> Energies:
-    """Energies of blocks whose output is put beside what they see."""
+    """Return the energies of blocks whose output is concatenated with their input."""
     return _collected(_dense(stack))
 
 

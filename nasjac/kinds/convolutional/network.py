@@ -20,18 +20,18 @@ GROUPS, GROUP_CHANNELS = 8, 4
 
 
 def conv_of(spec: ConvolutionalSpec, conv: Conv) -> nn.Conv2d:
-    """Zeros around the image. Without biases where there are norms, whose shifts stand for them; not initialized."""
+    """Return a convolution with zeros around the image, not initialized; it has biases where the Spec has no norms."""
     padding, bias = conv.kernel // 2, spec.norm == "none"
     return with_memory(nn.Conv2d(*conv, padding=padding, bias=bias, device="meta"))
 
 
 def readout_of(channels: int, outputs: int) -> nn.Linear:
-    """The last layer; not initialized."""
+    """Return the last layer, a linear map that is not initialized."""
     return with_memory(nn.Linear(channels, outputs, device="meta"))
 
 
 def image_norm_of(spec: ConvolutionalSpec, channels: int) -> nn.Module:
-    """The spec's norm of images."""
+    """Return the Spec's norm of images with so many channels."""
     if spec.norm == "none":
         return nn.Identity()
     if spec.norm == "batchnorm":
@@ -40,7 +40,7 @@ def image_norm_of(spec: ConvolutionalSpec, channels: int) -> nn.Module:
 
 
 def groups_of(channels: int) -> int:
-    """Groups of a GroupNorm: at most 8, and one where a group would have fewer than 4 channels."""
+    """Return the number of groups of a GroupNorm: at most 8, and a single one where a group would have under 4 channels."""
     most = max(1, min(GROUPS, channels // GROUP_CHANNELS))
     return max(count for count in range(1, most + 1) if channels % count == 0)
 
@@ -61,7 +61,7 @@ class Branch(nn.Module):
 
 
 class ImageNetwork(ResidualNetwork):
-    """Stem, blocks, head: what resnets and densenets share; images -> [batch, outputs].
+    """The base class of ResNets and DenseNets: stem, blocks and head; images -> [batch, outputs].
 
     The stem is a 3x3 convolution, in the post order with norm and activation after it; the head averages each channel over
     its pixels and reads out, in the pre order after norm and activation. Images are [batch, *shape], or flat as in a
@@ -78,12 +78,12 @@ class ImageNetwork(ResidualNetwork):
         self.readout = readout_of(channels, outputs)
 
     def start(self, x: Tensor) -> Tensor:
-        """h_0, after the stem."""
+        """Return h_0 [batch, channels, rows, columns], the output of the stem."""
         x = self.stem(x.reshape(len(x), *self.shape))
         return x if self.pre else self.activation(self.norm(x))
 
     def features(self, last: Tensor) -> Tensor:
-        """What the readout sees of h_L, [batch, channels]."""
+        """Return the readout's input [batch, channels] from h_L [batch, channels, rows, columns]."""
         last = self.activation(self.norm(last)) if self.pre else last
         return last.mean((-2, -1))
 
@@ -93,7 +93,11 @@ class ImageNetwork(ResidualNetwork):
 
 
 def built_by(network: Callable[..., ImageNetwork]) -> Callable[..., ImageNetwork]:
-    """What makes an initialized module of (spec, inputs, outputs, generator), from what makes one of (spec, outputs)."""
+    """Return a function that makes an initialized module from (spec, inputs, outputs, generator).
+
+    Args:
+        network: Makes a module, not initialized, from (spec, outputs).
+    """
 
     def build(spec: ConvolutionalSpec, inputs: int, outputs: int, generator: torch.Generator | None) -> ImageNetwork:
         made = network(spec, outputs)

@@ -1,4 +1,4 @@
-"""How convolutional networks are sampled: by autograd, and at what their readout sees."""
+"""Sampling of convolutional networks: by autograd, with common cotangents at the readout's input."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from nasjac.sampling.draws import Draws
 
 
 class ConvolutionalSampler(LayerSampler[S]):
-    """Each network alone. The readout sees means over pixels, and that is where a common vector is pulled back from."""
+    """A sampler of one network at a time, which pulls common vectors back from the means over pixels before the readout."""
 
     probes_readout: ClassVar[bool] = True
 
     def largest_layer(self, spec: S) -> int:
-        """Weights of a 3x3 convolution of the last stage."""
+        """Return the number of weights of a 3x3 convolution of the last stage."""
         widest: int = spec.width * 2 ** max((block.stage for block in spec.blocks), default=0)
         return 9 * widest**2
 
     def readout_correlations(self, spec: S, batches: Tensor, draws: Draws) -> Tensor:
-        """[D, B, B] correlations about the mean over h_0 of Jᵀv of the images of each draw's batch [D, B, features]."""
+        """Return [D, B, B] correlations about the mean over h_0 of Jᵀv of the images of each draw [D, B, features]."""
         network = without_statistics(self.network(spec, batches.shape[-1], 1, None), draws)
         assert isinstance(network, ImageNetwork)
         found = []

@@ -1,4 +1,4 @@
-"""The fields that convolutional networks share."""
+"""The fields that ResNets and DenseNets share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from nasjac.mathematics.activations import ACTIVATIONS
 IMAGE_NORMS = ("batchnorm", "groupnorm", "none")
 #: where the activation is: after the sum of branch and shortcut (He et al. 2016a), or before each convolution (2016b)
 ORDERS = ("post", "pre")
-#: images of a batch whose statistics BatchNorm takes when it is scored
+#: images of the batch whose statistics BatchNorm uses while a network is scored
 BATCH = 16
 
 
 @dataclass(frozen=True, repr=False)
 class ConvolutionalSpec(Spec):
-    """What ResNets and DenseNets share.
+    """The base class of ResNets and DenseNets.
 
     Args:
         width: Channels after the stem.
@@ -65,11 +65,11 @@ class ConvolutionalSpec(Spec):
 
     @abstractmethod
     def _step(self, start: Extent, block: Block, begins: bool) -> Step:
-        """What a block does to a layer; `begins`: it is the first of a stage after 0."""
+        """Return the sizes of a block behind the layer `start`; `begins`: it is the first of a stage after stage 0."""
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """What each block does to its layer."""
+        """The sizes of each block, input side first."""
         made: list[Step] = []
         at = self.stem
         for place, block in enumerate(self.blocks):
@@ -94,10 +94,10 @@ class ConvolutionalSpec(Spec):
 
     @property
     def units(self) -> int:
-        """Units of h_L, those of all images of a `batch`.
+        """Units of h_L, those of all images of a `batch` together.
 
-        h_0 has another number. r is at most the smaller one, and the bias of a logarithm, which a tangent has by the units
-        of h_0, is off by at most the difference of 2/N.
+        h_0 may have another number of units. The effective rank r is at most the smaller of both, and the correction of
+        log ‖·‖² for a tangent, which is by the units of h_0, is off by at most the difference of 2/N.
         """
         return self.batch * (self.steps[-1].end.units if self.blocks else self.width * math.prod(self.shape[1:]))
 
@@ -107,7 +107,7 @@ class ConvolutionalSpec(Spec):
         return BATCH if self.norm == "batchnorm" else 1
 
     def changes_shape(self, number: int) -> bool:
-        """Whether a block is the first of a stage and not of stage 0."""
+        """Return whether a block is the first of a stage after stage 0."""
         return begins_stage(self.blocks, number)
 
     def _unused(self, blocks: tuple[Block, ...]) -> list[str]:

@@ -55,7 +55,7 @@ class DenseNetSpace(ImageOptions):
         check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled})
 
     def __call__(self, trial: Trial) -> DenseNet:
-        """One architecture from one trial; a flat function of its choices."""
+        """Return the architecture of a trial's choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         return DenseNet(
             shape=self.image,

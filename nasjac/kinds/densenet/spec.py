@@ -53,13 +53,13 @@ class DenseNet(ConvolutionalSpec):
         return self.growth * sum(block.keep for block in self.blocks)
 
     def _step(self, start: Extent, block: Block, begins: bool) -> Step:
-        """A transition halves channels, rows and columns, rounded down; a block adds `growth` channels."""
+        """Return the sizes of a block, which adds `growth` channels; a transition halves all sizes, rounded down."""
         change = Conv(start.channels, start.channels // 2, 1) if begins else None
         inside = Extent(start.channels // 2, start.rows // 2, start.columns // 2) if begins else start
         end = inside._replace(channels=inside.channels + self.growth * block.keep)
         return Step(start, inside, end, (Conv(inside.channels, self.growth, 3),) if block.keep else (), change)
 
     def _unused(self, blocks: tuple[Block, ...]) -> list[str]:
-        """The gain is that of the transitions too."""
+        """The weight gain is also that of the transitions, so that it matters without any kept block."""
         growing = [] if any(block.keep for block in blocks) else ["growth"]
         return [*super()._unused(blocks), *growing, *([] if blocks else ["weight_gain"])]

@@ -7,7 +7,7 @@ from nasjac.kinds.surgery import Surgery
 
 
 class DenseNetSurgery(Surgery):
-    """Refuses both."""
+    """The rules of DenseNets: they refuse to grow and to be pruned."""
 
     def growth_refusal(self, spec: Spec) -> str | None:
         rule = "residual blocks x + F(x), which keep the shape, to grow; a densenet's blocks change it"

@@ -15,11 +15,11 @@ PLAIN = ("stem", "embedding", "projection", "readout")
 
 @torch.no_grad()
 def initialize(network: nn.Module, weight_gain: float, normal: Normal) -> None:
-    """Weights N(0, gain² / fan_in), fan_in the inputs of a pixel times the kernel's pixels; zero biases.
+    """Set weights to N(0, gain² / fan_in), fan_in the input channels times the kernel's pixels, and biases to zero.
 
     Args:
-        network: Its layers in `PLAIN` have gain 1, all others `weight_gain`.
-        weight_gain: Of the branches.
+        network: The module; its layers in `PLAIN` have gain 1, all others `weight_gain`.
+        weight_gain: The gain in branches.
         normal: Gives standard normal numbers for the layer of a name.
     """
     for name, layer in network.named_modules():

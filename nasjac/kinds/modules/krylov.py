@@ -14,7 +14,7 @@ SHRINKS = 0.9
 def minimal_residual(
     product: Callable[[Tensor], Tensor], right: Tensor, tolerance: Tensor | float, most: int
 ) -> tuple[Tensor, Tensor]:
-    """x [G, n] with A_g x_g = `right`_g in each row, and the norms [G] of what is left.
+    """Return x [G, n] with A_g x_g = `right`_g in each row, and the norms [G] of the residuals.
 
     `product` maps [G, n] to the A_g x_g. A row is left alone once its residual is at most `tolerance` (one, or [G]) times
     its right side; after `most` products, or n, all end as they are. The iterates are those of GMRES without restart (Saad
@@ -31,7 +31,7 @@ def minimal_residual(
             break
         direction = direction / _norm(direction).clamp_min(tiny)[:, None]
         image = product(direction)
-        for _ in range(2):  # once leaves the rounding of what cancels
+        for _ in range(2):  # a single pass leaves rounding errors of what cancels
             along = torch.einsum("gkn,gn->gk", images, image)
             image = image - torch.einsum("gk,gkn->gn", along, images)
             direction = direction - torch.einsum("gk,gkn->gn", along, directions)

@@ -1,4 +1,4 @@
-"""The layers that all kinds of networks are made of, initialized by the law that scores assume."""
+"""Layers that several kinds of networks have, initialized by the law that scores assume."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def with_memory(layer: Layer) -> Layer:
-    """A layer made on the meta device, for torch's own initialization would use up numbers of the global generator.
+    """Return a layer that was made on the meta device, with uninitialized memory on the CPU.
 
-    It gets memory on the CPU that is not initialized, but under `torch.device("meta")`, where shapes alone are asked for.
+    A layer is made on the meta device because torch's initialization would use up numbers of the global generator. It stays
+    there under `torch.device("meta")`, where only shapes are asked for.
     """
     return layer if torch.get_default_device().type == "meta" else layer.to_empty(device="cpu")
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
-    """Weights N(0, gain² / inputs), zero biases."""
+    """Return a linear map with weights N(0, gain² / inputs) and zero biases."""
     layer = with_memory(nn.Linear(inputs, outputs, device="meta"))
     nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs), generator=generator)
     nn.init.zeros_(layer.bias)
@@ -32,17 +33,17 @@ def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | 
 
 
 def norm_of(spec: UnitSpec, present: bool) -> nn.Module:
-    """The spec's norm, or the identity where none is present."""
+    """Return the Spec's norm over the width, or the identity unless it is `present`."""
     if not present:
         return nn.Identity()
     return (nn.LayerNorm if spec.norm == "layernorm" else nn.RMSNorm)(spec.width, eps=NORM_EPS)
 
 
 def gate_of(block: Block) -> nn.Parameter | None:
-    """The learned factor on the block's branch, at 0; None where there is none."""
+    """Return the learned factor on a block's branch, which starts at 0, or None where the block has none."""
     return nn.Parameter(torch.zeros(())) if block.keep and block.gate else None
 
 
 def factor(scale: Tensor, gate: Tensor | None) -> Tensor:
-    """What the branch is multiplied by."""
+    """Return the factor on a branch: its scale, times its learned factor where it has one."""
     return scale if gate is None else scale * gate

@@ -22,7 +22,7 @@ from nasjac.sampling.linearized import Linearized
 
 #: probes of an energy, whose relative standard error is at most √(2/P)
 PROBES = 32
-#: features of an input of which there may be any number, and ids of a vocabulary
+#: the number of features of an input to networks that take any number, and of ids in a vocabulary
 FEATURES, VOCABULARY = 16, 16
 
 
@@ -37,8 +37,8 @@ def facts_of_modules(network: Callable[..., ResidualNetwork], specs: Sequence[Sp
 def measured_energies(network: Callable[..., ResidualNetwork], spec: Spec) -> NDArray[np.float64]:
     """Measure [L] ‖J_F‖_F² / n of each kept block's branch F(x) = block(x) − skip · x at one initialization and input.
 
-    Hutchinson's probes (1990) are the same for the same Spec. A skip that is there with a probability is taken as there;
-    where a block changes the shape, the energy is that of the block itself.
+    Hutchinson's probes (1990) are the same for the same Spec. A skip that is kept with a probability is taken as kept. For
+    a block that changes the shape the energy is that of the block itself.
     """
     return _energies(spec, *_module(network, spec))
 
@@ -74,7 +74,7 @@ def _facts(network: Callable[..., ResidualNetwork], spec: Spec) -> Facts:
 
 
 def _module(network: Callable[..., ResidualNetwork], spec: Spec) -> tuple[ResidualNetwork, Tensor]:
-    """The module at one initialization, in evaluation, every skip there that may be, and h_0 of one normal input."""
+    """Return the module at one initialization, with every skip that may be kept; and h_0 of a normal input."""
     spec = replace(spec, blocks=tuple(replace(block, skip=float(block.skip > 0)) for block in spec.blocks))
     generator = torch.Generator().manual_seed(0)
     columns = spec.inputs.features or FEATURES

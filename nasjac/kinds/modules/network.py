@@ -1,4 +1,4 @@
-"""What every kind's module is: a residual stream from h_0 to h_L, and a head that reads it."""
+"""The base class of every kind's module: a residual stream from h_0 to h_L, and a head that reads it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ Normal = Callable[[str, torch.Size], Tensor]
 
 
 class ResidualNetwork(nn.Module, ABC):
-    """Embedding, residual blocks, head. The Jacobians that nasjac scores are those between `stream`'s tensors h_0 ... h_L.
+    """A network of an embedding, residual blocks and a head.
 
-    A subclass gives `start`, `forward` and the list `blocks`, each of which maps h_{l-1} to h_l. What is named of one may
-    be overridden where its blocks are called otherwise.
+    The Jacobians that nasjac scores are those between `stream`'s tensors h_0 ... h_L. A subclass gives `start`, `forward`
+    and the list `blocks`, each of which maps h_{l-1} to h_l; it overrides `through` where blocks take other arguments.
     """
 
     blocks: nn.ModuleList
 
     @abstractmethod
     def start(self, x: Tensor) -> Tensor:
-        """h_0 of inputs [batch, ...]."""
+        """Return h_0 of inputs [batch, ...]."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs [batch, ..., outputs] of inputs [batch, ...]."""
+        """Return outputs [batch, ..., outputs] of inputs [batch, ...]."""
 
     def takes_before(self, number: int) -> bool:
-        """Whether a block that comes after such a block sees the input of that one too."""
+        """Return whether block `number` takes a second argument: the input of the block before, or None."""
         return False
 
     def through(self, x: Tensor) -> Iterator[Tensor]:
@@ -43,7 +43,7 @@ class ResidualNetwork(nn.Module, ABC):
             yield x
 
     def stream(self, x: Tensor) -> Iterator[Tensor]:
-        """h_0, h_1, ..., h_L of inputs [batch, ...]: after the embedding, and before what the head does."""
+        """Yield h_0, h_1, ..., h_L of inputs [batch, ...]: from after the embedding to before the head."""
         x = self.start(x)
         yield x
         yield from self.through(x)

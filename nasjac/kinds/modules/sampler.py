@@ -1,4 +1,4 @@
-"""Samples by autograd on modules whose weights are drawn layer by layer, by the layers' names, and shared by all."""
+"""Sampling by autograd on modules whose weights are drawn by their layers' names, so that all architectures share them."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class _Gained(Protocol):
 
 
 class LayerSampler(Sampler[S]):
-    """Of kinds whose layers are linear maps and convolutions with the law of `nasjac.kinds.modules.initialize`."""
+    """A sampler of kinds of linear maps and convolutions, with weights by the law of `nasjac.kinds.modules.initialize`."""
 
     new_networks: ClassVar[bool] = False
 
     def networks(self, spec: S, samples: Tensor, draws: Draws, vocabulary: int | None) -> Iterator[ResidualNetwork]:
-        """One module, whose weights change from draw to draw."""
+        """Yield one module again and again, its weights set to those of each draw."""
         network = prepared(self.network(spec, samples.shape[-1], 1, None), spec, draws)
         for draw in range(len(draws.draws)):
             yield redrawn(network, spec, draws, draw)
 
 
 def redrawn(network: ResidualNetwork, spec: Spec, draws: Draws, draw: int) -> ResidualNetwork:
-    """The module with the weights of one of the draws."""
+    """Set the weights of a module to those of one of the draws; return the module."""
     gained: _Gained = spec  # type: ignore[assignment]  # the kinds of this sampler have a gain
     initialize(network, gained.weight_gain, lambda name, shape: drawn(draws, draw, name, shape))
     return network
 
 
 def drawn(draws: Draws, draw: int, name: str, shape: torch.Size) -> Tensor:
-    """Standard normal numbers for the weights of a layer, by its name in the module."""
+    """Return standard normal numbers in `shape` for the weights of a layer, by its name in the module."""
     role = re.sub(r"blocks\.(\d+)\.(inner|outer)$", r"\2 \1", name)  # of an MLP, as tiles call it
     return draws.normal(role, *shape)[draw]

@@ -1,4 +1,4 @@
-"""What every space checks of its options."""
+"""Checks of options that several search spaces have."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from nasjac.foundation.errors import InputError
 
 #: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
 MOST_UNITS = 2**16
-#: what widths are multiplied or divided by: hidden units in widths, heads, rows of a patch, channels of growth
+#: the largest factor on a width or divisor of it: an FFN's ratio, heads, rows of a patch, channels of growth
 MOST_FACTOR = 2**12
 
 
 def check_depth(space: Any) -> None:
-    """ValueError unless the least and most blocks are in order and in what a Spec may have."""
+    """Raise InputError unless `depth_min` and `depth_max` are in order and a Spec may have so many blocks."""
     check_range(space, "depth", low=1)
     arguments.whole("space.depth_max", space.depth_max, 1, MOST_BLOCKS)
 
 
 def check_range(space: Any, name: str, low: float, high: float = math.inf) -> None:
-    """ValueError unless `name`_min and `name`_max are in order and in [low, high]."""
+    """Raise InputError unless `name`_min and `name`_max are in order and in [low, high]."""
     start, end = getattr(space, f"{name}_min"), getattr(space, f"{name}_max")
     if not low <= start <= end <= high:
         within = f"in [{low:g}, {high:g}]" if high < math.inf else f"at least {low:g}"
@@ -34,7 +34,7 @@ def check_range(space: Any, name: str, low: float, high: float = math.inf) -> No
 
 
 def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
-    """ValueError unless every option of these names at least one of its choices, and nothing else."""
+    """Raise InputError unless each option in `choices` holds at least one of its choices, and nothing else."""
     for name, allowed in choices.items():
         values = getattr(space, name)
         if not values:
@@ -44,7 +44,7 @@ def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
 
 
 def check_widths(widths: tuple[int, ...]) -> None:
-    """ValueError unless there are one to three widths of at least 2."""
+    """Raise InputError unless there are one to three widths, whole numbers of at least 2."""
     if not 1 <= len(widths) <= 3 or min(widths) < 2:
         raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
     for width in widths:
@@ -52,7 +52,7 @@ def check_widths(widths: tuple[int, ...]) -> None:
 
 
 def check_sizes(space: Any, name: str) -> None:
-    """ValueError unless an option holds sizes of something, of at least 1."""
+    """Raise InputError unless the option `name` holds whole numbers of at least 1."""
     values = getattr(space, name)
     if not values or min(values) < 1:
         raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(values)}")

@@ -1,4 +1,4 @@
-"""Specs whose blocks are steps in time: sums of a stream and a branch, along dx/dt = F(x) − D x."""
+"""Specs whose blocks may be steps in time of dx/dt = F(x) − D x, F the branch and D the leak."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK_TYPES = ("explicit", "leaky", "implicit")
 
 @dataclass(frozen=True, repr=False)
 class SteppedSpec(Spec):
-    """What such Specs share.
+    """The fields of Specs whose blocks may be steps in time.
 
     Args:
         block: How a block steps along dx/dt = F(x) − D x, F with its scale and norms, h being `step` and D `leak`:
@@ -66,7 +66,7 @@ class SteppedSpec(Spec):
         return super(SteppedSpec, self._at_step_1())._without_unused()
 
     def _at_step_1(self) -> Self:
-        """With step and leak in the blocks, where no equation is solved and none of their products leaves the floats."""
+        """Return the Spec with step and leak in its blocks, unless an equation is solved or a scale leaves (0, ∞)."""
         kept = [block for block in self.blocks if block.keep]
         moved = self.gates[1]
         if self.block == "implicit":
@@ -96,12 +96,12 @@ class SteppedSpec(Spec):
 
 
 def passes(spec: Spec, number: int) -> int:
-    """Passes through its branch that a block takes."""
+    """Return how many passes through its branch a block takes."""
     return IMPLICIT_PASSES if spec.solves(number) else 1
 
 
 def check_products(specs: Sequence[SteppedSpec], products: str | None) -> None:
-    """Refuse narrow products for implicit blocks. InputError: names the precision."""
+    """Raise InputError where implicit blocks are to be sampled with matrix products in bf16 or TF32."""
     if products in ("bf16", "tf32") and any(spec.block == "implicit" for spec in specs):
         rule = "float32 or float64 for implicit blocks, whose equations are solved to more digits"
         raise InputError(f"`products` (`score.dtype`) must be {rule}, got {products!r}")

@@ -1,4 +1,4 @@
-"""How blocks step in time, as a choice of the spaces whose blocks are sums of a stream and a branch."""
+"""Options of search spaces whose blocks may be steps in time, and a trial's choice among them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPICAL_STEP: dict[str, Any] = {"block": "explicit", "step": 1.0, "leak": 0.0}
 
 @dataclass(frozen=True)
 class SteppedOptions(WiredOptions):
-    """Options of a space of such blocks, beside those of `WiredOptions`.
+    """Options of a space whose blocks may be steps in time, beside those of `WiredOptions`.
 
     `block_types`  explicit x + hF(x), leaky (1 - hD) x + hF(x), implicit by BDF-2 along F(x) - D x; a choice `block` where
                    there are several
@@ -25,7 +25,7 @@ class SteppedOptions(WiredOptions):
     `leak_min`, `leak_max`  of D, where they differ and some type has one
     """
 
-    #: what a study of before these options did not have
+    #: options added later: at their defaults they are no part of a study's identity, so that older studies can be resumed
     later: ClassVar[tuple[str, ...]] = ("block_types", "step_min", "step_max", "leak_min", "leak_max")
 
     block_types: tuple[str, ...] = ("explicit",)
@@ -45,7 +45,10 @@ class SteppedOptions(WiredOptions):
 
 
 def suggest_block_type(space: SteppedOptions, trial: Trial) -> dict[str, Any]:
-    """Block, step and leak. What leaves no choice is not asked for, so that a search without them is what it was."""
+    """Return a trial's choice of block, step and leak.
+
+    A trial is not asked where the options leave no choice, so that a search without steps draws what it always drew.
+    """
     types, leaks = space.block_types, set(space.block_types) != {"explicit"}
     block = trial.suggest_categorical("block", types) if len(types) > 1 else types[0]
     step, leak = space.step_min, space.leak_min if leaks else 0.0

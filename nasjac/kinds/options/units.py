@@ -1,4 +1,4 @@
-"""What Specs share whose layers are units of a stream, or tokens of units: where the norm sits, and which."""
+"""Fields that residual MLPs and transformers share: the placement and kind of norm, activation, gain, hidden units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NORMS = ("layernorm", "rmsnorm")
 
 
 class UnitSpec(Protocol):
-    """The fields that are checked here."""
+    """A Spec with these fields."""
 
     kind: ClassVar[str]
 
@@ -37,7 +37,7 @@ class UnitSpec(Protocol):
 
 
 def check_units(spec: UnitSpec) -> None:
-    """Refuse fields out of their range. InputError: names the field, its rule and the value."""
+    """Raise InputError, which names the field, its rule and the value, where one of these fields is out of range."""
     check_choice("placement", spec.placement, PLACEMENTS)
     check_choice("norm", spec.norm, NORMS)
     check_choice("activation", spec.activation, ACTIVATIONS)
@@ -48,7 +48,7 @@ def check_units(spec: UnitSpec) -> None:
 
 
 def unused_units(spec: UnitSpec, blocks: tuple[Block, ...]) -> list[str]:
-    """Names of these fields that no number depends on, given the blocks that last."""
+    """Return the names of these fields that no number depends on, given the `blocks` that are kept."""
     used = {
         **dict.fromkeys(("placement", "weight_gain"), bool(blocks)),
         **dict.fromkeys(("activation", "ffn_ratio"), any(block.op == "ffn" for block in blocks)),
@@ -58,5 +58,5 @@ def unused_units(spec: UnitSpec, blocks: tuple[Block, ...]) -> list[str]:
 
 
 def norm_params(spec: UnitSpec) -> int:
-    """Parameters of the norms of one block."""
+    """Return the number of parameters of the norms of one block."""
     return sum(PLACEMENTS[spec.placement][:3]) * (2 if spec.norm == "layernorm" else 1) * spec.width

@@ -1,4 +1,4 @@
-"""What the spaces of residual blocks share: which skips are there, which branches go, and the law of branch scales."""
+"""Options that spaces of residual blocks share: skip density, pruning and the law of branch scales."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from nasjac.kinds.options.checks import check_names, check_range
 class WiredOptions(Space):
     """Options of a space of residual blocks; every range includes its ends, and one value fixes a choice.
 
-    `wiring_seeds`  so many patterns of a skip density, at most 2^20
-    `prune_ratio`   share of the residual branches that goes, by one of `prune_criteria`
+    `wiring_seeds`  number of skip patterns of one density, at most 2^20
+    `prune_ratio`   share of the residual branches that is pruned, by one of `prune_criteria`
     `branch_scales` laws for the factor on branches
     """
 
-    #: the laws that there are
+    #: the laws to choose from
     laws: ClassVar[tuple[str, ...]] = tuple(BRANCH_SCALES)
 
     skip_density_min: float = 0.0
@@ -45,7 +45,7 @@ class WiredOptions(Space):
 
 
 class Wiring(NamedTuple):
-    """What a trial chose of these."""
+    """A trial's choices: skip density, wiring seed, pruning ratio, pruning criterion and law of branch scales."""
 
     density: float
     seed: int
@@ -54,16 +54,16 @@ class Wiring(NamedTuple):
     law: str
 
     def skips(self, depth: int) -> list[float]:
-        """1 where a block keeps its skip, 0 where not."""
+        """Return [depth] 1.0 where a block keeps its skip and 0.0 where it does not."""
         return [float(skip) for skip in skip_pattern(self.density, depth, self.seed)]
 
     def kept(self, depth: int, energies: Callable[[], NDArray[np.float64]]) -> list[bool]:
-        """Which branches stay; `energies` [depth] of them if the criterion asks."""
+        """Return [depth] whether a branch stays; `energies` gives their energies [depth] to a criterion that asks."""
         return [bool(kept) for kept in keep_set(self.ratio, self.criterion, depth, energies, self.seed)]
 
 
 def suggest_wiring(space: WiredOptions, trial: Trial) -> Wiring:
-    """A trial's choices, in this order."""
+    """Return a trial's choices, asked for in the order of `Wiring`'s fields."""
     density = trial.suggest_float("skip_density", space.skip_density_min, space.skip_density_max)
     check_density(density)  # a trial whose choices are given may be outside the search's range
     return Wiring(

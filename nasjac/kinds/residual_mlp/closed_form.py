@@ -26,9 +26,9 @@ COVERED: dict[str, tuple[Any, ...]] = {
 
 
 def columns(specs: Sequence[ResidualMLP]) -> Columns:
-    """The Specs as columns of `nasjac.mathematics.meanfield`, padded with blocks that are not kept.
+    """Return Specs as the columns of `nasjac.mathematics.meanfield`, padded with blocks that are not kept.
 
-    Implicit blocks are taken as their `Spec.gates` have them, to first order in F.
+    Implicit blocks are taken to first order in F, with the factors of their `Spec.gates`.
     """
     depth = max((len(spec.blocks) for spec in specs), default=0)
     keep, skip, scale = np.zeros((len(specs), depth)), *np.ones((2, len(specs), depth))
@@ -53,13 +53,13 @@ def columns(specs: Sequence[ResidualMLP]) -> Columns:
 
 
 def branch_energies(spec: ResidualMLP) -> NDArray[np.float64]:
-    """[L] expected branch energy χ of each kept block."""
+    """Return [L] the expected branch energy χ of each kept block."""
     energies: NDArray[np.float64] = block_energies(columns([spec])).branch[0]
     return energies
 
 
 def facts(specs: Sequence[ResidualMLP]) -> list[Facts]:
-    """Facts of canonical Specs, in order."""
+    """Return the facts of canonical Specs, in order."""
     energies = block_energies(columns(specs))
     bent = energies.share * energies.nonlinearity
     # fsum is exact, so that the padding by longer specs leaves no trace

@@ -1,4 +1,4 @@
-"""Residual MLPs: all that nasjac knows of them."""
+"""The kind `residual_mlp`."""
 
 from __future__ import annotations
 

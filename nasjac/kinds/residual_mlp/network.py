@@ -15,7 +15,7 @@ from nasjac.mathematics.activations import ACTIVATIONS
 
 
 class ResidualMLPNetwork(ResidualNetwork):
-    """Embedding, residual blocks, readout: [batch, inputs] -> [batch, outputs].
+    """A residual MLP of embedding, residual blocks and readout: [batch, inputs] -> [batch, outputs].
 
     Weights are N(0, gain² / fan_in), the gain being `spec.weight_gain` inside blocks and 1 in embedding and readout; biases
     are zero. The Jacobians that nasjac scores are those between `stream`'s tensors h_0 ... h_L.
@@ -32,7 +32,7 @@ class ResidualMLPNetwork(ResidualNetwork):
         self.readout = linear(spec.width, outputs, 1.0, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """h_0, after the embedding."""
+        """Return h_0 [batch, width], the output of the embedding."""
         return self.embedding(x)  # type: ignore[no-any-return]
 
     def takes_before(self, number: int) -> bool:

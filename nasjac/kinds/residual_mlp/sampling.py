@@ -1,4 +1,4 @@
-"""How residual MLPs are sampled: as rows of tiles, and those with implicit blocks by autograd."""
+"""Sampling of residual MLPs: as rows of tiles, and those with implicit blocks by autograd."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from nasjac.sampling.samples import Plan, Samples
 
 
 class ResidualMLPSampler(TileSampler[ResidualMLP]):
-    """Tiles of one width; networks of implicit blocks alone."""
+    """A sampler that puts networks of one width into tiles, and takes each network of implicit blocks by itself."""
 
     def __init__(self) -> None:
         super().__init__(ResidualMLPNetwork)
         self._alone = LayerSampler[ResidualMLP](ResidualMLPNetwork)
 
     def check(self, specs: Sequence[ResidualMLP], products: str | None) -> None:
-        """Refuse narrow products for implicit blocks."""
+        """Raise InputError where implicit blocks are to be sampled with matrix products in bf16 or TF32."""
         check_products(specs, products)
 
     def common(self, spec: ResidualMLP) -> tuple[object, ...] | None:
-        """The width; None of implicit blocks."""
+        """Return the width and tokens, or None for implicit blocks."""
         return None if spec.block == "implicit" else super().common(spec)
 
     def row(self, spec: ResidualMLP) -> Row:
-        """A Spec as a row of a tile."""
+        """Return a Spec as a row of a tile."""
         return row_of(spec, spec, two_matrix=spec.branch == "two_matrix")
 
     def embed(self, spec: ResidualMLP) -> Embed:
-        """A linear map of the features; the stream has one token."""
+        """Return the embedding of all rows: a linear map of the features to one token."""
         return lambda samples, draws, _: projected(samples[:, :, None], draws, spec.width)
 
     def sample(

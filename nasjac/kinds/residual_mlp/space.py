@@ -70,7 +70,7 @@ class ResidualMlpSpace(SteppedOptions):
         check_names(self, names)
 
     def __call__(self, trial: Trial) -> ResidualMLP:
-        """One architecture from one trial; a flat function of its choices."""
+        """Return the architecture of a trial's choices."""
         depth = trial.suggest_int("depth", self.depth_min, self.depth_max)
         width = trial.suggest_categorical("width", self.widths)
         wiring = suggest_wiring(self, trial)

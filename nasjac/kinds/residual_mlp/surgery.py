@@ -6,7 +6,7 @@ from nasjac.kinds.surgery import PlacedSurgery, SteppedSurgery
 
 
 class ResidualMLPSurgery(PlacedSurgery, SteppedSurgery):
-    """Its blocks have placed norms, and may be steps in time."""
+    """The rules of blocks with placed norms that may be steps in time."""
 
 
 SURGERY = ResidualMLPSurgery()

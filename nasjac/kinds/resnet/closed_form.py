@@ -15,17 +15,17 @@ from nasjac.kinds.resnet.spec import ResNet
 
 
 def energies(spec: ResNet) -> Energies:
-    """The energies of the branches of one Spec."""
+    """Return the energies of a Spec's branches."""
     return residual_energies(image_stack(spec))
 
 
 def branch_energies(spec: ResNet) -> NDArray[np.float64]:
-    """[L] expected branch energy χ of each kept block."""
+    """Return [L] the expected branch energy χ of each kept block."""
     return energies(spec).energy
 
 
 def facts(specs: Sequence[ResNet]) -> list[Facts]:
-    """Facts of canonical Specs, in order. A projection has no norm in the pre order."""
+    """Return the facts of canonical Specs, in order. A projection has no norm in the pre order."""
     return closed_form.facts(
         specs, energies, lambda spec, changes: spec.norm != "none" and not (changes and spec.order == "pre")
     )

@@ -1,4 +1,4 @@
-"""ResNets: all that nasjac knows of them."""
+"""The kind `resnet`."""
 
 from __future__ import annotations
 

@@ -20,14 +20,17 @@ from nasjac.kinds.convolutional.network import groups_of
 from nasjac.kinds.images import Conv
 from nasjac.mathematics.activations import ACTIVATIONS
 
-#: fewer images are convolved by another of torch's kernels where the weights are 1 x 1, which rounds otherwise
+#: with fewer images torch chooses another kernel for 1 x 1 convolutions, which rounds differently
 FEWEST = 16
-#: where a vector's own numbers are: images, channels, rows, columns
+#: dimensions of one vector: images, channels, rows, columns
 OWN = (3, 5, 6, 7)
 
 
 def convolution(conv: Conv, weights: Tensor, gain: Tensor | float) -> Layer:
-    """Zeros around the image; `weights` [D, outputs, inputs, k, k] times `gain`, one or [r, 1, 1, 1, 1, 1, 1, 1]."""
+    """Return a convolution with zeros around the image, by `weights` [D, outputs, inputs, k, k] times `gain`.
+
+    `gain` is one number, or one for each row [r, 1, 1, 1, 1, 1, 1, 1].
+    """
     draws, kernel, stride, around = len(weights), weights.flatten(0, 1), conv.stride, conv.kernel // 2
 
     def layer(x: Tensor) -> Pulled:
@@ -56,7 +59,7 @@ def _like(x: Tensor, images: Tensor, channels: int) -> Tensor:
 
 
 def activation(name: str, keep: bool = False) -> Layer:
-    """phi of the streams, phi' times the tangents; in place unless what goes in is to be kept."""
+    """Return the layer phi: phi of the streams, phi' times the tangents; it works in place unless `keep`."""
     function, derivative = ACTIVATIONS[name]
 
     def layer(x: Tensor) -> Pulled:
@@ -72,7 +75,7 @@ def activation(name: str, keep: bool = False) -> Layer:
 
 
 def norm(name: str, gain: Tensor | float = 1.0) -> Layer:
-    """BatchNorm by the statistics of the batch, or GroupNorm, of the vectors times `gain`: that is but a smaller ε.
+    """Return BatchNorm by the statistics of the batch, or GroupNorm, of the vectors times `gain`, which only changes ε.
 
     x̂ = (x − mean) / σ over n numbers has the Jacobian (1/σ)(C − x̂ x̂ᵀ / n), C the centering, which is symmetric.
     """

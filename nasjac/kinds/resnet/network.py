@@ -42,9 +42,8 @@ class ResNetBlock(SolvingBlock):
     """x -> skip * P(x) + scale * F(x), in the post order with an activation after it. The gates are buffers.
 
     The shortcut P is the identity; where a stage begins it is a 1x1 convolution of stride 2, in the post order with a norm.
-    A pruned block has no F. Steps, leaks and `implicit` blocks are as in
-    `nasjac.kinds.residual_mlp.network.ResidualBlock`; the equation
-    of BatchNorm's blocks is one of the whole batch, and running statistics see its solution alone.
+    A pruned block has no F. Steps, leaks and `implicit` blocks are as in `nasjac.kinds.residual_mlp.network.ResidualBlock`;
+    with BatchNorm the equation of a block couples the batch, and running statistics are updated by its solution alone.
     """
 
     skip: Tensor

@@ -1,7 +1,7 @@
-"""How a population of residual networks of images is cut: rows of a tile, draws at a time, and what they take.
+"""Sampling of ResNets in tiles: rows of a tile, draws at a time, and the memory they take.
 
-A convolution rounds its results by the number of its groups, which are the draws: so there are always equally many, whoever
-shares a tile, and the last of them are repeated where there are too few.
+How a convolution rounds depends on the number of its groups, which are the draws. Therefore all tiles of a style have the
+same number of draws, and the last draws are repeated where there are too few.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from nasjac.sampling.samples import Plan, Samples, joined
 
 #: rows times draws times the units of h_0 of an input: on a CPU its vectors should stay in the cache
 MAX_UNITS = {"cpu": 2**17, "cuda": 2**24}
-#: draws at a time at most, a power of two, and rows that should find a place beside each other
+#: most draws at a time, a power of two, and rows that should fit beside each other
 MAX_DRAWS, ROWS = 16, 4
 
 
 class ResNetSampler(ConvolutionalSampler[ResNet]):
-    """Tiles of one `style`; networks of implicit blocks alone."""
+    """A sampler that puts networks of one `style` into tiles, and takes each network of implicit blocks by itself."""
 
     def __init__(self) -> None:
         super().__init__(built_by(ResNetNetwork))
 
     def check(self, specs: Sequence[ResNet], products: str | None) -> None:
-        """Refuse narrow products: all of bf16, and of implicit blocks TF32 too."""
+        """Raise InputError for matrix products in bf16, and for implicit blocks in TF32."""
         super().check(specs, products)
         check_products(specs, products)
 
     def common(self, spec: ResNet) -> tuple[object, ...] | None:
-        """The style; None of implicit blocks."""
+        """Return the style, or None for implicit blocks."""
         return None if spec.block == "implicit" else style(spec)
 
     def most_rows(self, spec: ResNet, draws: Draws) -> int:
-        """Rows that fit the device beside each other."""
+        """Return how many rows fit the device beside each other."""
         return max(1, MAX_UNITS[draws.device.type] // (_draws_together(spec, draws) * spec.start_units * spec.batch))
 
     def row_bytes(self, specs: Sequence[ResNet], draws: Draws, plan: Plan) -> int:
-        """A few times the largest layer, and for the way back slopes and unit vectors of each."""
+        """Return bytes of a few times the largest layer and, for the way back, of each layer's slopes and unit vectors."""
         vectors = max(1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips)
         layers = [[spec.start_units, *(at.units for step in spec.steps for _, at in step.placed())] for spec in specs]
         units = max(6 * vectors * max(sizes) + 4 * sum(sizes) * plan.goes_back for sizes in layers)
@@ -60,7 +60,7 @@ class ResNetSampler(ConvolutionalSampler[ResNet]):
         products: str | None,
         vocabulary: int | None,
     ) -> list[Samples]:
-        """The samples of each of one style."""
+        """Return the samples of each architecture of one style."""
         if specs[0].block == "implicit":
             return super().sample(specs, samples, draws, plan, products, vocabulary)
         count, total = _draws_together(specs[0], draws), len(draws.draws)
@@ -73,6 +73,6 @@ class ResNetSampler(ConvolutionalSampler[ResNet]):
 
 
 def _draws_together(spec: ResNet, draws: Draws) -> int:
-    """So many draws at a time, by the style alone."""
+    """Return how many draws are taken at a time, which depends on the style alone."""
     fitting = max(1, MAX_UNITS[draws.device.type] // (ROWS * spec.start_units * spec.batch))
     return min(MAX_DRAWS, 1 << fitting.bit_length() - 1)

@@ -66,7 +66,7 @@ class ResNetSpace(ImageOptions, SteppedOptions):
             raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
 
     def __call__(self, trial: Trial) -> ResNet:
-        """One architecture from one trial; a flat function of its choices."""
+        """Return the architecture of a trial's choices."""
         depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
         width = trial.suggest_categorical("width", self.widths)
         wiring = suggest_wiring(self, trial)

@@ -43,7 +43,7 @@ class ResNet(ConvolutionalSpec, SteppedSpec):
         return self.width**2 // 16 * sum(block.keep for block in self.blocks)
 
     def _step(self, start: Extent, block: Block, begins: bool) -> Step:
-        """A stage doubles the channels and halves rows and columns; a bottleneck is a quarter as wide inside."""
+        """Return the sizes of a block: a stage doubles channels and halves rows and columns; a bottleneck has a quarter."""
         stride = 2 if begins else 1
         channels, outputs = start.channels, start.channels * stride
         change = Conv(channels, outputs, 1, stride)

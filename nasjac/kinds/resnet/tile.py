@@ -1,13 +1,12 @@
-"""Jacobian samples of one tile of residual networks of images, evaluated together whatever their depth, skips and pruning.
+"""Jacobian samples of one tile of residual networks of images, which may differ in depth, skips and pruning.
 
 Blocks are counted stage by stage, from 0 in each; those of one number share their weights, and rows without such a block
 wait. Layers differ in size: energies are per unit of the later layer, forward of h_l, backward of h_L, which is ‖J‖_F² / N
 of the numerator.
 
-BatchNorm takes the statistics of the batch, as in training. The images of a batch are then one input: J is the Jacobian of
-the batch, `nasjac.kinds.images.BATCH` images, and N counts the units of all of them. So what a spec's `sd_log`
-sees of the data
-is the spread between batches, not between images; the correlation of outputs is between the images of a batch.
+BatchNorm uses the statistics of the batch, as in training. The images of a batch are then one input: J is the Jacobian of
+the batch of `nasjac.kinds.convolutional.spec.BATCH` images, and N counts the units of all of them. Therefore `sd_log` is
+the spread between batches, not between images; the correlation of outputs is between the images of a batch.
 
 Letters: D draws, R rows (architectures), r those that have a block, I inputs of a draw, V vectors of an input (its stream
 and P tangents, or cotangents), B images of an input, C channels, H rows and W columns of pixels, K places of blocks.
@@ -35,7 +34,7 @@ from nasjac.sampling.vectors import cosines, output_decorrelation
 
 
 def style(spec: ResNet) -> tuple[object, ...]:
-    """What the architectures of a tile share."""
+    """Return what the architectures of a tile have in common."""
     return spec.width, spec.shape, spec.norm, spec.order, spec.activation, spec.blocks[-1].stage if spec.blocks else 0
 
 
@@ -49,7 +48,7 @@ class Place(NamedTuple):
 
 
 def places(specs: Sequence[ResNet]) -> list[Place]:
-    """Those of a tile, the input side first; all rows are at the first ones of stages after 0."""
+    """Return the places of a tile, input side first; the first block of each stage after stage 0 is in all rows."""
     found: defaultdict[tuple[int, int], list[tuple[int, Block, Step]]] = defaultdict(list)
     for row, spec in enumerate(specs):
         counts: Counter[int] = Counter()
@@ -79,7 +78,7 @@ class ImageTile:
 
     @torch.inference_mode()
     def run(self, samples: Tensor) -> list[Samples]:
-        """The samples of each architecture for images [D, I × B, features]."""
+        """Return the samples of each architecture for images [D, I × B, features]."""
         plan, pulls = self.plan, []
         vectors = self._begin(samples)
         ahead = Course(vectors, streams=1)

@@ -43,14 +43,14 @@ class Turn(NamedTuple):
     sine: Tensor
 
     def __call__(self, vectors: Tensor, back: bool = False) -> Tensor:
-        """Vectors [D, r, I, V, H, T, d] turned by their positions, or back."""
+        """Return vectors [D, r, I, V, H, T, d] turned by their positions, or turned back."""
         first, second = vectors.chunk(2, dim=-1)
         turned = torch.cat([second, -first] if back else [-second, first], dim=-1)
         return vectors * self.cosine + turned * self.sine
 
 
 def turn_of(rotary: Tensor, tokens: int, units: int) -> Turn:
-    """The turn of heads of `units` units at rows where `rotary` [r] is 1; those where it is 0 do not turn."""
+    """Return the turn of heads of `units` units; rows where `rotary` [r] is 0 are not turned."""
     frequency = ROTARY_BASE ** (-torch.arange(units // 2, dtype=torch.float64, device=rotary.device) * 2 / units)
     angle = (torch.arange(tokens, device=rotary.device)[:, None] * frequency).repeat(1, 2)
     gate = rotary.to(torch.float64).reshape(-1, 1, 1, 1, 1, 1) * angle
@@ -58,7 +58,9 @@ def turn_of(rotary: Tensor, tokens: int, units: int) -> Turn:
 
 
 def attend(triple: Tensor, heads: int, scale: Tensor, turn: Turn | None, causal: bool) -> tuple[Attended, Tensor]:
-    """The mixed values [D, r, I, V, T, N] of streams and tangents from queries, keys and values [D, r, I, V, T, 3 N].
+    """Return the attention and the mixed values [D, r, I, V, T, N] of streams and tangents.
+
+    `triple` [D, r, I, V, T, 3 N] holds queries, keys and values.
 
     `scale`  c of each row, [r, 1, 1, 1, 1]
     """
@@ -84,7 +86,7 @@ def _tangents(at: Attended, queries: Tensor, keys: Tensor, values: Tensor) -> Te
 
 
 def pull_back(at: Attended, mixed: Tensor, heads: int) -> Tensor:
-    """Cotangents [D, r, I, V, T, 3 N] of queries, keys and values from those of the mixed values [D, r, I, V, T, N]."""
+    """Return cotangents [D, r, I, V, T, 3 N] of queries, keys and values from those of the mixed values `mixed`."""
     outer = _split(mixed, heads)
     values = at.weights.mT @ outer
     logits = _softmax_slopes(at.weights, outer @ at.values.mT)

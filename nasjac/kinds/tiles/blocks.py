@@ -31,7 +31,7 @@ class Norm(NamedTuple):
     inverse: Tensor
 
     def transpose_apply(self, vectors: Tensor) -> Tensor:
-        """Cotangents [D, A, I, V, T, N] through the norm's (symmetric) Jacobian, at its rows in place."""
+        """Apply the norm's symmetric Jacobian to cotangents [D, A, I, V, T, N] at its rows, in place."""
         chosen = self.at.route.take(vectors)
         chosen = (chosen - self.at.centering * chosen.mean(-1, keepdim=True)).mul_(self.inverse)
         chosen.addcmul_(self.unit, (chosen * self.unit).mean(-1, keepdim=True), value=-1)
@@ -39,8 +39,8 @@ class Norm(NamedTuple):
 
 
 class BlockState(NamedTuple):
-    """One block of a tile, linearized: its norms, for each of its FFN routes the inner gain times phi' [D, r, I, 1, T, mN],
-    and each of its attentions.
+    """One block of a tile, linearized: its norms, for each FFN route the inner gain times phi' [D, r, I, 1, T, mN], and the
+    state of each attention.
     """
 
     on_input: Norm | None
@@ -58,7 +58,7 @@ class Blocks:
         self.width, self.causal = routes.specs[0].width, routes.specs[0].causal
 
     def forward(self, vectors: Tensor, factor: Tensor, number: int) -> tuple[BlockState, Tensor]:
-        """Streams and tangents [D, A, I, V, T, N], times their factors [D, A, I, V], through one block; its state."""
+        """Push streams and tangents [D, A, I, V, T, N], times factors [D, A, I, V], through a block; return its state."""
         routes, at, active = self.routes, self.routes.at(number), vectors.shape[1]
         on_input, entering = _norm(vectors, at.on_input, keep=True)
         slopes, attended, branch = self._branch(entering, at, number, keep=entering is vectors)
@@ -100,7 +100,7 @@ class Blocks:
         return state, self._product(mixed, self.draws.normal(f"outer {number}", self.width, self.width), transpose=True)
 
     def pull_back(self, vectors: Tensor, factor: Tensor, state: BlockState, number: int) -> Tensor:
-        """Cotangents [D, A, I, V, T, N] at a block's output, times their factors, brought to its input."""
+        """Pull cotangents [D, A, I, V, T, N] at a block's output, times their factors [D, A, I, V], back to its input."""
         routes, at, active = self.routes, self.routes.at(number), vectors.shape[1]
         outer = state.on_sum.transpose_apply(vectors) if state.on_sum else vectors
         branch = outer * (routes.scale[number, :active] * factor)[..., None, None]
@@ -159,7 +159,7 @@ def _norm(vectors: Tensor, at: NormRoute | None, keep: bool = False) -> tuple[No
 def _activate(vectors: Tensor, routes: Sequence[tuple[str, Route]]) -> Tensor:
     """phi' [D, A, I, 1, T, n]; and, in place, phi of the streams and phi' times the tangents."""
     streams = vectors[..., :1, :, :]
-    source = streams.contiguous()  # functions of numbers with gaps between them are rounded otherwise
+    source = streams.contiguous()  # elementwise functions round differently on strided memory
     slope = torch.empty_like(source)
     for name, route in routes:
         chosen = route.take(source)

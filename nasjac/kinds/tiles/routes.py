@@ -1,4 +1,4 @@
-"""Which rows of a tile take part in which operation of a block, as index tensors and columns of gates.
+"""Routes: which rows of a tile take part in which operation of a block, as index tensors and columns of gates.
 
 Letters: R rows (architectures of a tile, the deepest first), L blocks of the deepest, A active rows of a block.
 """
@@ -17,8 +17,8 @@ from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import NORM_EPS, PLACEMENTS
 from nasjac.kinds.tiles.rows import Row
 
-#: a tile has a multiple of so many rows, and so have the rows that are active in a block: products of so many rows round
-#: alike, whatever else is in the tile
+#: the rows of a tile, and those active in a block, are padded to a multiple of this: matrix products of so many rows round
+#: alike, so that results do not depend on the other rows
 QUANTUM = 4
 HOMOGENEOUS = ("relu", "linear")
 
@@ -30,11 +30,11 @@ class Route(NamedTuple):
     kept: int
 
     def take(self, vectors: Tensor) -> Tensor:
-        """Those rows of vectors [D, A, ...]."""
+        """Return the route's rows of vectors [D, A, ...]."""
         return vectors if self.rows is None else vectors.index_select(1, self.rows)
 
     def put(self, into: Tensor, values: Tensor) -> Tensor:
-        """`into` with those rows replaced, in place; `values` itself where the route is all rows."""
+        """Write `values` into the route's rows of `into`, in place; return `values` itself where the route is all rows."""
         if self.rows is None:
             return values
         return into.index_copy_(1, self.rows[: self.kept], values[:, : self.kept])
@@ -93,7 +93,7 @@ class Routes:
         rows = _whole(len(specs))
         self.specs = [*specs, *[specs[0].empty()] * (rows - len(specs))]
         self.rows, self.blocks, self._dtype, self._device = rows, self.depths[0], dtype, device
-        # behind a norm the outer gain is but a smaller epsilon
+        # in front of a norm the outer gain only changes epsilon
         self._normed = [PLACEMENTS[spec.placement].on_branch for spec in self.specs]
         self.skip = self._gates(lambda spec, block: block.skip * spec.gates[0], finished=1.0)
         self.scale = self._gates(
@@ -110,15 +110,15 @@ class Routes:
         self._at = lru_cache(maxsize=None)(self._routes)
 
     def reaching(self, layer: int) -> int:
-        """How many rows have at least `layer` blocks; they come first."""
+        """Return how many rows have at least `layer` blocks; they come first."""
         return sum(depth >= layer for depth in self.depths)
 
     def active(self, block: int) -> int:
-        """Rows that take part in a block, A."""
+        """Return A, the number of rows that take part in a block."""
         return min(self.rows, _whole(self.reaching(block + 1)))
 
     def at(self, block: int) -> BlockRoutes:
-        """The routes among the active rows of a block."""
+        """Return the routes among the active rows of a block."""
         rows = self.specs[: self.active(block)]
         return self._at(tuple(spec.blocks[block].op if block < len(spec.blocks) else "ffn" for spec in rows))
 
@@ -203,12 +203,12 @@ class Routes:
 
 
 def inner_gain(spec: Row) -> float:
-    """Standard deviation of the first matrix of an FFN branch; 1 where there is none."""
+    """Return the standard deviation of the first matrix of an FFN branch, 1 where the branch has one matrix."""
     return spec.weight_gain / math.sqrt(spec.width) if spec.two_matrix else 1.0
 
 
 def outer_gain(spec: Row, block: Block) -> float:
-    """Standard deviation of the last matrix of a block's branch, whose inputs are N units or the FFN's hidden ones."""
+    """Return the standard deviation of the last matrix of a block's branch, which maps N or the FFN's hidden units."""
     return spec.weight_gain / math.sqrt(spec.width * (spec.ffn_ratio if block.op == "ffn" else 1))
 
 

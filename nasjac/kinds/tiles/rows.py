@@ -1,4 +1,4 @@
-"""One architecture as a row of a tile: what a stream of vectors or tokens passes through, whichever kind it is of."""
+"""One architecture as a row of a tile: the fields that tiles need of residual MLPs and transformers alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nasjac.architecture.spec import Spec
 
 
 class UnitStream(Protocol):
-    """What the Specs of such kinds have alike."""
+    """The fields that Specs of residual MLPs and transformers share."""
 
     @property
     def placement(self) -> str: ...
@@ -26,7 +26,7 @@ class UnitStream(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """What a tile asks of an architecture; the defaults are those of one without blocks.
+    """An architecture as a tile sees it; the defaults are those of a network without blocks.
 
     `two_matrix`     whether an FFN branch has two matrices
     `logit_factor`   what a head's logits are multiplied by
@@ -58,12 +58,12 @@ class Row:
         return any(block.keep and block.op == "attention" for block in self.blocks)
 
     def empty(self) -> Row:
-        """A row of the same stream without blocks, which fills a tile up."""
+        """Return a row of the same stream without blocks, which fills a tile up."""
         return Row(self.width, (), self.tokens, learned=self.learned, rotary=self.rotary, causal=self.causal)
 
 
 def row_of(spec: Spec, unit: UnitStream, **others: object) -> Row:
-    """The row of a Spec; `unit` is the Spec again, by the fields that these kinds have alike."""
+    """Return the row of a Spec; `unit` is the same Spec, typed by the fields that these kinds share."""
     row = Row(
         width=spec.width,
         blocks=spec.blocks,

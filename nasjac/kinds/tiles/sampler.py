@@ -1,4 +1,4 @@
-"""How architectures are sampled whose layers are vectors or tokens: many rows of one width share every product.
+"""Sampling of architectures whose layers are vectors or tokens: many rows of one width share every matrix product.
 
 Rows are dealt out to tiles by depth; within a tile the deepest come first and finished rows leave.
 """
@@ -22,28 +22,28 @@ MAX_NETWORKS = {"cpu": 512, "cuda": 65536}
 
 
 class TileSampler(Sampler[S]):
-    """Samples of architectures that have one width and one embedding in common."""
+    """A sampler that puts architectures with the same width and embedding into tiles."""
 
     refused_products = ()
 
     @abstractmethod
     def row(self, spec: S) -> Row:
-        """A Spec as a row of a tile."""
+        """Return a Spec as a row of a tile."""
 
     @abstractmethod
     def embed(self, spec: S) -> Embed:
-        """What embeds the inputs of all rows that have `common` with this Spec."""
+        """Return the embedding of the inputs for all rows whose `common` is that of this Spec."""
 
     def common(self, spec: S) -> tuple[object, ...] | None:
-        """Width and tokens."""
+        """Return width and tokens."""
         return spec.width, spec.tokens
 
     def most_rows(self, spec: S, draws: Draws) -> int:
-        """As many as have the tokens that the device takes at a time."""
+        """Return how many rows have as many tokens together as the device takes at a time."""
         return MAX_NETWORKS[draws.device.type] // spec.tokens
 
     def row_bytes(self, specs: Sequence[S], draws: Draws, plan: Plan) -> int:
-        """The vectors in work; for the way back each block's unit vectors, slopes and attention."""
+        """Return bytes of the vectors in work and, for the way back, of each block's unit vectors, slopes and attention."""
         rows = [self.row(spec) for spec in specs]
         width, depth, tokens = rows[0].width, len(rows[0].blocks), rows[0].tokens
         hidden, heads = max(row.ffn_ratio for row in rows), max(row.heads * row.attends for row in rows)
@@ -55,13 +55,13 @@ class TileSampler(Sampler[S]):
         return int(whole * ((7 + hidden + attention) * vectors + kept))
 
     def largest_layer(self, spec: S) -> int:
-        """Weights of the largest matrix of a branch."""
+        """Return the number of weights of the largest matrix of a branch."""
         return spec.width**2 * self.row(spec).ffn_ratio
 
     def sample(
         self, specs: Sequence[S], samples: Tensor, draws: Draws, plan: Plan, products: str | None, vocabulary: int | None
     ) -> list[Samples]:
-        """The samples of each, as many draws at a time as the device takes."""
+        """Return the samples of each architecture, computed for as many draws at a time as the device takes."""
         rows, total = [self.row(spec) for spec in specs], len(draws.draws)
         most = max(1, MAX_NETWORKS[draws.device.type] // (len(specs) * specs[0].tokens))
         narrow, runs = torch.bfloat16 if products == "bf16" else None, []

@@ -1,7 +1,7 @@
 """Jacobian samples of one tile: residual networks of one kind and width, evaluated together.
 
-Vectors are brought back to norm √N from block to block: each carries the factor that does so, and that factor is applied
-where the block's gates are. Rows that are finished leave; those that begin on the way back join.
+Vectors are rescaled to norm √N behind each block: each carries the factor, which the next block applies with its gates.
+Rows that are finished leave; on the way back rows join at their last block.
 
 Letters: D draws, R rows (architectures of a tile, the deepest first), A active rows of a block, I inputs of a draw,
 P tangents and Q cotangents of an input, T tokens (1 of an MLP), N width, L blocks. V counts the vectors [T, N] of an input
@@ -48,7 +48,7 @@ class Tile:
 
     @torch.inference_mode()
     def run(self, samples: Tensor, vocabulary: int | None) -> list[Samples]:
-        """The samples of each architecture for inputs [D, I, features], or token ids [D, I, T] of `vocabulary`."""
+        """Return the samples of each architecture for inputs [D, I, features], or token ids [D, I, T] of `vocabulary`."""
         energies, tokens, states, outputs = self._forward(self._start(self._embed(samples, self.draws, vocabulary)))
         tangents = outputs[..., 1:, :, :]
         back = self._backward(states, tangents) if self.plan.goes_back else _nothing(energies, tokens)
@@ -152,7 +152,7 @@ class Tile:
 
 
 def projected(samples: Tensor, draws: Draws, width: int) -> Tensor:
-    """[D, I, T, N] embeddings of features, or of patches, [D, I, T, n]."""
+    """Return [D, I, T, N] the linear embedding of features or patches [D, I, T, n], by weights N(0, 1/n)."""
     units = samples.shape[-1]
     embedded = torch.bmm(samples.flatten(1, 2), draws.normal("embedding", width, units).mT)
     return (embedded / math.sqrt(units)).view(*samples.shape[:-1], width)

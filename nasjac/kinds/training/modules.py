@@ -1,5 +1,5 @@
-"""Networks trained one after the other, in a plain loop: what keeps running statistics, or solves equations in as many
-steps as it takes, cannot be one batched computation.
+"""Networks trained one after the other, in a plain loop: networks with running statistics, and those that solve equations
+in a varying number of steps, cannot be one batched computation.
 
 Letters: M networks, B samples, F features.
 """
@@ -18,16 +18,16 @@ from nasjac.kinds.training.stack import Stack, cross_entropy
 
 
 class Modules(Stack):
-    """Any modules with parameters of one type; each of them starts `copies` networks, side by side.
+    """Any modules whose parameters have one dtype; each of them starts `copies` networks, side by side.
 
-    BatchNorm takes the statistics of the batch in training, and the running ones, which training leaves, in evaluation.
+    BatchNorm uses the statistics of the batch in training, and the running statistics of that training in evaluation.
     """
 
     def __init__(self, modules: Sequence[nn.Module], copies: int = 1) -> None:
         self._modules = [deepcopy(module) for module in modules for _ in range(copies)]
         self.rows = [_row(module) for module in self._modules]
         self.gradients = [torch.zeros_like(row) for row in self.rows]
-        self._over: set[int] = set()  # their loss was not finite: they have no more updates, and a solver would try in vain
+        self._over: set[int] = set()  # their loss was not finite, so that they get no more updates
 
     def outputs(self, inputs: Tensor) -> Tensor:
         each = inputs if inputs.ndim == 3 else inputs.expand(len(self._modules), *inputs.shape)
@@ -49,7 +49,7 @@ class Modules(Stack):
         return torch.stack(losses)
 
     def trouble(self, network: int) -> str:
-        """The first implicit block whose equation was not solved the last time."""
+        """Name the first implicit block whose equation was not solved in the last pass."""
         for name, block in self._modules[network].named_modules():
             left = block.residual if isinstance(block, SolvingBlock) else 0.0
             if not left <= max(TOLERANCES.values()):

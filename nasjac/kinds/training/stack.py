@@ -1,4 +1,4 @@
-"""Networks as one batched computation: what training asks of them, and networks that differ in their parameters alone.
+"""The contract of networks that are trained together, and networks that differ in their parameters alone.
 
 Letters: M networks, P parameters of each, B samples, F features. Of tokens a sample is a sequence: F stands for its T ids,
 labels are [B, T] and outputs [B, T, classes].
@@ -29,23 +29,23 @@ class Stack(ABC):
 
     @abstractmethod
     def outputs(self, inputs: Tensor) -> Tensor:
-        """[M, B, outputs]; `inputs` are [M, B, F], or [B, F] shared by all networks."""
+        """Return outputs [M, B, outputs] of inputs [M, B, F], or of [B, F] shared by all networks."""
 
     @abstractmethod
     def backward(self, inputs_MBF: Tensor, labels_MB: Tensor) -> Tensor:
-        """Cross-entropy [M], mean over the batch. Its gradient goes to `gradients`."""
+        """Return the cross-entropy [M] in nats, mean over the batch, and write its gradient into `gradients`."""
 
     @abstractmethod
     def state(self, network: int) -> dict[str, Tensor]:
-        """The state_dict of one of the networks, on the CPU."""
+        """Return the state_dict of one of the networks, on the CPU."""
 
     def trouble(self, network: int) -> str:
-        """What is known of why a network's outputs are not finite, to follow a sentence; empty if nothing."""
+        """Return why a network's outputs are not finite, as the end of a sentence; empty where that is not known."""
         return ""
 
     @torch.no_grad()
     def evaluate(self, inputs_BF: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Accuracy [M] and cross-entropy [M], means over all samples, float64."""
+        """Return accuracy [M] and cross-entropy [M] in nats, means over all samples, in float64."""
         hits, loss = torch.zeros(2, len(self.rows), dtype=torch.float64, device=inputs_BF.device)
         batch = max(1, EVALUATION_BATCH * len(labels_B) // labels_B.numel())
         for start in range(0, len(labels_B), batch):
@@ -99,6 +99,6 @@ class Replicas(Stack):
 
 
 def cross_entropy(outputs: Tensor, labels_MB: Tensor) -> Tensor:
-    """Cross-entropy [M] of outputs [M, B, classes], natural logarithm, mean over the batch and tokens."""
+    """Return the cross-entropy [M] in nats of outputs [M, B, classes], mean over the batch and tokens."""
     losses = F.cross_entropy(outputs.flatten(0, -2), labels_MB.flatten(), reduction="none")
     return losses.view(len(outputs), -1).mean(dim=1)

@@ -1,4 +1,4 @@
-"""How architectures of a kind are trained: the base class trains one network after the other, in a plain loop."""
+"""The contract of a kind's training. The base class trains one network after the other, in a plain loop."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ S = TypeVar("S", bound=Spec)
 
 
 class Training(Generic[S]):
-    """Networks of one kind as batched computations."""
+    """Which architectures of a kind train together, and as which batched computation."""
 
     def common(self, spec: S) -> tuple[object, ...] | None:
-        """What canonical architectures have alike that train together; None: all runs of this one train by themselves."""
+        """Return what canonical architectures that train together have in common, None where this one trains alone."""
         return None
 
     def order(self, spec: S) -> tuple[object, ...]:
-        """What architectures that train together are sorted by."""
+        """Return the sort key of an architecture among those that train together."""
         return ()
 
     def stack(self, specs: Sequence[S], modules: Sequence[nn.Module], copies: int, device: torch.device) -> Stack:
-        """Architectures that have `common` alike, in their `order`, one module each, of which each starts `copies` runs."""
+        """Return architectures of equal `common`, sorted by `order`, as one stack; each module starts `copies` runs."""
         raise NotImplementedError(f"{type(self).__name__} has common architectures, and must give a stack")
 
     def alone(self, spec: S) -> type[Modules] | type[Replicas]:
-        """How the runs of one architecture train: Replicas at once, without BatchNorm; Modules one by one, any."""
+        """Return how the runs of one architecture train: Replicas all at once (without BatchNorm), Modules one by one."""
         return Modules

@@ -16,7 +16,7 @@ from nasjac.mathematics.meanfield.decoder import Decoder, sublayer_energies
 
 
 def sublayers(spec: Transformer) -> Decoder:
-    """A transformer as `nasjac.mathematics.meanfield.decoder` has it, without its pruned blocks."""
+    """Return a transformer in the form of `nasjac.mathematics.meanfield.decoder`, without its pruned blocks."""
     blocks = [block for block in spec.blocks if block.keep]
     placement = PLACEMENTS[spec.placement]
     return Decoder(
@@ -36,12 +36,12 @@ def sublayers(spec: Transformer) -> Decoder:
 
 
 def branch_energies(spec: Transformer) -> NDArray[np.float64]:
-    """[L] expected branch energy χ of each kept block."""
+    """Return [L] the expected branch energy χ of each kept block."""
     return sublayer_energies(sublayers(spec))[0]
 
 
 def facts(specs: Sequence[Transformer]) -> list[Facts]:
-    """Facts of canonical Specs, in order."""
+    """Return the facts of canonical Specs, in order."""
     return [_facts(spec) for spec in specs]
 
 

@@ -1,4 +1,4 @@
-"""Decoders over token ids: what `nasjac.kinds.transformer.space` chooses, at the dataset's context."""
+"""The search space of decoders over token ids."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class TransformerLmSpace(TransformerOptions):
         return cls(context=spec.tokens)
 
     def __call__(self, trial: Trial) -> Decoder:
-        """One architecture from one trial."""
+        """Return the architecture of a trial's choices."""
         return transformer(self, trial, Decoder, {"context": self.context})

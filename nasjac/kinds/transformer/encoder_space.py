@@ -1,4 +1,4 @@
-"""Encoders over the patches of images: what `nasjac.kinds.transformer.space` chooses, and the size of a patch."""
+"""The search space of encoders over the patches of images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class VitSpace(ImageOptions, TransformerOptions):
                 raise InputError(f"`space.patches` must {rule}, got {patch}")
 
     def __call__(self, trial: Trial) -> VisionTransformer:
-        """One architecture from one trial."""
+        """Return the architecture of a trial's choices."""
         patch = trial.suggest_categorical("patch", self.patches)
         shape = self.image
         context = math.prod(shape[1:]) // patch**2

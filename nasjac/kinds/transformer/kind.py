@@ -1,4 +1,4 @@
-"""Transformers: all that nasjac knows of decoders and of encoders."""
+"""The kinds `transformer_lm` (decoders) and `vit` (encoders)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nasjac.kinds.transformer.surgery import DECODER_SURGERY, ENCODER_SURGERY
 
 
 class TransformerTraining(Training[Transformer]):
-    """One architecture after the other, all runs of each at once."""
+    """Training of one architecture after the other, with all runs of each at once."""
 
     def alone(self, spec: Transformer) -> type[Replicas]:
-        """At once: there is no BatchNorm."""
+        """Return Replicas, for there is no BatchNorm: all runs are one batched computation."""
         return Replicas
 
 

@@ -19,7 +19,7 @@ from nasjac.mathematics.activations import ACTIVATIONS
 
 
 class TransformerNetwork(ResidualNetwork):
-    """Embedding, positions, residual attention and FFN branches, final norm, readout.
+    """The base class of decoders and encoders: embedding, positions, residual branches, final norm and readout.
 
     Weights are as in `ResidualMLP`, queries and keys with `spec.query_gain`. Embedded tokens of standard normal inputs have
     unit variance, half of it from learned positions, `spec.context` of them, where the spec has those. The Jacobians that
@@ -37,10 +37,10 @@ class TransformerNetwork(ResidualNetwork):
 
     @abstractmethod
     def embed(self, inputs: Tensor) -> Tensor:
-        """Tokens [batch, T, width], without their positions."""
+        """Return embedded tokens [batch, T, width], without their positions."""
 
     def start(self, x: Tensor) -> Tensor:
-        """h_0 [batch, T, width]: embedding and positions."""
+        """Return h_0 [batch, T, width], the embedding with learned positions."""
         x = self.embed(x)
         return x if self.positions is None else x + self.positions.weight[: x.shape[-2]]
 
@@ -62,7 +62,7 @@ class DecoderNetwork(TransformerNetwork):
 class VisionTransformerNetwork(TransformerNetwork):
     """An encoder over patches (Dosovitskiy et al. 2021): images [batch, *shape], or flat, -> [batch, outputs].
 
-    What is read out is the mean over tokens, after the final norm.
+    The readout takes in the mean over tokens behind the final norm.
     """
 
     def __init__(self, spec: VisionTransformer, outputs: int, generator: torch.Generator | None = None) -> None:
@@ -80,7 +80,7 @@ class VisionTransformerNetwork(TransformerNetwork):
 
 
 def embedding_gain(spec: Transformer) -> float:
-    """Standard deviation of embedded tokens, and of learned positions where there are any."""
+    """Return the standard deviation of embedded tokens, and of learned positions where a Spec has them."""
     return math.sqrt(0.5) if spec.positions == "learned" else 1.0
 
 
@@ -156,5 +156,5 @@ def _table(rows: int, width: int, deviation: float, generator: torch.Generator |
 def vision_transformer(
     spec: VisionTransformer, inputs: int, outputs: int, generator: torch.Generator | None = None
 ) -> VisionTransformerNetwork:
-    """Make an encoder; `inputs`, the numbers of an image, are those of its shape."""
+    """Return an encoder's module; `inputs` is not used, for the Spec's shape says how many numbers an image has."""
     return VisionTransformerNetwork(spec, outputs, generator)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def patches(images: Tensor, shape: Sequence[int], size: int) -> Tensor:
-    """Images [..., channels × rows × columns] of `shape` as [..., T, channels × size × size], row by row of patches."""
+    """Return images [..., channels × rows × columns] as patches [..., T, channels × size × size], row by row."""
     channels, rows, columns = shape
     cut = images.reshape(*images.shape[:-1], channels, rows // size, size, columns // size, size)
     first = images.ndim - 1

@@ -1,4 +1,4 @@
-"""How transformers are sampled: as rows of tiles, by their embedding of token ids or of patches."""
+"""Sampling of transformers: as rows of tiles, behind an embedding of token ids or of patches."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nasjac.kinds.transformer.spec import Decoder, Transformer, VisionTransforme
 
 
 class TransformerSampler(TileSampler[Transformer]):
-    """Tiles of one width, context and embedding.
+    """A sampler that puts transformers with the same width, context and embedding into tiles.
 
     Args:
-        network: What makes a module of (spec, inputs, outputs, generator).
-        embed: What embeds the inputs of a Spec's tile.
-        alike: What the embedding of a Spec depends on beside width and context.
+        network: Makes a module from (spec, inputs, outputs, generator).
+        embed: Makes the embedding of a tile's inputs from one of its Specs.
+        alike: Gives what the embedding of a Spec depends on beside width and context.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class TransformerSampler(TileSampler[Transformer]):
         self._embed, self._alike = embed, alike
 
     def common(self, spec: Transformer) -> tuple[object, ...] | None:
-        """Width, context and embedding."""
+        """Return width, context and what the embedding depends on."""
         return spec.width, spec.context, *self._alike(spec)
 
     def row(self, spec: Transformer) -> Row:
-        """A Spec as a row of a tile."""
+        """Return a Spec as a row of a tile."""
         units = spec.width // spec.heads
         return row_of(
             spec,
@@ -52,17 +52,17 @@ class TransformerSampler(TileSampler[Transformer]):
         )
 
     def embed(self, spec: Transformer) -> Embed:
-        """What embeds the inputs of a Spec's tile."""
+        """Return the embedding of the inputs of a Spec's tile."""
         return self._embed(spec)
 
 
 def embedded_ids(spec: Decoder) -> Embed:
-    """Look token ids up in a table that is drawn for the vocabulary."""
+    """Return the embedding of token ids by a table that is drawn for the vocabulary."""
     return lambda samples, draws, vocabulary: torch.stack(
         [rows[ids] for rows, ids in zip(draws.normal("tokens", vocabulary or 0, spec.width), samples.long(), strict=True)]
     )
 
 
 def embedded_patches(spec: VisionTransformer) -> Embed:
-    """Map the pixels of each patch linearly."""
+    """Return the embedding of images by a linear map of each patch's pixels."""
     return lambda samples, draws, _: projected(patches(samples, spec.shape, spec.patch), draws, spec.width)

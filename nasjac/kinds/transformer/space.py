@@ -1,4 +1,4 @@
-"""What the spaces of transformers share: layers, width, branches that stay, skips, norms, heads, positions and gains."""
+"""Options that the spaces of decoders and encoders share, and the architecture of a trial's choices among them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TransformerOptions(WiredOptions):
 
 
 def transformer(space: TransformerOptions, trial: Trial, of: type[T], own: Mapping[str, Any]) -> T:
-    """One architecture from one trial; a flat function of its choices. `of` is its class, and `own` what that takes."""
+    """Return the architecture of a trial's choices, an object of the class `of` with the further fields `own`."""
     layers = trial.suggest_int("depth", space.depth_min, space.depth_max)
     width = trial.suggest_categorical("width", space.widths)
     wiring = suggest_wiring(space, trial)

@@ -22,7 +22,7 @@ LOGIT_SCALES = ("inverse_sqrt", "inverse")
 
 @dataclass(frozen=True, repr=False)
 class Transformer(Spec):
-    """What decoders and encoders share.
+    """The base class of decoders and encoders.
 
     Args:
         width: Units of the residual stream of a token.
@@ -88,7 +88,7 @@ class Transformer(Spec):
         return self.width**2 * sum(block.keep for block in self.blocks)
 
     def _unused(self, blocks: tuple[Block, ...]) -> list[str]:
-        """A single unit a head has one logit scale."""
+        """With heads of a single unit both logit scales are equal."""
         attending = [] if self.attends else ["heads", "query_gain"]
         scaled = [] if self.attends and self.heads < self.width else ["logit_scale"]
         return [*unused_units(self, blocks), *attending, *scaled]

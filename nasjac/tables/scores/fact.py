@@ -1,4 +1,4 @@
-"""params, flops, depth, depth_log_width, skip_count, plain_blocks: what is known without a pass, as scores."""
+"""Facts of architectures as scores: params, flops, depth, depth_log_width, skip_count, plain_blocks."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class Fact(TableScore):
     def measure(
         self, space: TableSpace, architectures: Sequence[Any], inputs: Tensor, device: torch.device, done: Done
     ) -> list[Scored]:
-        """The fact of each architecture."""
+        """Score architectures by the fact."""
         return one_by_one(lambda item: FACTS[self.which](space.facts(item)), architectures, done)

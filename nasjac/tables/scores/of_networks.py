@@ -1,4 +1,4 @@
-"""Scores that look at one network as trained, before training, and at a batch of images."""
+"""The base class of scores of one network at initialization on a batch of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nasjac.tables.space import Material
 
 @dataclass(frozen=True)
 class OfNetworks(TableScore):
-    """BatchNorm is in training mode; all architectures have the same images.
+    """A score of one network at a time: BatchNorm is in training mode, and all architectures have the same images.
 
     `images`  in the batch
     `seed`    of weights, images and probes

@@ -1,4 +1,4 @@
-"""How residual MLPs are trained: those of one ratio of hidden units as one batched computation."""
+"""Training of residual MLPs: all networks with one ratio of hidden units are one batched computation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from nasjac.kinds.training.training import Training
 
 
 class ResidualMLPTraining(Training[ResidualMLP]):
-    """Networks with learned factors on their branches train by themselves, those of implicit blocks one run at a time."""
+    """Training in a stack. Networks with learned factors train one after the other, implicit ones one run at a time."""
 
     def common(self, spec: ResidualMLP) -> tuple[object, ...] | None:
-        """The ratio of hidden units."""
+        """Return the ratio of hidden units, or None for implicit blocks and learned factors."""
         return None if spec.block == "implicit" or spec.is_gated else (spec.ffn_ratio,)
 
     def order(self, spec: ResidualMLP) -> tuple[object, ...]:
-        """The deepest in the middle."""
+        """Return the sort key that puts the deepest networks in the middle."""
         return pyramid(spec)
 
     def stack(self, specs: Sequence[ResidualMLP], modules: Sequence[nn.Module], copies: int, device: torch.device) -> Stack:
-        """All of them."""
+        """Return the networks as one ResidualStack."""
         return ResidualStack(specs, modules, copies, device)
 
     def alone(self, spec: ResidualMLP) -> type[Modules] | type[Replicas]:
-        """At once, but for solvers, which take as many steps as it takes."""
+        """Return Replicas, or Modules for implicit blocks, whose solvers take a varying number of steps."""
         return Modules if spec.block == "implicit" else Replicas

@@ -1,8 +1,8 @@
 """Where a network's parameters are in the rows of a population of residual MLPs.
 
 A row has the inner matrices first, those of the last block foremost, then embedding, final norm and readout, and then the
-rest of the blocks, that of the last at the end. So a network's own parameters are one stretch, whatever its depth and
-branch, and the stretch does not depend on the other networks: sums over it round alike in any company.
+rest of the blocks, that of the last at the end. So the parameters of a network are one stretch at any depth and with
+either branch. The stretch does not depend on the other networks, so that sums over it round alike in any batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Layers of which networks differ: each network takes part in exactly its own.
+"""Layers in which networks differ: each network passes through exactly the layers that it has.
 
 Letters: A networks.
 """
@@ -31,13 +31,13 @@ def within(x: Tensor, rows: slice, layers: Sequence[Layer]) -> Pulled:
 
 
 def route(values: Sequence[str], device: torch.device) -> Route:
-    """The route of networks that have these values, one a network."""
+    """Return the route of networks that have these values, one value for each network."""
     members = {value: [row for row, other in enumerate(values) if other == value] for value in dict.fromkeys(values)}
     return [(value, _rows(rows, device)) for value, rows in members.items()]
 
 
 def routed(x: Tensor, route: Route, layer: Callable[[Tensor, str, Rows], Pulled]) -> Pulled:
-    """`layer(x[rows], value, rows)` for each part of a route, and each where it belongs."""
+    """Apply `layer(x[rows], value, rows)` to each part of a route, and put the results at their rows [A, ...]."""
     if len(route) == 1:
         return layer(x, *route[0])
     every = [rows for _, rows in route]
