@@ -33,19 +33,21 @@ def pareto(found: Findings) -> dict[str, bytes]:
     With one objective the vertical axis is the nonlinear effective depth and there is no line; with more than two the front
     is drawn as points, for in two of its objectives it is no staircase.
     """
-    if not found.front:
-        return {}
     x, y = [*found.objectives, "nonlinear_effective_depth"][:2]
+    known, front = (
+        [row for row in rows if row[x] is not None and row[y] is not None] for rows in (found.rows, found.front)
+    )
+    if not front:
+        return {}
     figure = sheet(7.4, 5.4)
     axes = style(figure.add_subplot())
-    known = [row for row in found.rows if row[x] is not None and row[y] is not None]
     label = f"measured architectures ({len(known)})"
     axes.scatter(*_xy(known, x, y), s=10, color=GREY, alpha=0.6, linewidths=0, zorder=1, label=label)
-    x_error, y_error = ([row.get(f"{name}_se") or 0.0 for row in found.front] for name in (x, y))
-    axes.errorbar(*_xy(found.front, x, y), y_error, x_error, ecolor=COLOURS["front"], **ERROR_BARS)
-    label = f"Pareto front ({len(found.front)}), ±1 standard error"
+    x_error, y_error = ([row.get(f"{name}_se") or 0.0 for row in front] for name in (x, y))
+    axes.errorbar(*_xy(front, x, y), y_error, x_error, ecolor=COLOURS["front"], **ERROR_BARS)
+    label = f"Pareto front ({len(front)}), ±1 standard error"
     line: Mapping[str, Any] = {"drawstyle": "steps-post", "linestyle": "-" if len(found.objectives) == 2 else ""}
-    axes.plot(*_xy(found.front, x, y), marker="o", markersize=4.5, color=COLOURS["front"], zorder=4, label=label, **line)
+    axes.plot(*_xy(front, x, y), marker="o", markersize=4.5, color=COLOURS["front"], zorder=4, label=label, **line)
     _star(axes, *_xy([row for row in known if row["key"] == found.study.recommended_key], x, y))
     _scale(axes, [row[x] for row in known])
     axes.set(xlabel=_axis(x, found.objectives.get(x)), ylabel=_axis(y, found.objectives.get(y)))

@@ -82,6 +82,14 @@ def test_the_difference_is_the_recommended_less_its_rival(made: tuple[Report, St
     assert f"{'r' * 12}, 0.8000 ± 0.0400. Difference +0.1000 ± 0.0500." in said
 
 
+def test_a_front_without_effective_depths_is_drawn_as_far_as_it_has_both_axes(made: tuple[Any, ...]) -> None:
+    found = gather(made[1], STUDY, {"trainability_cost": "minimize"})
+    without = replace(found, rows=[{**row, "nonlinear_effective_depth": None} for row in found.rows])
+    assert figures.pareto(without) == {}
+    half = [{**row, "nonlinear_effective_depth": None if number % 2 else 1.0} for number, row in enumerate(found.rows)]
+    assert found.front and "pareto.png" in figures.pareto(replace(found, rows=half))
+
+
 def test_profiles_are_drawn_in_their_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(figures, "drawn", lambda figure, *rest: drawn.append(figure))

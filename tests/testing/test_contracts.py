@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from nasjac import Block, Kind, ResidualMLP, Spec
+from nasjac.architecture.inputs import Inputs
 from nasjac.architecture.measurement import Estimate, Measurement
+from nasjac.architecture.space import Space, Trial
 from nasjac.datasets import Data, Dataset
 from nasjac.kinds.facts import facts
 from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
@@ -141,7 +143,42 @@ def chain(depth: int, of: Callable[..., Any] = ResidualMLP) -> Any:
     return of(width=8, blocks=(Block(),) * depth, weight_gain=1.5)
 
 
+class Chains(Space):
+    """Chains of a depth that is chosen, and sound: each broken one derives from it."""
+
+    def __call__(self, trial: Trial) -> Spec:
+        return chain(trial.suggest_int("depth", 1, 9))  # type: ignore[no-any-return]
+
+
+class Postponed(Chains):
+    later = ("leak",)
+
+
+class Untypical(Chains):
+    typical: ClassVar[dict[str, Any]] = {"depth": 0}
+
+    def __call__(self, trial: Trial) -> Spec:
+        depth = trial.suggest_int("depth", 1, 9)
+        return chain(depth) if depth else None  # type: ignore[return-value]
+
+
+class ForOthers(Chains):
+    def for_data(self, inputs: Inputs) -> Any:
+        return Untypical.__call__
+
+
+class Patterns(Chains):
+    """Its reference is an ensemble."""
+
+    def references(self, budget: int) -> tuple[Spec, ...]:
+        return (ResidualMLP(width=8, blocks=(Block(skip=0.5),)),)
+
+
 BROKEN += [
+    ("test_options_that_came_later_have_defaults", space_of(Postponed())),
+    ("test_typical_choices_make_an_architecture", space_of(Untypical())),
+    ("test_the_space_for_its_own_data_takes_them", space_of(ForOthers())),
+    ("test_references_are_concrete_architectures_for_the_same_inputs", space_of(Patterns())),
     ("test_every_trial_gives_a_spec", space_of(lambda trial: trial.suggest_int("depth", 1, 9))),
     (
         "test_every_spec_is_read_back_from_its_json",
@@ -440,6 +477,7 @@ BROKEN += [
 ]
 SOUND = [
     kind_of("Plain"),
+    space_of(Chains()),
     space_of(lambda trial: chain(trial.suggest_int("depth", 1, 9))),
     OfDepth(),
     Points(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
@@ -44,7 +44,15 @@ class SteppedOptions(WiredOptions):
             raise InputError(f"`space.leak_max` must be {rule}, got {self.leak_max!r}")
 
 
-def suggest_block_type(space: SteppedOptions, trial: Trial) -> dict[str, Any]:
+class Stepping(TypedDict):
+    """How a branch joins the stream, as the fields of a Spec say it."""
+
+    block: str
+    step: float
+    leak: float
+
+
+def suggest_block_type(space: SteppedOptions, trial: Trial) -> Stepping:
     """Return a trial's choice of block, step and leak.
 
     A trial is not asked where the options leave no choice, so that a search without steps draws what it always drew.
