@@ -154,7 +154,7 @@ def largest(blocks: nn.Module, x: Tensor, seed: int) -> float:
         Linearized(blocks, x),
         torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(seed)),
     )
-    push, pull = (lambda v: linear.push_each(v[:, None])[:, 0]), (lambda v: linear.pull_each(v[:, None])[:, 0])
+    push, pull = (lambda v: linear.push_each(v[:, None])[:, 0]), (lambda v: linear.pull_each(v[:, None])[0][:, 0])
     return float(spectral_norms(push, pull, start, 0.01).norm.max())
 
 
