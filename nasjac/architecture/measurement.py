@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nasjac.architecture.fields import settle
-
 Status = Literal["ok", "diverged", "unsupported", "out_of_memory", "failed"]
 
 #: statuses that the machine decides: with more memory it may be another one
@@ -105,7 +103,7 @@ class Measurement:
 
     def __post_init__(self) -> None:
         if self.kept_key == "":
-            settle(self, "kept_key", self.key)
+            object.__setattr__(self, "kept_key", self.key)
 
     @property
     def is_reusable(self) -> bool:

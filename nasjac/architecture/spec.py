@@ -27,6 +27,8 @@ from nasjac.foundation.reading import parse_json
 #: blocks of a network, and any other size, such as a width: far beyond what is trained, and of numbers whose squares and
 #: sums are exact as floats
 MOST_BLOCKS, MOST_SIZE = 2**16, 2**20
+#: a gain on weights, whose powers in closed forms must be floats
+MOST_GAIN = 1e9
 
 #: the stored name of each kind -> the public name of its Spec and where that is
 KINDS: dict[str, tuple[str, str]] = {

@@ -33,7 +33,6 @@ VERBS = {
 }
 #: those that read --options
 PLAIN_VERBS = ("query", "show")
-HYDRA_VERBS = tuple(verb for verb in VERBS if verb not in PLAIN_VERBS)
 
 LINES = "\n".join(f"  nasjac {verb:8} {text}" for verb, text in VERBS.items())
 HELP = f"""\

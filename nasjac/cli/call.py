@@ -55,12 +55,21 @@ class Call:
         Raises:
             InputError: Options are given and no choice, or what is chosen is no option of this group.
         """
-        name = self.choices[group]
-        if not isinstance(name, str):
-            known = ", ".join(GROUPS[group])
-            raise InputError(f"`{group}` must be chosen, one of {known}, for its options to be given, got {name}")
+        name = self.choice(group, GROUPS)
         options = plain(self.config[group])
         return sampler_of(name, options) if group == "sampler" else named(group, name, options)
+
+    def choice(self, group: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+        """Return the name that is chosen in an option group, one of `known`.
+
+        Raises:
+            InputError: The group was taken off the command line, or has options and no choice.
+        """
+        name = self.choices.get(group)
+        if not isinstance(name, str):
+            names = ", ".join(known[group])
+            raise InputError(f"`{group}` must be chosen, one of {names}, for its options to be given, got {name}")
+        return name
 
     def chosen_or_none(self, group: str) -> Chosen | None:
         """Return an option group's choice with its values, None where there is none."""

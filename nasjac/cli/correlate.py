@@ -45,7 +45,7 @@ def run(call: Call) -> Answer:
 
 def _option(call: Call, group: str) -> Any:
     """A table's space or score by its name, with its options."""
-    name = call.choices[group]
+    name = call.choice(group, Config.groups)
     kind = load(name) if ":" in name else Config.groups[group][name]
     if not is_dataclass(kind):
         return kind

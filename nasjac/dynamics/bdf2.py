@@ -119,7 +119,7 @@ def no_solution(t: float, step: float, reason: Diverged) -> ArithmeticError:
 
 
 def checked_state(system: System, t: float, state: Tensor, name: str) -> Tensor:
-    """The state as float64 [N]. ValueError: not a finite vector, or one that f does not fit."""
+    """The state as float64 [N]. InputError: not a finite vector, or one that f does not fit."""
     y = tensor(name, state)
     if y.ndim != 1 or not len(y) or not y.isfinite().all():
         raise InputError(f"`{name}` must be a vector of finite numbers, got {shown(y.tolist())}")

@@ -26,7 +26,7 @@ class Reactions:
     `rates`          x [..., S] -> v [..., R]
     `rate_jacobian`  x [..., S] -> ∂v/∂x [..., R, S]
 
-    ValueError: names, matrix and rates that do not fit together.
+    InputError: names, matrix and rates that do not fit together.
     """
 
     species: tuple[str, ...]

@@ -55,14 +55,14 @@ class Reactor:
         return self.reactions.jacobian(x) - dilution * torch.eye(x.shape[-1], dtype=torch.float64)
 
     def system(self, dilution: float) -> System:
-        """The equations at one D, to integrate. ValueError: D below 0."""
+        """The equations at one D, to integrate. InputError: D below 0."""
         dilution = checked_dilution(dilution)
         return System(lambda t, x: self.change(dilution, x), lambda t, x: self.jacobian(dilution, x))
 
     def trajectory(
         self, dilution: float, initial: Tensor, interval: tuple[float, float], rtol: float = 1e-6, atol: float = 1e-9
     ) -> Solution:
-        """The concentrations over `interval`, from `initial` [S], by BDF-2. ValueError: negative concentrations."""
+        """The concentrations over `interval`, from `initial` [S], by BDF-2. InputError: negative concentrations."""
         return integrate(self.system(dilution), checked_state(self, initial, "initial"), interval, rtol, atol)
 
 
@@ -90,7 +90,7 @@ def checked_dilution(dilution: float) -> float:
 
 
 def checked_state(reactor: Reactor, x: Tensor, name: str) -> Tensor:
-    """x as float64 [S]. ValueError: concentrations below 0, or not one a species."""
+    """x as float64 [S]. InputError: concentrations below 0, or not one a species."""
     state, count = tensor(name, x), len(reactor.reactions.species)
     if state.shape != (count,) or not ((state >= 0) & state.isfinite()).all():
         raise InputError(f"`{name}` must hold {count} finite concentrations of at least 0, got {shown(state.tolist())}")

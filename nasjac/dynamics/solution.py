@@ -36,7 +36,7 @@ class Solution:
         """[K, N] the states at any times of the interval: dense output, of order 2 like the formula.
 
         Between t_{n−1} and t_n it is the parabola through the last three states, whose slope at t_n is f_n by the formula
-        itself; before t_1 it is the parabola of the second step. ValueError: times outside.
+        itself; before t_1 it is the parabola of the second step. InputError: times outside.
         """
         t = tensor("times", times).reshape(-1)
         first, last = float(self.times[0]), float(self.times[-1])

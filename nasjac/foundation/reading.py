@@ -32,7 +32,7 @@ def check_file(path: str | Path, name: str) -> Path:
     """
     try:
         mode = Path(path).expanduser().stat().st_mode
-    except (OSError, ValueError) as error:  # ValueError: a null character inside
+    except (OSError, ValueError) as error:  # InputError: a null character inside
         raise InputError(f"`{name}` must be a file that exists, got {str(path)!r}: {error}") from error
     if not stat.S_ISREG(mode):
         kind = next((kind for kind, holds in KINDS.items() if holds(mode)), "special file")

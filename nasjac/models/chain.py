@@ -63,8 +63,13 @@ def scaled_blocks(
 
     InputError: they do not keep the stream's shape, or one is not fed what the one before it made.
     """
-    modules, (calls, _) = dict(model.named_modules()), trace(model, args, kwargs)
-    names = names_of(model, blocks) if isinstance(modules.get(blocks), LISTS) else chosen(calls, blocks, "blocks")
+    modules = dict(model.named_modules())
+    if isinstance(modules.get(blocks), LISTS):
+        names = names_of(model, blocks)
+        calls, _ = trace(model, args, kwargs, names)
+    else:
+        calls, _ = trace(model, args, kwargs)
+        names = chosen(calls, blocks, "blocks")
     parts = {modules[name] for name in names}
     calls = [call for call in calls if call.module in parts]
     if not calls:

@@ -38,7 +38,7 @@ class Caches(Protocol):
 
 
 def list_of(model: nn.Module, blocks: str) -> nn.ModuleList | nn.Sequential:
-    """The list that `blocks` names. ValueError: there is none; near names follow."""
+    """The list that `blocks` names. InputError: there is none; near names follow."""
     modules = dict(model.named_modules())
     found = modules.get(blocks)
     if isinstance(found, LISTS) and len(found):
@@ -117,14 +117,14 @@ def last_layers(block: nn.Module, call: Callable[[], tuple[Tensor, Tensor]]) -> 
     """The fewest layers of x + F(x) that, when zero, leave x: the last of each branch. The block is left as it was.
 
     `call` runs the block and gives x and its output. All layers with weights are made zero, and brought back one after the
-    other in the order of their calls as long as the block stays the identity. ValueError: it is not the identity then.
+    other in the order of their calls as long as the block stays the identity. InputError: it is not the identity then.
     """
     layers = _called(block, call)
     held = {layer: [(parameter, parameter.clone()) for parameter in layer.parameters(recurse=False)] for layer in layers}
 
     def put(layer: nn.Module, share: float) -> None:
         for parameter, value in held[layer]:
-            parameter.copy_(share * value)
+            parameter.copy_(value if share == 1 else share * value) if share else parameter.zero_()
 
     found = []
     try:

@@ -1,4 +1,4 @@
-"""What diagnose, prescribe and theory return: an object with attributes that is printed as text and written as JSON."""
+"""What diagnose, prescribe, theory, grow and prune return: an object that prints as text and is written as JSON."""
 
 from __future__ import annotations
 

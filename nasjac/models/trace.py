@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -44,10 +44,19 @@ class Call:
         return self.given is not None and self.output is not None and self.given.shape == self.output.shape
 
 
-def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Call], Any]:
+def trace(
+    model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], names: Collection[str] | None = None
+) -> tuple[list[Call], Any]:
     """The calls of one forward pass in the order in which they ended, and the model's output.
 
-    ValueError: activations are not finite; the first module where they are not is named.
+    Args:
+        model: The model.
+        args: Its positional inputs.
+        kwargs: Its named inputs.
+        names: Of the modules whose calls are watched; all of them if None.
+
+    Raises:
+        InputError: The activations of a watched module are not finite, or its tensors are sparse or empty.
     """
     calls: list[Call] = []
 
@@ -64,7 +73,11 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
 
         return hook
 
-    hooks = (part.register_forward_hook(watch(name), with_kwargs=True) for name, part in model.named_modules())
+    hooks = (
+        part.register_forward_hook(watch(name), with_kwargs=True)
+        for name, part in model.named_modules()
+        if names is None or name in names
+    )
     with hooked(hooks), torch.no_grad():
         return calls, called(taking(model), model, args, kwargs)
 
@@ -93,7 +106,7 @@ def stream(calls: Sequence[Call]) -> list[str]:
 
 
 def chosen(calls: Sequence[Call], layers: str | Sequence[str], what: str = "layers") -> list[str]:
-    """The called modules that `layers` names or matches (* and ?). ValueError: one matches nothing; near names follow."""
+    """The called modules that `layers` names or matches (* and ?). InputError: one matches nothing; near names follow."""
     names = list(dict.fromkeys(call.name for call in calls if call.name and call.output is not None))
     patterns = [layers] if isinstance(layers, str) else items(what, layers, str, "names of modules")
     if not patterns:

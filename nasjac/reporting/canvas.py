@@ -57,5 +57,5 @@ def save(figure: Figure, paths: Path | Sequence[Path], columns: int) -> None:
 
 
 def plain(text: str) -> str:
-    """Return text of somebody else's as a figure shows it letter by letter, for between two $ matplotlib reads formulas."""
+    """Return a user's text as a figure shows it letter by letter, for between two $ matplotlib reads formulas."""
     return text.replace("$", r"\$")

@@ -97,9 +97,8 @@ def over_sizes(chains: Columns, width: Array, inputs: Inputs) -> Terms:
 def dead_probability(chains: Columns, width: Array) -> Array:
     """Return [B], the probability that some relu layer without a skip is dead, 2^-N each.
 
-    `log_mean` counts such networks in.
-
-    E log 𝒥 is strictly −∞ then; what stands for it is the log-normal law's, which they do not move at usual widths.
+    `log_mean` counts such networks in. E log 𝒥 is strictly −∞ then; what stands for it is the log-normal law's, which such
+    networks do not move at usual widths.
     """
     cuts = np.zeros(len(chains))
     for block in range(chains.depth):  # not one sum: its rounding would depend on the padding

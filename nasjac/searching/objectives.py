@@ -84,7 +84,7 @@ class Budget:
 
 
 def directions(names: Sequence[str]) -> list[Direction]:
-    """The objectives' directions; ValueError names an unknown objective and the choices."""
+    """The objectives' directions; InputError names an unknown objective and the choices."""
     for name in names:
         check_choice("search.objectives", name, OBJECTIVES)
     if len(set(names)) < len(names):

@@ -18,7 +18,7 @@ from nasjac.store.rows import TrialRow
 
 
 def check(score: Score, objectives: Sequence[str]) -> None:
-    """ValueError unless the score can race and its objective is among those of the search."""
+    """InputError unless the score can race and its objective is among those of the search."""
     if not score.races:
         raise InputError(f"`search.racing` must be false for a score that does not sample, got true with {score.name}")
     if COST not in objectives or score.objective != COST:
@@ -41,6 +41,7 @@ def rivals(
     keys: list[str | None] = []
     for proposal in proposals:
         facts = [OBJECTIVES[name].value({}, proposal.facts) for name in others]  # known without measuring
+        assert None not in facts, "every objective of a complete trial has a value"
         own = np.multiply(signs, np.array(facts, dtype=float))
         better = np.flatnonzero((seen.reshape(len(rows), -1) >= own).all(axis=1))
         keys.append(rows[better[costs[better].argmin()]].architecture_key if len(better) else None)

@@ -1,8 +1,8 @@
-"""One architecture trained and kept: `nasjac.train`, and what a validation does of it."""
+"""One architecture trained and kept: `nasjac.train`, which a validation does for each of its picks."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -150,7 +150,8 @@ def keep(
 ) -> Training:
     """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
     winner, identity = best(runs), asdict(task.identity)
-    trainings = [{name: value for name, value in vars(run).items() if name != "state"} for run in runs]
+    names = [entry.name for entry in fields(Run) if entry.name != "state"]
+    trainings = [{name: getattr(run, name) for name in names} for run in runs]
     store.record_validations([ValidationRow(row.key, **identity, **figures) for figures in trainings])
     if folder is not None and winner is not None:
         sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}

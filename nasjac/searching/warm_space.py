@@ -102,7 +102,7 @@ class WarmSpace(Space):
         return pruned_spec(grown_spec(self.old.spec, self.added(choices), self.beginning), self._moved(choices))
 
     def network(self, choices: Choices) -> Grown:
-        """The network with its weights, and the numbers of its new blocks. ValueError: no branch stays."""
+        """The network with its weights, and the numbers of its new blocks. InputError: no branch stays."""
         old, sizes = self.old, self.old.sizes
         grown = grow(old.spec, old.module.state_dict(), self.added(choices), self.beginning, *sizes)
         pruned = prune(grown.spec, grown.state, self._moved(choices))

@@ -61,8 +61,5 @@ def _bounded(method: Callable[..., Any]) -> Callable[..., Any]:
             if is_fault(error, self.trust):
                 raise
             raise refusal(self.path, error) from error
-        except (OverflowError, UnicodeEncodeError) as error:
-            rule = "takes whole numbers of 64 bits and text of whole characters"
-            raise InputError(f"`database` {rule}, got another value: {error}") from error
 
     return call

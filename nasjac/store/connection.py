@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from nasjac.foundation.errors import InputError
 from nasjac.store.place import beside, check_files, fold_in, may_write, reading_uri
@@ -33,6 +35,25 @@ class Connection(sqlite3.Connection):
         elif beside(self.path, "-wal").exists():
             with suppress(sqlite3.Error):  # what was read is right without it, and the next to close tries again
                 fold_in(self.path)
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        """Execute one statement as SQLite's own method does. InputError: SQLite has no type for a value."""
+        with _storable():
+            return super().execute(sql, values)
+
+    def executemany(self, sql: str, values: Any, /) -> sqlite3.Cursor:
+        """Execute a statement for rows of values as SQLite's own method does. InputError: SQLite has no type for one."""
+        with _storable():
+            return super().executemany(sql, values)
+
+
+@contextmanager
+def _storable() -> Iterator[None]:
+    try:
+        yield
+    except (OverflowError, UnicodeEncodeError) as error:
+        rule = "takes whole numbers of 64 bits and text of whole characters"
+        raise InputError(f"`database` {rule}, got another value: {error}") from error
 
 
 def opened(path: Path, read_only: bool, timeout: float) -> Connection:

@@ -32,7 +32,7 @@ NO_RUN: Content = {"run_id": None, "fingerprint": None}
 class Tables:
     """An open database and its tables."""
 
-    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, trust: bool = False):
+    def __init__(self, url: str | Path = "nasjac.db", read_only: bool = False, *, trust: bool = False):
         self.path, self.trust = path_of(url), trust
         self._connection = connect(self.path, read_only, trust)
         self._origin = NO_RUN

@@ -67,18 +67,19 @@ def types(relation: str) -> Mapping[str, Any]:
         profile = TypedDict("profile", {name: list[kind] for name, kind in get_type_hints(Layer).items()}, total=False)  # type: ignore
         terms = dict.fromkeys(TERM_COLUMNS, float | None)
         shape = Annotated[Json[profile], AfterValidator(_even)]
-        return {
-            **get_type_hints(Measurement),
-            **get_type_hints(ROWS[relation], include_extras=True),
-            **terms,
-            "profile": shape,
-        }
+        return {**_columns(Measurement), **_columns(ROWS[relation]), **terms, "profile": shape}
     if relation != _VIEW:
-        return get_type_hints(ROWS[relation], include_extras=True)
+        return _columns(ROWS[relation])
     measured = {name: kind | None for name, kind in types("measurement").items()}
     trained = {f"validation_{name}": float | None for name in ("accuracy", "loss", "learning_rate")}
     first = {"validation_status": str | None, "study": str, "number": Count, "score_id": str}
     return {**types("architecture"), **measured, **trained, **first}
+
+
+def _columns(kind: type) -> dict[str, object]:
+    """The types of a dataclass's fields, without those of its class."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {entry.name: hints[entry.name] for entry in fields(kind)}
 
 
 def _even(profile: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -82,10 +81,8 @@ def correlate(
     entries = drawn([entry for entry in part if read.targets[0] in entry.targets], options)
     bound = space.bind([entry.architecture for entry in read.entries])
     inputs, place = inputs_of(dataset, bound, score), arguments.device("device", device)
-    began = time.perf_counter()
     with (bar or _silent)(len(entries)) as advance:
-        rows = scored_rows(bound, read.entries, entries, score, inputs, place, lambda count: advance(count, ""))
-    seconds = time.perf_counter() - began
+        rows, seconds = scored_rows(bound, read.entries, entries, score, inputs, place, lambda count: advance(count, ""))
     found = ScoredTable(str(table), space, score, options, read, part, rows).correlation(seconds)
     if out is not None:
         _write(Path(out), found, rows, read.targets)

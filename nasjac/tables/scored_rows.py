@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,19 +61,21 @@ def scored_rows(
     inputs: Tensor,
     device: torch.device,
     done: Done,
-) -> list[ScoredRow]:
-    """Score `entries` of a table that holds all those `known`.
+) -> tuple[list[ScoredRow], float]:
+    """Score `entries` of a table that holds all those `known`; return them, and the seconds that scoring took.
 
     A Spec that memory has no room for is not tried, and none of those that the score takes as its reference.
     """
     tried = {entry.row: entry.architecture for entry in entries}
+    rest = space
     if score.needs_inputs and Material.SPECS in space.offers:
         small = {entry.row: entry.architecture for entry in known if has_room(entry.architecture, inputs, device)}
-        space, tried = space.bind(list(small.values())), {row: small[row] for row in tried if row in small}
-    found = dict(zip(tried, score.measure(space, list(tried.values()), inputs, device, done), strict=True))
-    return [
-        ScoredRow(entry, found.get(entry.row, Scored(None, NO_ROOM)), space.facts(entry.architecture)) for entry in entries
-    ]
+        rest, tried = space.bind(list(small.values())), {row: small[row] for row in tried if row in small}
+    began = time.perf_counter()
+    found = dict(zip(tried, score.measure(rest, list(tried.values()), inputs, device, done), strict=True))
+    seconds = time.perf_counter() - began
+    scored = [(entry, found.get(entry.row, Scored(None, NO_ROOM))) for entry in entries]
+    return [ScoredRow(entry, one, space.facts(entry.architecture)) for entry, one in scored], seconds
 
 
 def has_room(spec: Spec, inputs: Tensor, device: torch.device) -> bool:

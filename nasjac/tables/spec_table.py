@@ -1,4 +1,4 @@
-"""Tables of architectures of our own: a column of Specs as JSON."""
+"""Tables of architectures of nasjac's kinds: a column of Specs as JSON."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def fit_population(
     most 16 bytes for each run and parameter of the largest network, and what a batch takes. On a CPU a population of one
     architecture fits the cache best. Networks of each ratio of hidden units train after those of another. Transformers, and
     where branches have learned factors, train one after the other, all runs of each at once; convolutional networks and
-    those of implicit blocks one run after the other. ValueError: an ensemble, different kinds or widths, data that the kind
+    those of implicit blocks one run after the other. InputError: an ensemble, different kinds or widths, data that the kind
     does not take.
     """
     for name in ("kind", "width"):

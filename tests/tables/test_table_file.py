@@ -14,12 +14,14 @@ import torch
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.transformer.spec import Decoder
 from nasjac.tables import file as table_file
 from nasjac.tables.file import read_table
 from nasjac.tables.nasbench201.space import NasBench201
 from nasjac.tables.nasbench_macro.space import NasBenchMacro
 from nasjac.tables.scored_rows import NO_ROOM, has_room
 from nasjac.tables.selection import check_size
+from nasjac.tables.spaces import TABLE_SPACES
 from nasjac.tables.spec_table import SpecTable
 from nasjac.tables.table import Table
 from tests.cli.test_cli import Run, run  # noqa: F401
@@ -126,6 +128,16 @@ def test_a_table_of_which_nothing_can_be_read(
     with pytest.raises(InputError, match=re.escape(sentence)) as caught:
         read(Path(), content)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_gain_whose_powers_are_no_floats_is_a_bad_row(tmp_path: Path) -> None:
+    specs = [Decoder(width=8, blocks=(Block(),), context=8).content for _ in range(3)]
+    specs[1]["weight_gain"], specs[2]["query_gain"] = 1e300, 1e300
+    rows = [json.dumps(spec).replace('"', '""') for spec in specs]
+    table = read(tmp_path, "spec,accuracy\n" + "".join(f'"{row}",0.5\n' for row in rows), TABLE_SPACES["transformer_lm"])
+    reasons = {one.row: one.reason for one in table.problems}
+    assert list(reasons) == [3, 4] and len(table.entries) == 1
+    assert "`weight_gain` must be" in reasons[3] and "`query_gain` must be" in reasons[4]
 
 
 def test_where_all_rows_are_bad_the_first_three_are_named(tmp_path: Path) -> None:

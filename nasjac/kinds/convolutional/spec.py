@@ -10,7 +10,7 @@ from functools import cached_property
 from nasjac.architecture.block import Block
 from nasjac.architecture.fields import check_choice, settle
 from nasjac.architecture.inputs import Inputs
-from nasjac.architecture.spec import Spec, sequence
+from nasjac.architecture.spec import MOST_GAIN, Spec, sequence
 from nasjac.foundation.arguments import number
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.images import Extent, Step, begins_stage, check_pixels, check_shape, image_sizes
@@ -48,7 +48,7 @@ class ConvolutionalSpec(Spec):
         super().__post_init__()
         check_choice("norm", self.norm, IMAGE_NORMS)
         check_choice("activation", self.activation, ACTIVATIONS)
-        settle(self, "weight_gain", number("weight_gain", self.weight_gain, low=0.0, open_low=True))
+        settle(self, "weight_gain", number("weight_gain", self.weight_gain, low=0.0, high=MOST_GAIN, open_low=True))
         check_choice("order", self.order, ORDERS)
         check_shape(self.kind, self.shape)
         before = 0

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 from nasjac.architecture.block import Block
 from nasjac.architecture.fields import check_choice, settle
 from nasjac.architecture.norm_placement import PLACEMENTS
-from nasjac.architecture.spec import MOST_SIZE
+from nasjac.architecture.spec import MOST_GAIN, MOST_SIZE
 from nasjac.foundation.arguments import number, whole
 from nasjac.foundation.errors import InputError
 from nasjac.mathematics.activations import ACTIVATIONS
@@ -41,7 +41,7 @@ def check_units(spec: UnitSpec) -> None:
     check_choice("placement", spec.placement, PLACEMENTS)
     check_choice("norm", spec.norm, NORMS)
     check_choice("activation", spec.activation, ACTIVATIONS)
-    settle(spec, "weight_gain", number("weight_gain", spec.weight_gain, low=0.0, open_low=True))
+    settle(spec, "weight_gain", number("weight_gain", spec.weight_gain, low=0.0, high=MOST_GAIN, open_low=True))
     settle(spec, "ffn_ratio", whole("ffn_ratio", spec.ffn_ratio, low=1, high=MOST_SIZE))
     if any(block.stage for block in spec.blocks):
         raise InputError(f"`stage` must be left out but in convolutional networks, got it in a {spec.kind}")

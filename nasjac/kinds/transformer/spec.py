@@ -8,7 +8,7 @@ from typing import ClassVar
 from nasjac.architecture.block import Block
 from nasjac.architecture.fields import check_choice, settle
 from nasjac.architecture.inputs import Inputs
-from nasjac.architecture.spec import MOST_SIZE, Spec, sequence
+from nasjac.architecture.spec import MOST_GAIN, MOST_SIZE, Spec, sequence
 from nasjac.foundation.arguments import number, whole
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.images import check_patches, image_sizes
@@ -60,7 +60,7 @@ class Transformer(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_units(self)
-        settle(self, "query_gain", number("query_gain", self.query_gain, low=0.0, open_low=True))
+        settle(self, "query_gain", number("query_gain", self.query_gain, low=0.0, high=MOST_GAIN, open_low=True))
         settle(self, "heads", whole("heads", self.heads, low=1, high=MOST_SIZE))
         settle(self, "context", whole("context", self.context, low=1, high=MOST_CONTEXT))
         check_choice("positions", self.positions, POSITIONS)

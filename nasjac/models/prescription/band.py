@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nasjac.architecture.fields import settle
 from nasjac.architecture.spec import Spec
 from nasjac.foundation.arguments import number
 from nasjac.kinds.facts import columns
@@ -60,8 +61,8 @@ class Band:
     tolerance: float = 1.0
 
     def __post_init__(self) -> None:
-        number("target", self.target)
-        number("tolerance", self.tolerance, 0.0)
+        settle(self, "target", float(number("target", self.target)))
+        settle(self, "tolerance", float(number("tolerance", self.tolerance, 0.0)))
 
     def contains(self, log_norm: float) -> bool:
         """Whether it is critical, up to round-off."""

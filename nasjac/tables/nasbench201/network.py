@@ -49,7 +49,7 @@ class Cell201:
 
     @staticmethod
     def from_arch(text: str) -> Cell201:
-        """The cell of a string `FORM`. ValueError: another form, an operation that is not one of `OPS`."""
+        """The cell of a string `FORM`. InputError: another form, an operation that is not one of `OPS`."""
         nodes = [re.findall(r"([^|~]+)~(\d)\|", node) for node in text.split("+")]
         ops = tuple(op for node in nodes for op, _ in node)
         cell = Cell201(ops) if len(ops) == len(EDGES) else None
