@@ -71,7 +71,7 @@ class Search(Job):
 
         So studies of before go on. The score has the version of its formulas, and the data count, not their options.
         """
-        same = [name for name in self.space.later if getattr(self.space, name) == getattr(type(self.space), name)]
+        same = [name for name in as_space(self.space).later if getattr(self.space, name) == getattr(type(self.space), name)]
         score = {name: value for name, value in self.names["score"].items() if name not in self.score.incidental}
         inputs = hashlib.sha256(self.data.train_inputs.numpy().tobytes()).hexdigest()[:DIGITS]
         return {
