@@ -30,10 +30,11 @@ Profile = tuple[str, Sequence[Layer]]  # a label and the layers of both directio
 def pareto(found: Findings) -> dict[str, bytes]:
     """All measured architectures in the first two objectives, the front as a step line, the recommended one marked.
 
-    With one objective the vertical axis is the nonlinear effective depth and there is no line; with more than two the front
-    is drawn as points, for in two of its objectives it is no staircase.
+    With one objective there is no line, and the vertical axis is the nonlinear effective depth, or the effective depth of a
+    kind without it. With more than two the front is drawn as points, for in two of its objectives it is no staircase.
     """
-    x, y = [*found.objectives, "nonlinear_effective_depth"][:2]
+    has_nonlinear = any(row["nonlinear_effective_depth"] is not None for row in found.rows)
+    x, y = [*found.objectives, "nonlinear_effective_depth" if has_nonlinear else "effective_depth"][:2]
     known, front = (
         [row for row in rows if row[x] is not None and row[y] is not None] for rows in (found.rows, found.front)
     )

@@ -85,7 +85,9 @@ def test_the_difference_is_the_recommended_less_its_rival(made: tuple[Report, St
 def test_a_front_without_effective_depths_is_drawn_as_far_as_it_has_both_axes(made: tuple[Any, ...]) -> None:
     found = gather(made[1], STUDY, {"trainability_cost": "minimize"})
     without = replace(found, rows=[{**row, "nonlinear_effective_depth": None} for row in found.rows])
-    assert figures.pareto(without) == {}
+    assert "pareto.png" in figures.pareto(without), "by the effective depth"
+    neither = [{**row, "effective_depth": None} for row in without.rows]
+    assert figures.pareto(replace(found, rows=neither)) == {}
     half = [{**row, "nonlinear_effective_depth": None if number % 2 else 1.0} for number, row in enumerate(found.rows)]
     assert found.front and "pareto.png" in figures.pareto(replace(found, rows=half))
 
