@@ -9,9 +9,8 @@ from nasjac.architecture.block import Block
 from nasjac.architecture.space import Trial
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.densenet.spec import DenseNet
-from nasjac.kinds.options.checks import check_names, check_range, check_sizes, check_widths
+from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_names, check_range, check_sizes, check_widths
 from nasjac.kinds.options.images import ImageOptions, check_stages
-from nasjac.mathematics.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class DenseNetSpace(ImageOptions):
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
         check_sizes(self, "growths")
-        sampled = [name for name in ACTIVATIONS if name != "linear"]
-        check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled})
+        check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": SEARCHED_ACTIVATIONS})
 
     def __call__(self, trial: Trial) -> DenseNet:
         """Return the architecture of a trial's choices."""

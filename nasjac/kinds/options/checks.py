@@ -10,11 +10,15 @@ from nasjac.architecture.fields import check_choice
 from nasjac.architecture.spec import MOST_BLOCKS
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
+from nasjac.mathematics.activations import ACTIVATIONS
 
 #: units of a layer: the weights of one draw between two layers of 65,536 take 16 GiB, at which a search ends
 MOST_UNITS = 2**16
 #: the largest factor on a width or divisor of it: an FFN's ratio, heads, rows of a patch, channels of growth
 MOST_FACTOR = 2**12
+
+#: a linear network has perfect Jacobians and learns nothing
+SEARCHED_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "linear")
 
 
 def check_depth(space: Any) -> None:

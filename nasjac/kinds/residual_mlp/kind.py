@@ -9,8 +9,13 @@ from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.kinds.residual_mlp.sampling import ResidualMLPSampler
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
 from nasjac.kinds.residual_mlp.spec import ResidualMLP
-from nasjac.kinds.residual_mlp.surgery import SURGERY
 from nasjac.kinds.residual_mlp.training import ResidualMLPTraining
+from nasjac.kinds.surgery import PlacedSurgery, SteppedSurgery
+
+
+class ResidualMLPSurgery(PlacedSurgery, SteppedSurgery):
+    """Its blocks have placed norms, and may be steps in time."""
+
 
 KIND = Kind(
     spec=ResidualMLP,
@@ -20,6 +25,6 @@ KIND = Kind(
     closed_form=ClosedForm(columns, COVERED),
     sampler=ResidualMLPSampler(),
     training=ResidualMLPTraining(),
-    surgery=SURGERY,
+    surgery=ResidualMLPSurgery(),
     space=ResidualMlpSpace,
 )

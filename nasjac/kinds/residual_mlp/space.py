@@ -11,13 +11,12 @@ from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.fields import check_choice
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.space import Trial
-from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_widths
+from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_depth, check_names, check_range, check_widths
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.residual_mlp.closed_form import branch_energies
 from nasjac.kinds.residual_mlp.spec import BRANCHES, ResidualMLP
-from nasjac.mathematics.activations import ACTIVATIONS
 
 SKIP_MODES = ("pattern", "ensemble")
 
@@ -64,9 +63,7 @@ class ResidualMlpSpace(SteppedOptions):
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
         check_choice("space.skip_mode", self.skip_mode, SKIP_MODES)
-        # a linear network has perfect Jacobians and learns nothing
-        sampled = [name for name in ACTIVATIONS if name != "linear"]
-        names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "branches": BRANCHES}
+        names = {"placements": PLACEMENTS, "norms": NORMS, "activations": SEARCHED_ACTIVATIONS, "branches": BRANCHES}
         check_names(self, names)
 
     def __call__(self, trial: Trial) -> ResidualMLP:

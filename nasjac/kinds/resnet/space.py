@@ -10,13 +10,12 @@ from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
-from nasjac.kinds.options.checks import check_names, check_range, check_widths
+from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_names, check_range, check_widths
 from nasjac.kinds.options.images import ImageOptions, check_stages
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.resnet.closed_form import branch_energies
 from nasjac.kinds.resnet.spec import ResNet
-from nasjac.mathematics.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ class ResNetSpace(ImageOptions, SteppedOptions):
         check_stages(self)
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
-        sampled = [name for name in ACTIVATIONS if name != "linear"]
-        names = {"ops": ResNet.ops, "norms": IMAGE_NORMS, "orders": ORDERS, "activations": sampled}
+        names = {"ops": ResNet.ops, "norms": IMAGE_NORMS, "orders": ORDERS, "activations": SEARCHED_ACTIVATIONS}
         check_names(self, names)
         if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
             raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")

@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.spec import Spec
-
-
-class UnitStream(Protocol):
-    """The fields that Specs of residual MLPs and transformers share."""
-
-    @property
-    def placement(self) -> str: ...
-    @property
-    def norm(self) -> str: ...
-    @property
-    def activation(self) -> str: ...
-    @property
-    def weight_gain(self) -> float: ...
-    @property
-    def ffn_ratio(self) -> int: ...
+from nasjac.kinds.options.units import UnitSpec
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,7 @@ class Row:
         return Row(self.width, (), self.tokens, learned=self.learned, rotary=self.rotary, causal=self.causal)
 
 
-def row_of(spec: Spec, unit: UnitStream, **others: object) -> Row:
+def row_of(spec: Spec, unit: UnitSpec, **others: object) -> Row:
     """Return the row of a Spec; `unit` is the same Spec, typed by the fields that these kinds share."""
     row = Row(
         width=spec.width,

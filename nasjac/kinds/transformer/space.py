@@ -11,12 +11,18 @@ from nasjac.architecture.branch_scales import BRANCH_SCALES, deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.options.checks import check_depth, check_names, check_range, check_sizes, check_widths
+from nasjac.kinds.options.checks import (
+    SEARCHED_ACTIVATIONS,
+    check_depth,
+    check_names,
+    check_range,
+    check_sizes,
+    check_widths,
+)
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS, Transformer
-from nasjac.mathematics.activations import ACTIVATIONS
 
 T = TypeVar("T", bound=Transformer)
 
@@ -80,8 +86,7 @@ class TransformerOptions(WiredOptions):
             if uneven:
                 rule = f"multiples of {even} × heads" if even == 2 else "multiples of `space.heads`"
                 raise InputError(f"`space.widths` must be {rule}, got {width} for {uneven[0]} heads")
-        sampled = [name for name in ACTIVATIONS if name != "linear"]
-        names = {"placements": PLACEMENTS, "norms": NORMS, "activations": sampled, "positions": POSITIONS}
+        names = {"placements": PLACEMENTS, "norms": NORMS, "activations": SEARCHED_ACTIVATIONS, "positions": POSITIONS}
         check_names(self, {**names, "logit_scales": LOGIT_SCALES})
 
 
