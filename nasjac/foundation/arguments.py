@@ -7,7 +7,9 @@ something else.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -32,6 +34,9 @@ LONGEST = 120
 #: NumPy's codes of whole numbers, and of all real numbers: booleans, whole numbers, floating-point numbers
 WHOLE_CODES = np.typecodes["AllInteger"]
 REAL_CODES = f"?{WHOLE_CODES}{np.typecodes['Float']}"
+#: a number with a unit behind it; exponents of more digits are beyond every bound
+_COUNT = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?(?:e\+?[0-9]{1,2})?) ?([kmgb]?)", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 #: how an array, a conversion or a nesting that cannot be read announces itself
 UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError)
 
@@ -56,6 +61,27 @@ def whole(name: str, value: object, low: int = 0, high: int = MOST) -> int:
         most = f" and at most {high}" if fits and int(value) > high else ""  # type: ignore[call-overload]
         raise InputError(f"`{name}` must be a whole number of at least {low}{most}, got {shown(value)}")
     return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def count(name: str, value: object, low: int = 0, high: int = MOST) -> int:
+    """Return a number of things, which may be written as people do: 100000, 1e5, "100k", "2.5M" or "1B" (10^9).
+
+    Raises:
+        InputError: It is no whole number, or is not from `low` to `high`.
+
+    >>> count("params", "2.5M"), count("params", 2e8)
+    (2500000, 200000000)
+    """
+    found = _COUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    exact = Fraction(found[1]) * _UNITS[found[2].lower()] if found else value
+    if isinstance(exact, float | Fraction) and math.isfinite(exact) and exact == int(exact):
+        exact = int(exact)
+    if type(exact) is not int:
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            return whole(name, value, low, high)
+        rule = f"a whole number of at least {low}, as 100000, 1e5, 100k, 2.5M or 1B"
+        raise InputError(f"`{name}` must be {rule}, got {shown(value)}")
+    return whole(name, exact, low, high)
 
 
 def seed(name: str, value: object) -> int:

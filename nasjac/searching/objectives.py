@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from nasjac.architecture.facts import Facts
-from nasjac.architecture.fields import check_choice
+from nasjac.architecture.fields import check_choice, settle
 from nasjac.architecture.measurement import Estimate, Measurement
 from nasjac.foundation import arguments
 from nasjac.foundation.errors import InputError
@@ -17,6 +17,9 @@ from nasjac.mathematics.pareto import knee
 MOST_TRIALS = 1_000_000
 #: the objective that sampling gives, lower is better
 COST = "trainability_cost"
+
+#: how a number of parameters or FLOPs is told, before it is a whole number
+Count = int | float | str | None
 
 Terms = Mapping[str, Estimate]
 Direction = Literal["minimize", "maximize"]
@@ -47,25 +50,27 @@ class Budget:
     `trials`, `minutes`    when to stop, whichever comes first; at most a million trials, for the sampler has all in memory
     `params`               target number of parameters, within the relative `params_band`
     `max_params`, `max_flops`, `min_effective_depth`
+
+    Parameters and FLOPs may be written as 100000, 1e5, 100k, 2.5M or 1B; they are held as whole numbers.
     """
 
     trials: int = 2000
     minutes: float | None = None
-    params: int | None = None
+    params: Count = None
     params_band: float = 0.1
-    max_params: int | None = None
-    max_flops: int | None = None
+    max_params: Count = None
+    max_flops: Count = None
     min_effective_depth: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("trials", "minutes", "params", "params_band", "max_params", "max_flops"):
+        for name in ("params", "max_params", "max_flops"):
+            if getattr(self, name) is not None:
+                settle(self, name, arguments.count(f"budget.{name}", getattr(self, name), 1))
+        for name in ("trials", "minutes", "params_band"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"`budget.{name}` must be greater than 0 and finite, got {value!r}")
         arguments.whole("budget.trials", self.trials, 1, MOST_TRIALS)
-        for name in ("params", "max_params", "max_flops"):
-            if getattr(self, name) is not None:
-                arguments.whole(f"budget.{name}", getattr(self, name), 1)
         if not 0 <= self.min_effective_depth < math.inf:
             raise InputError(
                 f"`budget.min_effective_depth` must be at least 0 and finite, got {self.min_effective_depth!r}"
@@ -75,11 +80,11 @@ class Budget:
         """Each constraint's violation; it is kept where the number is at most 0."""
         found = {"min_effective_depth": self.min_effective_depth - facts.effective_depth}
         if self.params is not None:
-            found["params_band"] = abs(facts.params / self.params - 1) - self.params_band
+            found["params_band"] = abs(facts.params / int(self.params) - 1) - self.params_band
         if self.max_params is not None:
-            found["max_params"] = facts.params / self.max_params - 1
+            found["max_params"] = facts.params / int(self.max_params) - 1
         if self.max_flops is not None:
-            found["max_flops"] = facts.flops / self.max_flops - 1
+            found["max_flops"] = facts.flops / int(self.max_flops) - 1
         return found
 
 

@@ -101,7 +101,7 @@ class WarmSearch(Job):
             raise InputError(f"`search.objectives` must be {rule}, got {other}")
         if (held := len(self.data.valid_inputs)) < self.warm.points:
             raise InputError(f"`warm.points` must be at most the {held} validation inputs, got {self.warm.points}")
-        most = self.budget.max_flops or facts([self.space.old.spec])[0].flops
+        most = int(self.budget.max_flops or facts([self.space.old.spec])[0].flops)
         if most < (least := self.space.least_flops):
             raise InputError(f"`budget.max_flops` must be at least {least}, those of the smallest network, got {most}")
         object.__setattr__(self, "budget", replace(self.budget, max_flops=most, min_effective_depth=float_info.min))
