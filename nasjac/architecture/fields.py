@@ -40,8 +40,8 @@ def non_default(item: object, entries: tuple[Field[Any], ...]) -> dict[str, Any]
     return content
 
 
-def known_fields(of: type, content: object) -> dict[str, Any]:
-    """Return the fields of a dataclass that a JSON object holds.
+def check_fields(of: type, content: object) -> None:
+    """Refuse what is no JSON object of some of a dataclass's fields.
 
     Raises:
         InputError: It is no object, or it has a field that the dataclass lacks, which is named beside the known fields.
@@ -52,4 +52,3 @@ def known_fields(of: type, content: object) -> dict[str, Any]:
     unknown = [name for name in content if name not in names]
     if unknown:
         raise InputError(f"`{unknown[0]}` is not a field of {of.__name__}; its fields are {', '.join(names)}")
-    return dict(content)

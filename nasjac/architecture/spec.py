@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Any, ClassVar, Self
 
 from nasjac.architecture.block import Block
-from nasjac.architecture.fields import check_choice, known_fields, non_default, settle
+from nasjac.architecture.fields import check_choice, check_fields, non_default, settle
 from nasjac.architecture.inputs import Inputs
 from nasjac.foundation.arguments import shown, whole
 from nasjac.foundation.errors import InputError
@@ -28,7 +28,7 @@ from nasjac.foundation.reading import parse_json
 #: sums are exact as floats
 MOST_BLOCKS, MOST_SIZE = 2**16, 2**20
 #: a gain on weights, whose powers in closed forms must be floats
-MOST_GAIN = 1e9
+MOST_GAIN = 1e15
 
 #: the stored name of each kind -> the public name of its Spec and where that is
 KINDS: dict[str, tuple[str, str]] = {
@@ -70,7 +70,7 @@ class Spec(ABC):
             name = KINDS.get(str(given.get("kind", FIRST_KIND)), ("its kind's own class",))[0]
             raise InputError(f"a Spec must be made as nasjac.{name}(...), or by Spec.of(kind=...), got Spec(...)")
         if not given.keys() <= _names(cls):
-            known_fields(cls, given)  # says which there are
+            check_fields(cls, given)  # says which there are
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -237,7 +237,7 @@ class Spec(ABC):
         if not isinstance(content, Mapping) or not isinstance(content.get("blocks"), list) or "width" not in content:
             raise InputError(f"a Spec's JSON must be an object with `width` and a list `blocks`, got {shown(text)}")
         of = spec_class(content.get("kind", FIRST_KIND), trust)
-        blocks = tuple(Block(**known_fields(Block, block)) for block in content["blocks"])
+        blocks = tuple(_block(block) for block in content["blocks"])
         own = {entry.name for entry in _entries(of)}
         passed = {"kind"} | (_never_read() - own)
         return _made(of, {name: value for name, value in content.items() if name not in passed} | {"blocks": blocks})
@@ -322,8 +322,13 @@ def _never_read() -> frozenset[str]:
 
 
 def _made(of: type[Spec], given: Mapping[str, Any]) -> Spec:
-    known = known_fields(of, given)
+    check_fields(of, given)
     required = [entry.name for entry in _entries(of) if entry.default is MISSING]
-    if missing := [name for name in required if name not in known]:
-        raise InputError(f"`{missing[0]}` must be said of a {of.kind}, got {', '.join(known) or 'nothing'}")
-    return of(**known)
+    if missing := [name for name in required if name not in given]:
+        raise InputError(f"`{missing[0]}` must be said of a {of.kind}, got {', '.join(given) or 'nothing'}")
+    return of(**given)
+
+
+def _block(content: Any) -> Block:
+    check_fields(Block, content)
+    return Block(**content)

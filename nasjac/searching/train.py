@@ -150,8 +150,7 @@ def keep(
 ) -> Training:
     """Record the runs of an architecture, and save the best in `folder` if that is given, which the user calls `option`."""
     winner, identity = best(runs), asdict(task.identity)
-    names = [entry.name for entry in fields(Run) if entry.name != "state"]
-    trainings = [{name: getattr(run, name) for name in names} for run in runs]
+    trainings = [{one.name: getattr(run, one.name) for one in fields(Run) if one.name != "state"} for run in runs]
     store.record_validations([ValidationRow(row.key, **identity, **figures) for figures in trainings])
     if folder is not None and winner is not None:
         sizes = {"inputs": task.data.inputs, "outputs": task.data.outputs}

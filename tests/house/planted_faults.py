@@ -165,8 +165,8 @@ FAULTS = (
     Fault(
         "the bound on FLOPs is one on parameters",
         "nasjac/searching/objectives.py",
-        'found["max_flops"] = facts.flops / self.max_flops - 1',
-        'found["max_flops"] = facts.params / self.max_flops - 1',
+        'found["max_flops"] = facts.flops / int(self.max_flops) - 1',
+        'found["max_flops"] = facts.params / int(self.max_flops) - 1',
         "tests/store/test_joints_store.py::test_each_constraint_is_on_the_fact_of_its_name",
     ),
     Fault(
