@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 from nasjac.architecture.inputs import Inputs
+from nasjac.architecture.size import Target
 from nasjac.architecture.spec import Spec
 
 
@@ -71,6 +72,29 @@ class Space(ABC):
             InputError: The space's options or its kind do not go with such samples.
         """
         return self
+
+    def at_size(self, target: Target) -> Space:
+        """Return the same space among architectures of a size; here itself, whose proposals are sieved by size.
+
+        Args:
+            target: The size to have.
+
+        Returns:
+            A space whose architectures have this size where its other choices allow it.
+        """
+        return self
+
+    def stored(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a study's identity holds of the space's options.
+
+        Args:
+            options: The options by name, ready for JSON.
+
+        Returns:
+            Those without the options of `later` that have their defaults, so that older studies can be resumed.
+        """
+        same = {name for name in self.later if getattr(self, name) == getattr(type(self), name)}
+        return {name: value for name, value in options.items() if name not in same}
 
     def references(self, budget: int) -> tuple[Spec, ...]:
         """Return textbook designs of the space's kind, to which what a search finds is compared; here none.

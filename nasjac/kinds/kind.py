@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasjac.architecture.facts import Facts
+from nasjac.architecture.size import Size
 from nasjac.architecture.space import Space
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.closed_form import ClosedForm
@@ -29,6 +30,7 @@ class Kind:
             blocks map h_{l-1} to h_l.
         facts: Gives the facts of canonical Specs. Without it the module's parameters and FLOPs are counted, and the
             energies of its branches are measured at one initialization.
+        size: Gives parameters and FLOPs of a canonical Spec's blocks, without learned gates, sooner than `facts` does.
         branch_energies: Gives [L] the expected energy χ of each kept block's branch. Without it they are measured too.
         closed_form: Its closed forms by the mean-field theory; without them the score `meanfield` does not cover it.
         sampler: How its Jacobians are sampled; without it one architecture after the other, by autograd.
@@ -40,6 +42,7 @@ class Kind:
     spec: type[Spec]
     network: Network
     facts: Callable[[Sequence[Any]], list[Facts]] | None = None
+    size: Callable[[Any], Size] | None = None
     branch_energies: Callable[[Any], NDArray[np.float64]] | None = None
     closed_form: ClosedForm[Any] | None = None
     sampler: Sampler[Any] | None = None
@@ -62,6 +65,21 @@ class Kind:
             Facts of each, in order.
         """
         return self.facts(specs) if self.facts else facts_of_modules(self.network, specs)
+
+    def size_of(self, spec: Spec) -> Size:
+        """Say how large an architecture is.
+
+        Args:
+            spec: A canonical Spec of this kind.
+
+        Returns:
+            Parameters and FLOPs of its blocks, those of its facts.
+        """
+        if self.size is None:
+            [known] = self.facts_of([spec])
+            return Size(known.params, known.flops)
+        params, flops = self.size(spec)
+        return Size(params + sum(block.gate for block in spec.blocks), flops)
 
     def energies_of(self, spec: Spec) -> NDArray[np.float64]:
         """Say how much each block's branch adds to the stream.

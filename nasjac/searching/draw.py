@@ -23,9 +23,9 @@ def draw(store: Store, job: Search, seed: int, count: int, params: int | None) -
     With `params` they also have that many parameters, within the budget's band. They are scored and stored. There are
     fewer if `DRAW_BATCHES` batches of proposals hold no more, or `IDLE_BATCHES` in a row bring nothing new.
     """
-    budget = job.budget if params is None else replace(job.budget, params=params)
-    wanted = directions(job.objectives)
-    study = Study(job.space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(job.seed, seed))
+    budget = job.budget if params is None else replace(job.budget, params=params, counts="blocks")
+    space, wanted = job.space_at(budget), directions(job.objectives)
+    study = Study(space, optuna.samplers.RandomSampler, budget, wanted, derived_seed(job.seed, seed), job.outside)
     found: dict[str, Proposal] = {}
     idle = 0
     for batch in range(DRAW_BATCHES):

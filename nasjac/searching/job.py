@@ -12,8 +12,10 @@ from typing import Any
 
 from nasjac.architecture.measurement import Measurement, Status
 from nasjac.architecture.space import Space
+from nasjac.architecture.spec import Spec
 from nasjac.datasets import Data
 from nasjac.foundation import arguments
+from nasjac.kinds.sizes import outside_params
 from nasjac.searching.objectives import Budget, directions
 from nasjac.searching.study import Proposal, SamplerFactory
 from nasjac.store import Store
@@ -96,6 +98,10 @@ class Job(ABC):
         search = {"batch": self.options.batch, "objectives": self.objectives, "racing": self.options.racing}
         content = {**self.parts, "search": search, "seed": self.seed}
         return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+
+    def outside(self, spec: Spec) -> int:
+        """Return the number of parameters of an architecture outside its blocks."""
+        return outside_params(spec, self.data.inputs, self.data.outputs)
 
     @property
     @abstractmethod

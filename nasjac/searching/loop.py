@@ -58,7 +58,7 @@ def run(store: Store, name: str, job: Job, advance: Advance, stop: Interrupted) 
     Raises:
         InputError: The sampler refuses the space, or another process has written to the study.
     """
-    study = Study(job.space, job.sampler, job.budget, directions(job.objectives), job.seed)
+    study = Study(job.space, job.sampler, job.budget, directions(job.objectives), job.seed, job.outside)
     loop = _Loop(store, name, job, study)
     first, began, minutes = loop.number, time.perf_counter(), job.budget.minutes
 

@@ -15,6 +15,7 @@ from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.space import Space, as_space
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.options.sized import SizedSpace
 from nasjac.kinds.spaces import SPACES
 from nasjac.samplers.options import check_sampler
 from nasjac.samplers.random_specs import random_specs
@@ -24,6 +25,7 @@ from nasjac.searching import racing
 from nasjac.searching.job import DIGITS, Job, SearchOptions, Verdict, digest_of
 from nasjac.searching.objectives import Budget, knee_of, objective_values
 from nasjac.searching.options import Chosen
+from nasjac.searching.reach import check_reach
 from nasjac.searching.scored import standings
 from nasjac.searching.study import Proposal, SamplerFactory
 from nasjac.store import Store
@@ -61,22 +63,28 @@ class Search(Job):
         """What the score is for."""
         return self.score.objectives
 
+    def space_at(self, budget: Budget) -> Space:
+        """Return the space at the size of another budget, where widths are solved for; otherwise the space itself."""
+        target = budget.target(self.data.inputs, self.data.outputs)
+        if target is None or not isinstance(self.space, SizedSpace):
+            return self.space
+        return self.space.at_size(target)
+
     @property
     def score_name(self) -> str:
         return self.score.name
 
     @cached_property
     def parts(self) -> Mapping[str, Mapping[str, Any]]:
-        """Without the score's options that no value depends on, and the space's that came later and have their defaults.
+        """Without the score's options that no value depends on, and what `Space.stored` leaves out of the space's.
 
-        So studies of before go on. The score has the version of its formulas, and the data count, not their options.
+        So older studies can be resumed. The score has the version of its formulas, and the data count, not their options.
         """
-        same = [name for name in as_space(self.space).later if getattr(self.space, name) == getattr(type(self.space), name)]
         score = {name: value for name, value in self.names["score"].items() if name not in self.score.incidental}
         inputs = hashlib.sha256(self.data.train_inputs.numpy().tobytes()).hexdigest()[:DIGITS]
         return {
             **self.names,
-            "space": {name: value for name, value in self.names["space"].items() if name not in same},
+            "space": as_space(self.space).stored(self.names["space"]),
             "score": score if self.score.formulas is None else {**score, "formulas": self.score.formulas},
             "dataset": {"name": self.names["dataset"]["name"], "inputs": inputs},
         }
@@ -149,10 +157,13 @@ def search_of(
     seed: int,
     device: torch.device,
 ) -> Search:
-    """Return the search that these options describe: the space fitted to the data, the score with its population.
+    """Return the search that these options describe: the space fitted to data and budget, the score with its population.
+
+    The population is drawn from the space at its usual widths, whatever the budget is.
 
     Raises:
-        InputError: The dataset cannot be read, space and data do not go together, or an option is wrong.
+        InputError: The dataset cannot be read, space and data do not go together, an option is wrong, or no
+            architecture of the space has the size of the budget.
     """
     chosen = {"space": space, "score": score, "sampler": sampler, "dataset": dataset}
     data = dataset.made.load()
@@ -160,8 +171,12 @@ def search_of(
     fitted = as_space(space.made).for_data(sample)
     if type(fitted) in SPACES.values():  # a space of the user's own is called by the search alone
         check_kind(data, fitted(random_study(0).ask()))
+    target = budget.target(data.inputs, data.outputs)
+    sized = fitted if target is None else fitted.at_size(target)
+    if isinstance(sized, SizedSpace):
+        check_reach(sized)
     names = {group: {"name": one.name, **one.options} for group, one in chosen.items()}
-    job = Search(fitted, score.made, sampler.made, data, names, budget, options, seed, device)
+    job = Search(sized, score.made, sampler.made, data, names, budget, options, seed, device)
     if not score.made.reference:
         return job
     return replace(job, score=score.made.bind(random_specs(fitted, score.made.reference)))

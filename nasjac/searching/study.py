@@ -71,11 +71,19 @@ class Study:
     """An in-memory Optuna study that proposes architectures.
 
     `sampler`  called with `seed=`, e.g. functools.partial(optuna.samplers.NSGAIISampler, population_size=50)
+    `outside`  gives the parameters outside the blocks of an architecture, which some budgets count
     """
 
     def __init__(
-        self, space: SpaceLike, sampler: SamplerFactory, budget: Budget, directions: Sequence[Direction], seed: int
+        self,
+        space: SpaceLike,
+        sampler: SamplerFactory,
+        budget: Budget,
+        directions: Sequence[Direction],
+        seed: int,
+        outside: Callable[[Spec], int] = lambda _: 0,
     ) -> None:
+        self._outside = outside
         self.space, self.budget, self.seed, self._sampler = space, budget, seed, sampler
         self._storage = optuna.storages.InMemoryStorage()
         with quiet():
@@ -158,7 +166,7 @@ class Study:
 
     def _judged(self, trials: Sequence[optuna.Trial], specs: Sequence[Spec]) -> Iterator[Proposal]:
         for trial, spec, known in zip(trials, specs, facts(specs), strict=True):
-            violations = self.budget.violations(known)
+            violations = self.budget.violations(known, 0 if self.budget.counts == "blocks" else self._outside(spec))
             for name, violation in violations.items():
                 trial.set_constraint(name, violation)
             yield Proposal(trial, spec, known, violations)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from nasjac.architecture.facts import Facts, facts_of
+from nasjac.architecture.size import Size
 from nasjac.kinds.convolutional.energies import Energies, ImageStack, ImageUnit
 from nasjac.kinds.convolutional.spec import ConvolutionalSpec
 from nasjac.kinds.options.stepped import passes
@@ -25,29 +26,35 @@ def image_stack(spec: ConvolutionalSpec, growth: int = 0) -> ImageStack:
     return ImageStack(spec.activation, spec.norm, spec.order == "pre", spec.weight_gain**2, units)
 
 
-def facts(
-    specs: Sequence[S],
-    energies: Callable[[S], Energies],
-    has_norm: Callable[[ConvolutionalSpec, bool], bool],
-) -> list[Facts]:
+def facts(specs: Sequence[S], energies: Callable[[S], Energies], size: Callable[[S], Size]) -> list[Facts]:
     """Return the facts of canonical Specs, in order.
 
     Args:
         specs: Specs of one kind.
         energies: Gives the energies of a Spec's branches.
-        has_norm: Says whether a convolution of a Spec has a norm; its second argument is whether it changes the shape.
+        size: Gives the parameters and FLOPs of a Spec's blocks.
     """
-    return [_facts(spec, energies(spec), has_norm) for spec in specs]
+    return [_facts(spec, energies(spec), size(spec)) for spec in specs]
 
 
-def _facts(spec: ConvolutionalSpec, energies: Energies, has_norm: Callable[[ConvolutionalSpec, bool], bool]) -> Facts:
+def _facts(spec: ConvolutionalSpec, energies: Energies, size: Size) -> Facts:
+    effective, nonlinear = math.fsum(energies.share), math.fsum(energies.share * energies.nonlinearity)
+    return facts_of(spec, effective, nonlinear, *size)
+
+
+def image_size(spec: ConvolutionalSpec, has_norm: Callable[[bool], bool]) -> Size:
+    """Return parameters and FLOPs of the blocks of a network of images.
+
+    Args:
+        spec: The network.
+        has_norm: Says whether a convolution has a norm; its argument is whether it changes the shape.
+    """
     params = flops = 0
     for number, step in enumerate(spec.steps):
         for conv, layer in step.placed():
             weights = conv.inputs * conv.outputs * conv.kernel**2
             biases = conv.outputs if spec.norm == "none" else 0
-            normed = (conv.inputs if spec.order == "pre" else conv.outputs) * has_norm(spec, conv is step.change)
+            normed = (conv.inputs if spec.order == "pre" else conv.outputs) * has_norm(conv is step.change)
             params += weights + biases + 2 * normed
             flops += 2 * weights * layer.pixels * passes(spec, number)
-    effective, nonlinear = math.fsum(energies.share), math.fsum(energies.share * energies.nonlinearity)
-    return facts_of(spec, effective, nonlinear, params, flops)
+    return Size(params, flops)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasjac.architecture.facts import Facts
+from nasjac.architecture.size import Size
 from nasjac.kinds.convolutional import closed_form
-from nasjac.kinds.convolutional.closed_form import image_stack
+from nasjac.kinds.convolutional.closed_form import image_size, image_stack
 from nasjac.kinds.convolutional.energies import Energies, dense_energies
 from nasjac.kinds.densenet.spec import DenseNet
 
@@ -24,6 +25,11 @@ def branch_energies(spec: DenseNet) -> NDArray[np.float64]:
     return energies(spec).energy
 
 
+def size(spec: DenseNet) -> Size:
+    """Return parameters and FLOPs of a Spec's blocks."""
+    return image_size(spec, lambda _: spec.norm != "none")
+
+
 def facts(specs: Sequence[DenseNet]) -> list[Facts]:
-    """Facts of canonical Specs, in order."""
-    return closed_form.facts(specs, energies, lambda spec, changes: spec.norm != "none")
+    """Return the facts of canonical Specs, in order."""
+    return closed_form.facts(specs, energies, size)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasjac.architecture.block import Block
+from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.densenet.spec import DenseNet
-from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_names, check_range, check_sizes, check_widths
+from nasjac.kinds.options.checks import (
+    SEARCHED_ACTIVATIONS,
+    check_names,
+    check_range,
+    check_shares,
+    check_sizes,
+    check_widths,
+)
 from nasjac.kinds.options.images import ImageOptions, check_stages
+from nasjac.kinds.options.sized import Proposal, SizedOptions
 
 
 @dataclass(frozen=True)
-class DenseNetSpace(ImageOptions):
-    """Options of the space, beside those of `ImageOptions`; every range includes its ends, and one value fixes a choice.
+class DenseNetSpace(ImageOptions, SizedOptions):
+    """Options of the space, beside those of `ImageOptions` and `SizedOptions`; one value fixes a choice.
 
     `stages`       each after the first begins with a transition, which halves channels, rows and columns
-    `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels after the stem
-    `growths`      channels that a block adds
+    `growths`      channels that a block adds (null: 4 or 8, or `growth_shares` of the width where that is solved for)
+    `growth_shares`  what a block adds, as a share of the width
     """
 
     #: choices for one architecture where none are given: what a plain DenseNet has
@@ -34,11 +44,13 @@ class DenseNetSpace(ImageOptions):
         **{f"depth_{stage}": 3 for stage in range(1, 9)},
     }
 
+    later: ClassVar[tuple[str, ...]] = ("growth_shares",)
+    usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (8, 16), "growths": (4, 8)}
+
     stages: int = 3
-    depth_min: int = 1
     depth_max: int = 6
-    widths: tuple[int, ...] = (8, 16)
-    growths: tuple[int, ...] = (4, 8)
+    growths: tuple[int, ...] | None = None
+    growth_shares: tuple[float, ...] = (0.25, 0.5, 1.0)
     norms: tuple[str, ...] = IMAGE_NORMS
     orders: tuple[str, ...] = ORDERS
     activations: tuple[str, ...] = ("relu", "gelu")
@@ -49,19 +61,34 @@ class DenseNetSpace(ImageOptions):
         check_stages(self)
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
-        check_sizes(self, "growths")
+        if self.growths is not None:
+            check_sizes(self, "growths")
+        check_shares("growth_shares", self.growth_shares)
         check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": SEARCHED_ACTIVATIONS})
 
-    def __call__(self, trial: Trial) -> DenseNet:
-        """Return the architecture of a trial's choices."""
-        depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
-        return DenseNet(
-            shape=self.image,
-            width=trial.suggest_categorical("width", self.widths),
-            blocks=tuple(Block(op="dense", stage=stage) for stage, count in enumerate(depths) for _ in range(count)),
-            growth=trial.suggest_categorical("growth", self.growths),
-            norm=trial.suggest_categorical("norm", self.norms),
-            order=trial.suggest_categorical("order", self.orders),
-            activation=trial.suggest_categorical("activation", self.activations),
-            weight_gain=trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
-        )
+    def proposal(self, trial: Trial, target: Target | None) -> Proposal:
+        """Return a trial's choices, the width among them unless there is a target."""
+        asked = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
+        width = self.suggest_width(trial, target)
+        growth_of = self._growth(trial, target)
+        common = {
+            "shape": self.image,
+            "norm": trial.suggest_categorical("norm", self.norms),
+            "order": trial.suggest_categorical("order", self.orders),
+            "activation": trial.suggest_categorical("activation", self.activations),
+            "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
+        }
+
+        def build(width: int, depths: tuple[int, ...]) -> DenseNet:
+            blocks = tuple(Block(op="dense", stage=stage) for stage, count in enumerate(depths) for _ in range(count))
+            return DenseNet(width=width, blocks=blocks, growth=growth_of(width), **common)
+
+        return Proposal(width, tuple(asked), 1, build)
+
+    def _growth(self, trial: Trial, target: Target | None) -> Callable[[int], int]:
+        """The channels that a block adds, of the width."""
+        if self.growths is None and target is not None:
+            share: float = trial.suggest_categorical("growth_share", self.growth_shares)
+            return lambda width: max(1, round(share * width))
+        growth: int = trial.suggest_categorical("growth", self.growths or self.usual["growths"])
+        return lambda _: growth

@@ -47,10 +47,12 @@ def check_names(space: Any, choices: Mapping[str, Iterable[Any]]) -> None:
             check_choice(f"space.{name}", value, list(allowed))
 
 
-def check_widths(widths: tuple[int, ...]) -> None:
-    """Raise InputError unless there are one to three widths, whole numbers of at least 2."""
+def check_widths(widths: tuple[int, ...] | None) -> None:
+    """Raise InputError unless there are one to three widths, whole numbers of at least 2, or None."""
+    if widths is None:
+        return
     if not 1 <= len(widths) <= 3 or min(widths) < 2:
-        raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, got {list(widths)}")
+        raise InputError(f"`space.widths` must be one to three whole numbers of at least 2, or null, got {list(widths)}")
     for width in widths:
         arguments.whole("space.widths", width, 2, MOST_UNITS)
 
@@ -62,3 +64,9 @@ def check_sizes(space: Any, name: str) -> None:
         raise InputError(f"`space.{name}` must be whole numbers of at least 1, got {list(values)}")
     for value in values:
         arguments.whole(f"space.{name}", value, 1, MOST_FACTOR)
+
+
+def check_shares(name: str, values: tuple[float, ...]) -> None:
+    """Raise InputError unless the option `name` of a space holds numbers in (0, 16]."""
+    if not values or not all(0 < value <= 16 for value in values):
+        raise InputError(f"`space.{name}` must be numbers in (0, 16], got {list(values)}")

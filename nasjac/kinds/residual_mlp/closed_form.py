@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nasjac.architecture.facts import Facts, facts_of
 from nasjac.architecture.norm_placement import NORM_EPS, PLACEMENTS
+from nasjac.architecture.size import Size
 from nasjac.kinds.options.stepped import passes
 from nasjac.kinds.options.units import norm_params
 from nasjac.kinds.residual_mlp.spec import ResidualMLP
@@ -64,15 +65,15 @@ def facts(specs: Sequence[ResidualMLP]) -> list[Facts]:
     bent = energies.share * energies.nonlinearity
     # fsum is exact, so that the padding by longer specs leaves no trace
     return [
-        facts_of(spec, math.fsum(share), math.fsum(bend), *_sizes(spec))
+        facts_of(spec, math.fsum(share), math.fsum(bend), *size(spec))
         for spec, share, bend in zip(specs, energies.share, bent, strict=True)
     ]
 
 
-def _sizes(spec: ResidualMLP) -> tuple[int, int]:
-    """Parameters and FLOPs of the blocks."""
+def size(spec: ResidualMLP) -> Size:
+    """Return parameters and FLOPs of a Spec's blocks, without learned gates."""
     two, depth = spec.branch == "two_matrix", sum(block.keep for block in spec.blocks)
     weights = spec.width**2 * (2 * spec.ffn_ratio if two else 1)
     biases = spec.width * (1 + spec.ffn_ratio if two else 1)
     passed = sum(passes(spec, number) for number, block in enumerate(spec.blocks) if block.keep)
-    return depth * (weights + biases + norm_params(spec)), passed * 2 * weights
+    return Size(depth * (weights + biases + norm_params(spec)), passed * 2 * weights)

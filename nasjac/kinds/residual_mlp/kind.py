@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nasjac.kinds.closed_form import ClosedForm
 from nasjac.kinds.kind import Kind
-from nasjac.kinds.residual_mlp.closed_form import COVERED, branch_energies, columns, facts
+from nasjac.kinds.residual_mlp.closed_form import COVERED, branch_energies, columns, facts, size
 from nasjac.kinds.residual_mlp.network import ResidualMLPNetwork
 from nasjac.kinds.residual_mlp.sampling import ResidualMLPSampler
 from nasjac.kinds.residual_mlp.space import ResidualMlpSpace
@@ -21,6 +21,7 @@ KIND = Kind(
     spec=ResidualMLP,
     network=ResidualMLPNetwork,
     facts=facts,
+    size=size,
     branch_energies=branch_energies,
     closed_form=ClosedForm(columns, COVERED),
     sampler=ResidualMLPSampler(),

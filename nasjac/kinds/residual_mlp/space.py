@@ -10,8 +10,10 @@ from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.fields import check_choice
 from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_depth, check_names, check_range, check_widths
+from nasjac.kinds.options.sized import Proposal, SizedOptions
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import suggest_wiring
@@ -25,8 +27,8 @@ _block = lru_cache(maxsize=4096)(lambda skip, scale: Block(skip=skip, scale=scal
 
 
 @dataclass(frozen=True)
-class ResidualMlpSpace(SteppedOptions):
-    """Options of the space, beside those of `SteppedOptions`.
+class ResidualMlpSpace(SizedOptions, SteppedOptions):
+    """Options of the space, beside those of `SizedOptions` and `SteppedOptions`.
 
     `skip_mode`  pattern: skip density and wiring seed draw one pattern; ensemble: each skip is kept with the density's
                  probability and the score is an expectation over patterns
@@ -46,9 +48,10 @@ class ResidualMlpSpace(SteppedOptions):
         **TYPICAL_STEP,
     }
 
+    usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (32, 64, 128)}
+
     depth_min: int = 4
     depth_max: int = 64
-    widths: tuple[int, ...] = (32, 64, 128)
     skip_mode: str = "pattern"
     placements: tuple[str, ...] = tuple(PLACEMENTS)
     norms: tuple[str, ...] = NORMS
@@ -66,10 +69,10 @@ class ResidualMlpSpace(SteppedOptions):
         names = {"placements": PLACEMENTS, "norms": NORMS, "activations": SEARCHED_ACTIVATIONS, "branches": BRANCHES}
         check_names(self, names)
 
-    def __call__(self, trial: Trial) -> ResidualMLP:
-        """Return the architecture of a trial's choices."""
-        depth = trial.suggest_int("depth", self.depth_min, self.depth_max)
-        width = trial.suggest_categorical("width", self.widths)
+    def proposal(self, trial: Trial, target: Target | None) -> Proposal:
+        """Return a trial's choices, the width among them unless there is a target."""
+        asked = trial.suggest_int("depth", self.depth_min, self.depth_max)
+        width = self.suggest_width(trial, target)
         wiring = suggest_wiring(self, trial)
         scale = BRANCH_SCALES[wiring.law]
         common = {
@@ -80,10 +83,14 @@ class ResidualMlpSpace(SteppedOptions):
             "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
             **suggest_block_type(self, trial),
         }
-        skips = wiring.skips(depth) if self.skip_mode == "pattern" else [wiring.density] * depth
-        blocks = tuple(_block(skip, scale(number, depth)) for number, skip in enumerate(skips))
-        whole = ResidualMLP(width=width, blocks=blocks, **common)
-        keep = wiring.kept(depth, lambda: branch_energies(whole))
-        return ResidualMLP(
-            width=width, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept), **common
-        )
+
+        def build(width: int, depths: tuple[int, ...]) -> ResidualMLP:
+            (depth,) = depths
+            skips = wiring.skips(depth) if self.skip_mode == "pattern" else [wiring.density] * depth
+            blocks = tuple(_block(skip, scale(number, depth)) for number, skip in enumerate(skips))
+            whole = ResidualMLP(width=width, blocks=blocks, **common)
+            keep = wiring.kept(depth, lambda: branch_energies(whole))
+            kept = tuple(block for block, is_kept in zip(blocks, keep, strict=True) if is_kept)
+            return ResidualMLP(width=width, blocks=kept, **common)
+
+        return Proposal(width, (asked,), 1, build)

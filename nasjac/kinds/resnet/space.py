@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_names, check_range, check_widths
 from nasjac.kinds.options.images import ImageOptions, check_stages
+from nasjac.kinds.options.sized import Proposal, SizedOptions
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.resnet.closed_form import branch_energies
@@ -19,11 +21,10 @@ from nasjac.kinds.resnet.spec import ResNet
 
 
 @dataclass(frozen=True)
-class ResNetSpace(ImageOptions, SteppedOptions):
-    """Options of the space, beside those of `ImageOptions` and `SteppedOptions`.
+class ResNetSpace(ImageOptions, SizedOptions, SteppedOptions):
+    """Options of the space, beside those of `ImageOptions`, `SizedOptions` and `SteppedOptions`.
 
     `stages`       each after the first doubles the channels and halves rows and columns
-    `depth_min`, `depth_max`  blocks of each stage, chosen stage by stage
     `widths`       channels of the first stage
     """
 
@@ -42,10 +43,10 @@ class ResNetSpace(ImageOptions, SteppedOptions):
         **TYPICAL_STEP,
     }
 
+    usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (8, 16)}
+
     stages: int = 3
-    depth_min: int = 1
     depth_max: int = 4
-    widths: tuple[int, ...] = (8, 16)
     ops: tuple[str, ...] = ResNet.ops
     norms: tuple[str, ...] = IMAGE_NORMS
     orders: tuple[str, ...] = ORDERS
@@ -60,13 +61,14 @@ class ResNetSpace(ImageOptions, SteppedOptions):
         check_widths(self.widths)
         names = {"ops": ResNet.ops, "norms": IMAGE_NORMS, "orders": ORDERS, "activations": SEARCHED_ACTIVATIONS}
         check_names(self, names)
-        if "bottleneck" in self.ops and any(width % 4 for width in self.widths):
-            raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(self.widths)}")
+        widths = self.widths or self.usual["widths"]
+        if "bottleneck" in self.ops and any(width % 4 for width in widths):
+            raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(widths)}")
 
-    def __call__(self, trial: Trial) -> ResNet:
-        """Return the architecture of a trial's choices."""
-        depths = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
-        width = trial.suggest_categorical("width", self.widths)
+    def proposal(self, trial: Trial, target: Target | None) -> Proposal:
+        """Return a trial's choices, the width among them unless there is a target."""
+        asked = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
+        width = self.suggest_width(trial, target)
         wiring = suggest_wiring(self, trial)
         scale = BRANCH_SCALES[wiring.law]
         op = trial.suggest_categorical("op", self.ops)
@@ -78,13 +80,17 @@ class ResNetSpace(ImageOptions, SteppedOptions):
             "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
             **suggest_block_type(self, trial),
         }
-        stages = [stage for stage, count in enumerate(depths) for _ in range(count)]
-        depth = len(stages)
-        blocks = tuple(
-            Block(skip=skip, scale=scale(number, depth), op=op, stage=stage)
-            for number, (skip, stage) in enumerate(zip(wiring.skips(depth), stages, strict=True))
-        )
-        whole = ResNet(width=width, blocks=blocks, **common)
-        keep = wiring.kept(depth, lambda: branch_energies(whole))
-        left = tuple(replace(block, keep=kept) for block, kept in zip(blocks, keep, strict=True))
-        return replace(whole, blocks=left).canonical
+
+        def build(width: int, depths: tuple[int, ...]) -> ResNet:
+            stages = [stage for stage, count in enumerate(depths) for _ in range(count)]
+            depth = len(stages)
+            blocks = tuple(
+                Block(skip=skip, scale=scale(number, depth), op=op, stage=stage)
+                for number, (skip, stage) in enumerate(zip(wiring.skips(depth), stages, strict=True))
+            )
+            whole = ResNet(width=width, blocks=blocks, **common)
+            keep = wiring.kept(depth, lambda: branch_energies(whole))
+            left = tuple(replace(block, keep=kept) for block, kept in zip(blocks, keep, strict=True))
+            return replace(whole, blocks=left).canonical
+
+        return Proposal(width, tuple(asked), 4 if op == "bottleneck" else 1, build)

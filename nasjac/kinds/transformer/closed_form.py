@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nasjac.architecture.facts import Facts, facts_of
 from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.size import Size
 from nasjac.kinds.options.units import norm_params
 from nasjac.kinds.transformer.spec import Transformer
 from nasjac.mathematics.meanfield.decoder import Decoder, sublayer_energies
@@ -47,6 +48,11 @@ def facts(specs: Sequence[Transformer]) -> list[Facts]:
 
 def _facts(spec: Transformer) -> Facts:
     _, shares, bends = sublayer_energies(sublayers(spec))
+    return facts_of(spec, math.fsum(shares), math.fsum(shares * bends), *size(spec))
+
+
+def size(spec: Transformer) -> Size:
+    """Return parameters and FLOPs of a Spec's blocks, without learned gates."""
     width, tokens, units = spec.width, spec.context, spec.ffn_ratio * spec.width
     params = flops = 0
     for block in (block for block in spec.blocks if block.keep):
@@ -57,4 +63,4 @@ def _facts(spec: Transformer) -> Facts:
         else:
             params += 2 * units * width + units + width
             flops += tokens * 4 * units * width
-    return facts_of(spec, math.fsum(shares), math.fsum(shares * bends), params, flops)
+    return Size(params, flops)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
+from nasjac.kinds.options.sized import Proposal
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
 from nasjac.kinds.transformer.spec import MOST_CONTEXT, Decoder
 
@@ -27,6 +29,6 @@ class TransformerLmSpace(TransformerOptions):
         """Return the space with its default options, for sequences as long as an architecture takes."""
         return cls(context=spec.tokens)
 
-    def __call__(self, trial: Trial) -> Decoder:
-        """Return the architecture of a trial's choices."""
-        return transformer(self, trial, Decoder, {"context": self.context})
+    def proposal(self, trial: Trial, target: Target | None) -> Proposal:
+        """Return a trial's choices, the width among them unless there is a target."""
+        return transformer(self, trial, target, Decoder, {"context": self.context})

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import check_sizes
 from nasjac.kinds.options.images import ImageOptions
+from nasjac.kinds.options.sized import Proposal
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
 from nasjac.kinds.transformer.spec import VisionTransformer
 
@@ -34,9 +36,9 @@ class VitSpace(ImageOptions, TransformerOptions):
                 rule = f"divide the {rows} x {columns} pixels of the images into at least two patches"
                 raise InputError(f"`space.patches` must {rule}, got {patch}")
 
-    def __call__(self, trial: Trial) -> VisionTransformer:
-        """Return the architecture of a trial's choices."""
+    def proposal(self, trial: Trial, target: Target | None) -> Proposal:
+        """Return a trial's choices, the width among them unless there is a target."""
         patch = trial.suggest_categorical("patch", self.patches)
         shape = self.image
         context = math.prod(shape[1:]) // patch**2
-        return transformer(self, trial, VisionTransformer, {"shape": shape, "patch": patch, "context": context})
+        return transformer(self, trial, target, VisionTransformer, {"shape": shape, "patch": patch, "context": context})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nasjac.kinds.kind import Kind
 from nasjac.kinds.training.stack import Replicas
 from nasjac.kinds.training.training import Training
-from nasjac.kinds.transformer.closed_form import branch_energies, facts
+from nasjac.kinds.transformer.closed_form import branch_energies, facts, size
 from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
 from nasjac.kinds.transformer.encoder_space import VitSpace
 from nasjac.kinds.transformer.network import DecoderNetwork, vision_transformer
@@ -26,6 +26,7 @@ DECODER = Kind(
     spec=Decoder,
     network=DecoderNetwork,
     facts=facts,
+    size=size,
     branch_energies=branch_energies,
     sampler=TransformerSampler(DecoderNetwork, embedded_ids, lambda spec: ()),
     training=TransformerTraining(),
@@ -36,6 +37,7 @@ ENCODER = Kind(
     spec=VisionTransformer,
     network=vision_transformer,
     facts=facts,
+    size=size,
     branch_energies=branch_energies,
     sampler=TransformerSampler(vision_transformer, embedded_patches, lambda spec: (spec.shape, spec.patch)),
     training=TransformerTraining(),

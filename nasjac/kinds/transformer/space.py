@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 from nasjac.architecture.block import Block
 from nasjac.architecture.branch_scales import BRANCH_SCALES, deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
+from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import (
@@ -19,6 +21,7 @@ from nasjac.kinds.options.checks import (
     check_sizes,
     check_widths,
 )
+from nasjac.kinds.options.sized import Proposal, SizedOptions
 from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
@@ -28,12 +31,13 @@ T = TypeVar("T", bound=Transformer)
 
 
 @dataclass(frozen=True)
-class TransformerOptions(WiredOptions):
-    """Options of a space of transformers, beside those of `WiredOptions`.
+class TransformerOptions(SizedOptions, WiredOptions):
+    """Options of a space of transformers, beside those of `SizedOptions` and `WiredOptions`.
 
     A layer is an attention branch and an FFN branch; each is a block with a skip of its own, and pruned by itself.
 
     `depth_min`, `depth_max`  layers
+    `heads`         null: 1, 2 or 4; but where a large size is asked for as many as make heads of about `head_sizes` units
     `branch_scales` has deepnorm too, which divides branches by α, puts the norm on the sum and multiplies the weights'
                     gains by β (Wang et al. 2022)
     """
@@ -56,9 +60,9 @@ class TransformerOptions(WiredOptions):
         "logit_scale": "inverse_sqrt",
     }
 
-    depth_min: int = 1
-    depth_max: int = 12
-    widths: tuple[int, ...] = (32, 64)
+    later: ClassVar[tuple[str, ...]] = ("head_sizes",)
+    usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (32, 64), "heads": (1, 2, 4)}
+
     placements: tuple[str, ...] = tuple(PLACEMENTS)
     norms: tuple[str, ...] = NORMS
     activations: tuple[str, ...] = ("relu", "gelu")
@@ -67,7 +71,8 @@ class TransformerOptions(WiredOptions):
     query_gain_min: float = 0.5
     query_gain_max: float = 1.5
     ffn_ratios: tuple[int, ...] = (1, 2, 4)
-    heads: tuple[int, ...] = (1, 2, 4)
+    heads: tuple[int, ...] | None = None
+    head_sizes: tuple[int, ...] = (32, 64, 128)
     positions: tuple[str, ...] = POSITIONS
     logit_scales: tuple[str, ...] = LOGIT_SCALES
     branch_scales: tuple[str, ...] = laws
@@ -78,11 +83,11 @@ class TransformerOptions(WiredOptions):
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_range(self, "query_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
-        for name in ("ffn_ratios", "heads"):
+        for name in ("ffn_ratios", "head_sizes", *(() if self.heads is None else ("heads",))):
             check_sizes(self, name)
         even = 2 if "rotary" in self.positions else 1
-        for width in self.widths:
-            uneven = [heads for heads in self.heads if width % (even * heads)]
+        for width in self.widths or ():
+            uneven = [heads for heads in self.heads or self.usual["heads"] if width % (even * heads)]
             if uneven:
                 rule = f"multiples of {even} × heads" if even == 2 else "multiples of `space.heads`"
                 raise InputError(f"`space.widths` must be {rule}, got {width} for {uneven[0]} heads")
@@ -90,10 +95,12 @@ class TransformerOptions(WiredOptions):
         check_names(self, {**names, "logit_scales": LOGIT_SCALES})
 
 
-def transformer(space: TransformerOptions, trial: Trial, of: type[T], own: Mapping[str, Any]) -> T:
-    """Return the architecture of a trial's choices, an object of the class `of` with the further fields `own`."""
-    layers = trial.suggest_int("depth", space.depth_min, space.depth_max)
-    width = trial.suggest_categorical("width", space.widths)
+def transformer(
+    space: TransformerOptions, trial: Trial, target: Target | None, of: type[T], own: Mapping[str, Any]
+) -> Proposal:
+    """Return a trial's choices, which make objects of the class `of` with the further fields `own`."""
+    asked = trial.suggest_int("depth", space.depth_min, space.depth_max)
+    chosen_width = space.suggest_width(trial, target)
     wiring = suggest_wiring(space, trial)
     law = wiring.law
     common = {
@@ -104,19 +111,43 @@ def transformer(space: TransformerOptions, trial: Trial, of: type[T], own: Mappi
         "weight_gain": trial.suggest_float("weight_gain", space.weight_gain_min, space.weight_gain_max, log=True),
         "query_gain": trial.suggest_float("query_gain", space.query_gain_min, space.query_gain_max, log=True),
         "ffn_ratio": trial.suggest_categorical("ffn_ratio", space.ffn_ratios),
-        "heads": trial.suggest_categorical("heads", space.heads),
+    }
+    heads_of, fixed_heads = _heads(space, trial, target)
+    common |= {
         "positions": trial.suggest_categorical("positions", space.positions),
         "logit_scale": trial.suggest_categorical("logit_scale", space.logit_scales),
     }
-    depth = 2 * layers
-    scales = [BRANCH_SCALES[law](number, depth) if law in BRANCH_SCALES else 1.0 for number in range(depth)]
-    if law == "deepnorm":
-        alpha, beta = deepnorm(layers)
-        scales = [1 / alpha] * depth
-        common |= {"placement": "post", "weight_gain": beta * common["weight_gain"]}
-    ops = ["attention", "ffn"] * layers
-    parts = zip(wiring.skips(depth), scales, ops, strict=True)
-    blocks = tuple(Block(skip=skip, scale=scale, op=op) for skip, scale, op in parts)
-    whole = of(width=width, blocks=blocks, **common)
-    keep = wiring.kept(depth, lambda: branch_energies(whole))
-    return replace(whole, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept))
+    even = 2 if common["positions"] == "rotary" else 1
+
+    def build(width: int, depths: tuple[int, ...]) -> T:
+        (layers,) = depths
+        depth, fields = 2 * layers, {**common, "heads": heads_of(width)}
+        scales = [BRANCH_SCALES[law](number, depth) if law in BRANCH_SCALES else 1.0 for number in range(depth)]
+        if law == "deepnorm":
+            alpha, beta = deepnorm(layers)
+            scales = [1 / alpha] * depth
+            fields |= {"placement": "post", "weight_gain": beta * fields["weight_gain"]}
+        ops = ["attention", "ffn"] * layers
+        parts = zip(wiring.skips(depth), scales, ops, strict=True)
+        blocks = tuple(Block(skip=skip, scale=scale, op=op) for skip, scale, op in parts)
+        whole = of(width=width, blocks=blocks, **fields)
+        keep = wiring.kept(depth, lambda: branch_energies(whole))
+        return replace(whole, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept))
+
+    return Proposal(chosen_width, (asked,), even * fixed_heads, build)
+
+
+def _heads(space: TransformerOptions, trial: Trial, target: Target | None) -> tuple[Callable[[int], int], int]:
+    """The number of heads, of the width; and a number of heads that is the same for every width, or 1."""
+    if space.heads is None and target is not None and target.is_large:
+        size: int = trial.suggest_categorical("head_size", space.head_sizes)
+        return lambda width: _near(width, width / size), 1
+    heads: int = trial.suggest_categorical("heads", space.heads or space.usual["heads"])
+    return lambda _: heads, heads
+
+
+def _near(width: int, wanted: float) -> int:
+    """The divisor of half an even width that is nearest in ratio to what is wanted, the larger of two."""
+    half = width // 2
+    divisors = {other for small in range(1, math.isqrt(half) + 1) if half % small == 0 for other in (small, half // small)}
+    return min(divisors, key=lambda heads: (abs(math.log(heads / wanted)), -heads))
