@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
@@ -24,11 +25,15 @@ class Draws:
     `seed`   the score's seed
     `draws`  the draw numbers this object serves, e.g. range(16); they are the leading dimension of what it returns
 
-    The most recent tensors of all such objects are kept in memory. Several threads may use one object.
+    The most recent tensors of all such objects are kept in memory, unless this one is not `lasting`: then its own are, for as
+    long as it lives. Several threads may use one object.
     """
 
-    def __init__(self, seed: int, draws: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, seed: int, draws: Sequence[int], dtype: torch.dtype, device: torch.device, lasting: bool = True
+    ) -> None:
         self.seed, self.draws, self.dtype, self.device = seed, tuple(draws), dtype, device
+        self._cache = _cache_of(device) if lasting else _Cache(sys.maxsize)
 
     def part(self, which: Sequence[int]) -> Draws:
         """Return some of these draws, by their places; the tensors of a range of places are views, not copies."""
@@ -37,12 +42,11 @@ class Draws:
     def normal(self, role: str, *shape: int) -> Tensor:
         """Return [D, *shape] standard normal numbers for `role`, e.g. "outer 3"."""
         name = (self.seed, self.draws, role, shape, self.dtype, self.device)
-        cache = _cache_of(self.device)
-        with cache.lock:
-            found = cache.get(name)
+        with self._cache.lock:
+            found = self._cache.get(name)
             if found is None:
                 drawn = torch.stack([self._drawn(draw, role, shape) for draw in self.draws])
-                found = cache.keep(name, drawn.to(self.device, self.dtype))
+                found = self._cache.keep(name, drawn.to(self.device, self.dtype))
             return found
 
     def probes(self, role: str, *shape: int) -> Tensor:

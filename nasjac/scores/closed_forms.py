@@ -64,6 +64,15 @@ def expected_norms(spec: Spec, stream_variance: float = 1.0) -> Profile:
     return Profile(layers, bool(means.exact[0]))
 
 
+def log_relative_square(spec: Spec) -> float | None:
+    """Return ln(1 + cv²) of 𝒥 of a covered Spec over draws, the variance of log 𝒥 under the log-normal law; else None.
+
+    None where the second moments are not exact at this width.
+    """
+    spread = fluctuations(columns([spec]), spec.width, 1.0)
+    return float(spread.forward[0][-1]) if bool(spread.exact[0]) else None
+
+
 def _layers(direction: Literal["forward", "backward"], log_mean: Array, spread: Array, exact: bool) -> list[Layer]:
     return [
         Layer(f"h_{number}", direction, float(mean), float(mean_of_log(mean, gap)) if exact else None, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from nasjac.architecture.spec import Spec
 from nasjac.foundation.errors import InputError
 from nasjac.foundation.memory import free
 from nasjac.kinds.population import Tally, sampled
+from nasjac.kinds.table import kind_of
 from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import Plan, Samples, joined
 
@@ -20,6 +21,9 @@ from nasjac.sampling.samples import Plan, Samples, joined
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}
 #: draws whose weights are in memory together
 TOGETHER = 256
+#: Bytes of one architecture's weights in all draws of a round beyond which two draws go together, and their weights are then
+#: forgotten: of so many the cache would keep few for the next architectures.
+STREAMED = 2**28
 
 
 class Sampling(NamedTuple):
@@ -46,18 +50,25 @@ class SampleBank:
         how, unique = self.sampling, {spec.key: spec for spec in specs}
         memory = None if how.max_memory is None else how.max_memory * 2**30
         self._check_room(draws, unique.values(), memory)
-        start, together = 0, min(how.draws, TOGETHER)
-        while start < draws:
+        while behind := {key: self._drawn[key] for key in unique if self._drawn[key] < draws}:
+            start = min(behind.values())
+            group = [unique[key] for key, drawn in behind.items() if drawn == start]
+            together, lasting = self._piece(group)
             stop = min(start + together, draws)
-            behind = [spec for key, spec in unique.items() if self._drawn[key] == start]
-            numbers = Draws(how.seed, range(start, stop), DTYPES[how.dtype], self.device)
-            run = sampled(behind, self.inputs, numbers, how.plan, how.dtype, memory, self._tally)
-            for position, samples in run if behind else ():
-                key = behind[position].key
+            numbers = Draws(how.seed, range(start, stop), DTYPES[how.dtype], self.device, lasting)
+            for position, samples in sampled(group, self.inputs, numbers, how.plan, how.dtype, memory, self._tally):
+                key = group[position].key
                 before = self.samples.get(key)
                 self.samples[key] = samples if before is None or samples is None else joined([before, samples])
                 self._drawn[key] = stop
-            start = stop
+
+    def _piece(self, specs: Sequence[Spec]) -> tuple[int, bool]:
+        """How many draws go together, and whether their weights are kept for other architectures."""
+        most = min(self.sampling.draws, TOGETHER)
+        draw = 4 * max(kind_of(spec).sampling.largest_layer(spec) * len(spec.blocks) for spec in specs)
+        if draw * most <= STREAMED:
+            return most, True
+        return min(2, most), False
 
     def _check_room(self, draws: int, specs: Collection[Spec], memory: float | None) -> None:
         """Refuse what would not fit beside the sampling: all samples stay until their architectures are measured."""

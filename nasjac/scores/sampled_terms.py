@@ -46,10 +46,10 @@ def sampled_terms(samples: Sequence[Samples | None], solves: bool, objective: st
     held = [item for item in samples if item is not None]
     if len(held) < len(samples):
         return SampledTerms("out_of_memory", "there is no memory for it, even alone", unknown, None, nothing)
-    failure = next((reason for item in held if (reason := _failure(item))), None)
+    failure = next((reason for item in held if (reason := failure_of(item))), None)
     if failure is not None and solves:
         failure += ": Newton's method finds no solution of the block, or it has none"
-    dead_SDI = np.stack([_is_dead(item) for item in held])
+    dead_SDI = np.stack([is_dead(item) for item in held])
     dead_D, living = dead_SDI.mean(axis=(0, 2)), np.logical_not(dead_SDI.any(axis=2))
     dead = _estimate(dead_D.mean(), dead_D.std(ddof=1) / math.sqrt(len(dead_D)))
     lost = 1 - float(living.mean())
@@ -96,13 +96,13 @@ def _estimates(result: SampledTerms, held: Sequence[Samples]) -> dict[str, Estim
     return estimates
 
 
-def _is_dead(samples: Samples) -> NDArray[np.bool_]:
+def is_dead(samples: Samples) -> NDArray[np.bool_]:
     """[D, I] where the Jacobian is zero, in one direction at least: in the other it may be round-off."""
     ends = np.concatenate([samples.forward[..., -1], samples.backward[..., 0], samples.round_trip], axis=-1)
     return np.asarray(np.isneginf(ends).any(axis=-1))
 
 
-def _failure(samples: Samples) -> str | None:
+def failure_of(samples: Samples) -> str | None:
     """Where activations or Jacobian first stop being finite, or None."""
     bad = np.isnan(samples.stream) | np.isposinf(samples.stream)
     if bad.any():
