@@ -53,9 +53,10 @@ class Options:
 
 
 class Row(NamedTuple):
-    """Of one network: `sd` of log 𝒥, its squared share that is the probes' and the dead draws; `ratio` of the variance to
-    the closed form's; runs `measured`, the share called `diverged`; the shares of intervals that hold the mean of all draws, at fixed draws (of the prior,
-    or Student's) and where a run `stopped`, and the mean `taken`.
+    """Of one network: `sd` of log 𝒥, the share of its square that is the probes' `noise`, and the `dead` draws.
+
+    `ratio` of the variance to the closed form's; runs `measured`, and the share called `diverged`, which have no interval;
+    the shares of intervals that hold the mean of all draws, at fixed draws and where a run `stopped`; the mean `taken`.
     """
 
     network: str

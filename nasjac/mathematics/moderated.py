@@ -94,7 +94,7 @@ def student_quantile(degrees: float) -> float:
 def _cosine_power(low: float, high: float, degrees: float) -> float:
     """The integral of cos^(ν − 1) from `low` to `high` = π/2, by quadrature in (π/2 − θ)^min(ν, 1), which is smooth."""
     points, weights = np.polynomial.legendre.leggauss(POINTS)
-    top = (high - low) ** min(degrees, 1.0)
+    top = math.pow(high - low, min(degrees, 1.0))
     u = (points + 1) / 2 * top
     power = min(degrees, 1.0)
     angle = u ** (1 / power)  # π/2 − θ

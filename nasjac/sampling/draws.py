@@ -25,8 +25,8 @@ class Draws:
     `seed`   the score's seed
     `draws`  the draw numbers this object serves, e.g. range(16); they are the leading dimension of what it returns
 
-    The most recent tensors of all such objects are kept in memory, unless this one is not `lasting`: then its own are, for as
-    long as it lives. Several threads may use one object.
+    The most recent tensors of all such objects are kept in memory, unless this one is not `lasting`: then its own are, for
+    as long as it lives. Several threads may use one object.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """E log 𝒥 of large networks from as few draws of the weights as the asked precision takes: two, where two are enough.
 
-A draw of the weights carries two inputs, forward alone, with four tangents each, or two in a large network. What is known of their variance before is a
-`Prior` (`nasjac.mathematics.moderated`): by closed form, or fitted on architectures of the same space, or nothing.
+A draw of the weights carries two inputs, forward alone, with four tangents each, or two in a large network. What is known
+of their variance before is a `Prior` (`nasjac.mathematics.moderated`): by closed form, or fitted on architectures of the same
+space, or nothing.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def expected_log_norm(
         specs: Architectures that are no ensembles.
         inputs: [n, features] standardized data or [n, T] token ids, n at least 2.
         error: The largest standard error, in nats, above 0; of `LogNorm.mean_log`, an honest one.
-        prior: What is known of the variance over draws: of `fitted_prior`, on architectures of the same space. By default it
-            is ln(1 + cv²) of the closed form, where that covers the architecture; otherwise there is none, and at least 6
+        prior: What is known of the variance over draws: of `fitted_prior`, on architectures of the same space. By default
+            it is ln(1 + cv²) of the closed form, where that covers the architecture; otherwise there is none, and at least 6
             draws are taken.
         max_draws: The most draws, at least 2.
         seed: Of weights, inputs and probes.
@@ -173,7 +174,7 @@ def _bank(inputs: Tensor, seed: int, device: torch.device | str, plan: Plan) -> 
 
 def next_look(draws: int) -> int:
     """The number of draws at the next look, all even: 2, 4, 6, 8, 12, 16, 24, ..."""
-    power = 2 ** max(1, draws).bit_length() // 2
+    power = 1 << (max(1, draws).bit_length() - 1)
     return max(2, draws + max(2, power // 2))
 
 
@@ -190,15 +191,18 @@ def log_norm(key: str, samples: Samples | None, prior: Prior, error: float, last
         return LogNorm(key, "out_of_memory", nothing, 0.0, 0, False)
     draws, living = len(samples.decorrelation), np.logical_not(is_dead(samples).any(axis=1))
     dead = 1 - float(living.mean())
-    if failure_of(samples) is not None or (dead > DEAD_DRAWS and (last or draws >= JUDGED)):
+    # a share near the bound would be above it at one of many looks: so before the last one, only where that is certain
+    bound = DEAD_DRAWS if last else DEAD_DRAWS + 2 * math.sqrt(DEAD_DRAWS * (1 - DEAD_DRAWS) / draws)
+    if failure_of(samples) is not None or (dead > bound and (last or draws >= JUDGED)):
         return LogNorm(key, "diverged", nothing, 0.0, draws, False)
     if not living.any():
         return LogNorm(key, "ok", nothing, 0.0, draws, False)
     values = _logs(samples)[living]
     told = prior.error(values)
     least = JUDGED if dead else 2 if prior.degrees else UNINFORMED
+    enough = told <= error and draws >= least and dead <= DEAD_DRAWS
     mean = Estimate(float(values.mean()), told if math.isfinite(told) else None)
-    return LogNorm(key, "ok", mean, prior.degrees + len(values) - 1, draws, told <= error and draws >= least)
+    return LogNorm(key, "ok", mean, prior.degrees + len(values) - 1, draws, enough)
 
 
 def _logs(samples: Samples) -> Array:

@@ -21,8 +21,8 @@ from nasjac.sampling.samples import Plan, Samples, joined
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}
 #: draws whose weights are in memory together
 TOGETHER = 256
-#: Bytes of one architecture's weights in all draws of a round beyond which two draws go together, and their weights are then
-#: forgotten: of so many the cache would keep few for the next architectures.
+#: Bytes of one architecture's weights in all draws of a round beyond which two draws go together, and their weights are
+#: then forgotten: of so many the cache would keep few for the next architectures.
 STREAMED = 2**28
 
 

@@ -65,7 +65,7 @@ def test_without_a_prior_the_interval_is_students() -> None:
 @pytest.mark.parametrize("name", ["relu, plain, 8 x 12", "relu that may die, 10 x 3", "tanh, residual, 8 x 6"])
 def test_intervals_hold_the_truth_after_stopping(name: str) -> None:
     found = study.row(name, study.NETWORKS[name], draws=8192, error=0.25)
-    assert found.measured >= 128 and found.stopped >= 0.90 - 2 * 0.026, found  # two standard errors of so many at 0.90
+    assert found.measured >= 100 and found.stopped >= 0.90 - 2 * 0.03, found  # two standard errors of so many at 0.90
 
 
 def test_two_draws_are_enough_where_a_prior_says_so() -> None:
