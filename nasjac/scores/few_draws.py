@@ -1,7 +1,8 @@
 """E log 𝒥 of large networks from as few draws of the weights as the asked precision takes: two, where two are enough.
 
 A draw of the weights carries two inputs, forward alone, with four tangents each, or two in a large network. What is known
-of their variance before is a `Prior` (`nasjac.mathematics.moderated`): by closed form, or fitted on architectures of the same
+of their variance before is a `Prior` (`nasjac.mathematics.moderated`): by closed form, or fitted on architectures of
+the same
 space, or nothing.
 """
 
@@ -85,7 +86,8 @@ def expected_log_norm(
         inputs: [n, features] standardized data or [n, T] token ids, n at least 2.
         error: The largest standard error, in nats, above 0; of `LogNorm.mean_log`, an honest one.
         prior: What is known of the variance over draws: of `fitted_prior`, on architectures of the same space. By default
-            it is ln(1 + cv²) of the closed form, where that covers the architecture; otherwise there is none, and at least 6
+            it is ln(1 + cv²) of the closed form, where that covers the architecture; otherwise there is none, and at
+            least 6
             draws are taken.
         max_draws: The most draws, at least 2.
         seed: Of weights, inputs and probes.
