@@ -16,6 +16,7 @@ from nasjac.architecture.block import Block
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.facts import columns
+from nasjac.kinds.residual_mlp.spec import ResidualMLP
 from nasjac.mathematics.activations import ACTIVATIONS
 from nasjac.mathematics.meanfield import Columns, block_energies, expected_norms
 from nasjac.mathematics.meanfield.moments import DERIVATIVE_SLOPES, MOMENTS
@@ -24,6 +25,7 @@ from nasjac.mathematics.roots import newton
 from nasjac.models.prescribe import prescribe
 from nasjac.models.prescribe_spec import prescriptions
 from nasjac.models.prescription.band import Band, Prescription, log_norms
+from nasjac.models.prescription.dials import GAINS, weight_gain
 from nasjac.models.prescription.switches import skip_pattern
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
@@ -390,3 +392,12 @@ def test_what_is_wrong_is_one_sentence(run: Run, words: list[str], parts: list[s
     code, out, err = run("prescribe", *words)
     assert code == 2 and out == "" and err.count("\n") == 1, err
     assert all(part in err for part in parts), err
+
+
+@pytest.mark.parametrize("gain", [1e8, 3e8, 1e9, 3e-9])
+def test_the_sweep_of_the_weight_gain_stays_within_its_bounds(gain: float) -> None:
+    """Its ends are exponentials of logarithms, which may round to beyond the bounds that closed forms have."""
+    spec = ResidualMLP(width=8, blocks=(Block(scale=1.0),), weight_gain=gain)
+    swept = [weight_gain(spec).spec(x).weight_gain for side in weight_gain(spec).sides() for x in side]
+    assert GAINS[0] <= min(swept) and max(swept) <= GAINS[1]
+    assert prescriptions(spec, target=9.0)

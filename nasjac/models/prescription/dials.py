@@ -69,10 +69,14 @@ def branch_scale(spec: ResidualMLP) -> Dial:
 def weight_gain(spec: ResidualMLP) -> Dial:
     """A factor e^x on the weight gain."""
     before = float(spec.weight_gain)
-    ends = [math.log(gain / before) for gain in GAINS]
-    return _factor(
-        "weight_gain", before, lambda factor: replace(spec, weight_gain=before * factor), Direction(log_gain=1.0), ends
-    )
+    least, most = min(GAINS[0], before), max(GAINS[1], before)
+
+    def gained(factor: float) -> ResidualMLP:
+        # the ends of the sweep are logarithms, whose exponentials may round to beyond a bound
+        return replace(spec, weight_gain=min(max(before * factor, least), most))
+
+    ends = [math.log(gain / before) for gain in (least, most)]
+    return _factor("weight_gain", before, gained, Direction(log_gain=1.0), ends)
 
 
 def _factor(
