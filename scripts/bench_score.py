@@ -5,6 +5,7 @@
     scripts/bench_score.py --kind transformer_lm --widths 64 --population 32 --looped 8
     scripts/bench_score.py --kind resnet --widths 16 --population 16 --looped 8
     scripts/bench_score.py --device cuda --proposals proposals.jsonl
+    scripts/bench_score.py --large                      E log J of one large decoder alone, to a standard error of .25
 
 All in one run, on the same architectures, for the same quantity, E log of the squared Jacobian norm:
 
@@ -55,6 +56,7 @@ from nasjac.sampling.draws import Draws
 from nasjac.sampling.samples import FORWARD, INDEPENDENT, Plan
 from nasjac.scores import Score
 from nasjac.scores.apjn import Apjn
+from nasjac.scores.few_draws import expected_log_norm
 
 T = TypeVar("T")
 
@@ -85,8 +87,12 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=64, help="architectures of (i)")
     parser.add_argument("--looped", type=int, default=32, help="architectures of (ii) that the loops are timed on")
     parser.add_argument("--proposals", type=Path, help="JSON lines of Specs: read if the file is there, else written")
+    parser.add_argument("--large", action="store_true", help="a decoder of 12 layers of 256 units and 128 tokens, alone")
     options = parser.parse_args()
     device = torch.device(options.device)
+    if options.large:
+        print(json.dumps({"decoder_12x256x128": large_decoder(device)}))
+        return
     torch.manual_seed(0)  # of the loops; the engine has its own seeds
     inputs = inputs_of(options.kind).to(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
@@ -184,6 +190,36 @@ def compared(
         "share_as_precise": wins,
         "mean_draws": float(draws),
         "ratio_to_synflow": float(passes[0]) / same,
+    }
+
+
+def large_decoder(device: torch.device, error: float = 0.25) -> dict[str, float | None]:
+    """E log J of the decoder to a standard error: CPU seconds, and the module's forward passes of two inputs they are.
+
+    The passes are timed with one thread. `peak_gb` is that of the whole process on the CPU before the module is built.
+    """
+    layer = (Block(op="attention"), Block())
+    choices = {"placement": "pre", "activation": "gelu", "ffn_ratio": 4, "heads": 4}
+    spec = Spec.of(kind="transformer_lm", width=256, blocks=layer * 12, context=128, **choices)  # type: ignore[arg-type]
+    ids = torch.randint(FEATURES, (64, 128), generator=torch.Generator().manual_seed(0)).to(device)
+    began = time.process_time()
+    [found] = expected_log_norm([spec], ids, error, device=device)
+    seconds = time.process_time() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    torch.set_num_threads(1)
+    module, times = build(spec, FEATURES, OUTPUTS).to(device), []
+    with torch.inference_mode():
+        for _ in range(8):
+            began = time.process_time()
+            module(ids[:2])
+            times.append(time.process_time() - began)
+    return {
+        "passes": seconds / min(times),
+        "cpu_seconds": seconds,
+        "pass_seconds": min(times),
+        "peak_gb": peak,
+        "draws": float(found.draws),
+        "standard_error": found.mean_log.standard_error,
     }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -93,13 +93,19 @@ def student_quantile(degrees: float) -> float:
 
 def _cosine_power(low: float, high: float, degrees: float) -> float:
     """The integral of cos^(ν − 1) from `low` to `high` = π/2, by quadrature in (π/2 − θ)^min(ν, 1), which is smooth."""
-    points, weights = np.polynomial.legendre.leggauss(POINTS)
+    points, weights = _quadrature()
     top = math.pow(high - low, min(degrees, 1.0))
     u = (points + 1) / 2 * top
     power = min(degrees, 1.0)
     angle = u ** (1 / power)  # π/2 − θ
     values = np.sin(angle) ** (degrees - 1) * angle ** (1 - power) / power
     return float(weights @ values) / 2 * top
+
+
+@cache
+def _quadrature() -> tuple[Array, Array]:
+    points, weights = np.polynomial.legendre.leggauss(POINTS)
+    return points, weights
 
 
 def _log_bias(degrees: float) -> float:

@@ -2,8 +2,7 @@
 
 A draw of the weights carries two inputs, forward alone, with four tangents each, or two in a large network. What is known
 of their variance before is a `Prior` (`nasjac.mathematics.moderated`): by closed form, or fitted on architectures of
-the same
-space, or nothing.
+the same space, or nothing.
 """
 
 from __future__ import annotations
@@ -87,8 +86,7 @@ def expected_log_norm(
         error: The largest standard error, in nats, above 0; of `LogNorm.mean_log`, an honest one.
         prior: What is known of the variance over draws: of `fitted_prior`, on architectures of the same space. By default
             it is ln(1 + cv²) of the closed form, where that covers the architecture; otherwise there is none, and at
-            least 6
-            draws are taken.
+            least 6 draws are taken.
         max_draws: The most draws, at least 2.
         seed: Of weights, inputs and probes.
         device: Where networks are sampled.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -12,7 +13,10 @@ import torch
 from scipy import stats
 
 from nasjac import Block, Decoder, InputError, Spec
+from nasjac.kinds.population import sample
+from nasjac.kinds.tiles import routes
 from nasjac.mathematics.moderated import MOST_DEGREES, NO_PRIOR, NORMAL, Prior, fitted, student_quantile
+from nasjac.sampling.draws import Draws
 from nasjac.scores import sample_bank
 from nasjac.scores.apjn import Apjn
 from nasjac.scores.few_draws import expected_log_norm, fitted_prior
@@ -83,6 +87,22 @@ def test_streaming_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [Apjn(draws=17).measure([spec], inputs, CPU)[0].terms for spec, inputs in cases]
     monkeypatch.setattr(sample_bank, "STREAMED", 0)
     assert [Apjn(draws=17).measure([spec], inputs, CPU)[0].terms for spec, inputs in cases] == whole
+
+
+@pytest.mark.parametrize("context", [64, 128])
+@pytest.mark.parametrize("width", [16, 48])
+def test_rows_of_many_tokens_need_no_padding(context: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [(A, F), (A, F, A), (A, F, A, F), (F,), (A, F, F)]
+    specs = [Decoder(width=width, blocks=each, context=context, heads=2, ffn_ratio=4, norm="rmsnorm") for each in blocks]
+    ids, draws = torch.arange(20 * context).reshape(20, context) % 11, Draws(0, range(2), torch.float32, CPU)
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, "MANY_TOKENS", 10**6)
+        padded = sample(specs, ids, draws)
+    alone = [sample([spec], ids, draws)[0] for spec in specs]
+    for found in (alone, sample(specs, ids, draws)):
+        for one, other in zip(found, padded, strict=True):
+            for item in fields(one):
+                np.testing.assert_array_equal(getattr(one, item.name), getattr(other, item.name), err_msg=item.name)
 
 
 def test_few_draws_are_the_first_of_the_score() -> None:

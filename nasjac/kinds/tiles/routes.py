@@ -20,6 +20,8 @@ from nasjac.kinds.tiles.rows import Row
 #: the rows of a tile, and those active in a block, are padded to a multiple of this: matrix products of so many rows round
 #: alike, so that results do not depend on the other rows
 QUANTUM = 4
+#: unless an architecture's tokens are a multiple of this: its vectors alone are then rows enough, and padding is only work
+MANY_TOKENS = 64
 HOMOGENEOUS = ("relu", "linear")
 
 
@@ -90,7 +92,8 @@ class Routes:
     def __init__(self, specs: Sequence[Row], dtype: torch.dtype, device: torch.device) -> None:
         self.depths = [len(spec.blocks) for spec in specs]
         assert self.depths == sorted(self.depths, reverse=True), "the deepest first"
-        rows = _whole(len(specs))
+        self._quantum = 1 if specs[0].tokens % MANY_TOKENS == 0 else QUANTUM
+        rows = self._whole(len(specs))
         self.specs = [*specs, *[specs[0].empty()] * (rows - len(specs))]
         self.rows, self.blocks, self._dtype, self._device = rows, self.depths[0], dtype, device
         # in front of a norm the outer gain only changes epsilon
@@ -115,7 +118,7 @@ class Routes:
 
     def active(self, block: int) -> int:
         """Return A, the number of rows that take part in a block."""
-        return min(self.rows, _whole(self.reaching(block + 1)))
+        return min(self.rows, self._whole(self.reaching(block + 1)))
 
     def at(self, block: int) -> BlockRoutes:
         """Return the routes among the active rows of a block."""
@@ -168,18 +171,18 @@ class Routes:
             )
 
     def _padded(self, chosen: Sequence[bool]) -> tuple[Route, list[Row]]:
-        """The route of the chosen rows, padded to a multiple of QUANTUM, and their specs with the padding's."""
+        """The route of the chosen rows, padded to the tile's multiple, and their specs with the padding's."""
         route = self._route(chosen, whole=True)
         assert route is not None
         rows = range(len(chosen)) if route.rows is None else route.rows.tolist()
         return route, [self.specs[row] for row in rows]
 
     def _route(self, chosen: Sequence[bool], whole: bool = False) -> Route | None:
-        """None if no row is chosen; with `whole` padded to a multiple of QUANTUM."""
+        """None if no row is chosen; with `whole` padded to the tile's multiple."""
         rows = [row for row, yes in enumerate(chosen) if yes]
         if not rows or len(rows) == len(chosen):
             return Route(None, len(rows)) if rows else None
-        padded = rows + [rows[-1]] * (_whole(len(rows)) - len(rows) if whole else 0)
+        padded = rows + [rows[-1]] * (self._whole(len(rows)) - len(rows) if whole else 0)
         return Route(torch.tensor(padded, device=self._device), len(rows))
 
     def _norm(self, chosen: Sequence[bool], epsilons: Sequence[float] | None = None) -> NormRoute | None:
@@ -194,6 +197,9 @@ class Routes:
         """[L, R, 1, 1] from each block of each row; blocks that a row lacks get `finished`."""
         gates = [[value(s, s.blocks[n]) if n < len(s.blocks) else finished for s in self.specs] for n in range(self.blocks)]
         return self._tensor(gates).reshape(-1, self.rows, 1, 1)
+
+    def _whole(self, rows: int) -> int:
+        return -(-rows // self._quantum) * self._quantum
 
     def _column(self, values: Sequence[float]) -> Tensor:
         return self._tensor(values).reshape(-1, 1, 1, 1, 1)
@@ -210,7 +216,3 @@ def inner_gain(spec: Row) -> float:
 def outer_gain(spec: Row, block: Block) -> float:
     """Return the standard deviation of the last matrix of a block's branch, which maps N or the FFN's hidden units."""
     return spec.weight_gain / math.sqrt(spec.width * (spec.ffn_ratio if block.op == "ffn" else 1))
-
-
-def _whole(rows: int) -> int:
-    return -(-rows // QUANTUM) * QUANTUM
