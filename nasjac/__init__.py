@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nasjac.scores import measure
     from nasjac.scores.base import Score
     from nasjac.scores.closed_forms import expected_norms
+    from nasjac.searching.design import design
     from nasjac.searching.front import search
     from nasjac.searching.stored_studies import report, validate
     from nasjac.searching.train import train
@@ -66,6 +67,7 @@ _PUBLIC = {
     "VisionTransformer": "nasjac.kinds.transformer.spec",
     "build": "nasjac.kinds.build",
     "correlate": "nasjac.tables.correlate",
+    "design": "nasjac.searching.design",
     "diagnose": "nasjac.models.diagnose",
     "expected_norms": "nasjac.scores.closed_forms",
     "grow": "nasjac.surgery.grow",
@@ -94,6 +96,7 @@ __all__ = [
     "VisionTransformer",
     "build",
     "correlate",
+    "design",
     "diagnose",
     "expected_norms",
     "grow",

@@ -84,7 +84,7 @@ class Space(ABC):
         """
         return self
 
-    def stored(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def stored(self, options: Mapping[str, object]) -> Mapping[str, object]:
         """Return what a study's identity holds of the space's options.
 
         Args:

@@ -19,6 +19,7 @@ from nasjac.foundation.errors import InputError
 #: what each verb is given, and what it does
 VERBS = {
     "search": "space=residual_mlp budget.trials=2000    sample, score before training, store, validate, report",
+    "design": "space=transformer_lm budget.params=50M   shapes of one size, before anything is trained",
     "validate": "study=NAME                               train the best and as many random ones briefly",
     "report": "study=NAME                               tables and figures of a study in reports/NAME/",
     "train": "KEY dataset=digits out=DIR               train one architecture and keep its checkpoint",

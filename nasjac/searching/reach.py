@@ -9,7 +9,7 @@ from nasjac.kinds.options.sized import SizedSpace
 from nasjac.samplers.random_specs import random_specs
 
 #: random architectures that are looked at, and of those that miss the size how many are named
-LOOKED, NAMED = 64, 3
+LOOKED, NAMED = 32, 3
 
 
 def check_reach(space: SizedSpace) -> None:

@@ -249,7 +249,7 @@ FAULTS = (
     ),
     Fault(
         "a width that is solved for may miss the size although another meets it",
-        "nasjac/kinds/options/sized.py",
+        "nasjac/kinds/options/width.py",
         "return not target.is_met(size), target.miss(size)",
         "return False, target.miss(size)",
         "tests/kinds/test_sized.py::test_a_largest_number_is_never_exceeded",

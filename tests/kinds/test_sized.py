@@ -15,7 +15,8 @@ from nasjac.architecture.size import Size, Target
 from nasjac.architecture.spec import Spec
 from nasjac.kinds.build import build
 from nasjac.kinds.facts import facts
-from nasjac.kinds.options.sized import SizedSpace, _around, _root
+from nasjac.kinds.options.sized import SizedSpace, _around
+from nasjac.kinds.options.width import _root
 from nasjac.kinds.resnet.space import ResNetSpace
 from nasjac.kinds.sizes import outside_params, size_of, whole_size_of
 from nasjac.kinds.spaces import SPACES

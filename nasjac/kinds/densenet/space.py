@@ -20,7 +20,8 @@ from nasjac.kinds.options.checks import (
     check_widths,
 )
 from nasjac.kinds.options.images import ImageOptions, check_stages
-from nasjac.kinds.options.sized import Proposal, SizedOptions
+from nasjac.kinds.options.sized import SizedOptions
+from nasjac.kinds.options.width import Proposal
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class DenseNetSpace(ImageOptions, SizedOptions):
 
     later: ClassVar[tuple[str, ...]] = ("growth_shares",)
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (8, 16), "growths": (4, 8)}
+    shaping: ClassVar[tuple[str, ...]] = ("growth_share",)
 
     stages: int = 3
     depth_max: int = 6

@@ -13,9 +13,10 @@ from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_depth, check_names, check_range, check_widths
-from nasjac.kinds.options.sized import Proposal, SizedOptions
+from nasjac.kinds.options.sized import SizedOptions
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.units import NORMS
+from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.residual_mlp.closed_form import branch_energies
 from nasjac.kinds.residual_mlp.spec import BRANCHES, ResidualMLP
@@ -49,6 +50,7 @@ class ResidualMlpSpace(SizedOptions, SteppedOptions):
     }
 
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (32, 64, 128)}
+    shaping: ClassVar[tuple[str, ...]] = ("branch",)
 
     depth_min: int = 4
     depth_max: int = 64

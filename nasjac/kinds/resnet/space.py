@@ -13,8 +13,9 @@ from nasjac.foundation.errors import InputError
 from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
 from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_names, check_range, check_widths
 from nasjac.kinds.options.images import ImageOptions, check_stages
-from nasjac.kinds.options.sized import Proposal, SizedOptions
+from nasjac.kinds.options.sized import SizedOptions
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
+from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.options.wiring import suggest_wiring
 from nasjac.kinds.resnet.closed_form import branch_energies
 from nasjac.kinds.resnet.spec import ResNet
@@ -44,6 +45,7 @@ class ResNetSpace(ImageOptions, SizedOptions, SteppedOptions):
     }
 
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (8, 16)}
+    shaping: ClassVar[tuple[str, ...]] = ("op",)
 
     stages: int = 3
     depth_max: int = 4

@@ -9,7 +9,7 @@ from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.architecture.spec import Spec
 from nasjac.foundation import arguments
-from nasjac.kinds.options.sized import Proposal
+from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
 from nasjac.kinds.transformer.spec import MOST_CONTEXT, Decoder
 

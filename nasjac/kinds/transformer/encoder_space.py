@@ -11,7 +11,7 @@ from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.options.checks import check_sizes
 from nasjac.kinds.options.images import ImageOptions
-from nasjac.kinds.options.sized import Proposal
+from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.transformer.space import TransformerOptions, transformer
 from nasjac.kinds.transformer.spec import VisionTransformer
 

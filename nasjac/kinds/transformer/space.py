@@ -21,8 +21,9 @@ from nasjac.kinds.options.checks import (
     check_sizes,
     check_widths,
 )
-from nasjac.kinds.options.sized import Proposal, SizedOptions
+from nasjac.kinds.options.sized import SizedOptions
 from nasjac.kinds.options.units import NORMS
+from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
 from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS, Transformer
@@ -62,6 +63,7 @@ class TransformerOptions(SizedOptions, WiredOptions):
 
     later: ClassVar[tuple[str, ...]] = ("head_sizes",)
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (32, 64), "heads": (1, 2, 4)}
+    shaping: ClassVar[tuple[str, ...]] = ("ffn_ratio",)
 
     placements: tuple[str, ...] = tuple(PLACEMENTS)
     norms: tuple[str, ...] = NORMS
