@@ -137,7 +137,7 @@ def search(
             outcome = run_study(store, name, job, console, run, stop)
             if isinstance(job, Search):
                 run.notes |= job.score.provenance
-                if wanted is not None and not stop():
+                if wanted is not None and not stop() and store.study(name).recommended_key is not None:
                     done = train_and_tell(store, name, job, task, wanted, save, console, run, stop)
         if isinstance(job, WarmSearch):
             summary = None if stop() else summarize(store, name, job, str(source), target)

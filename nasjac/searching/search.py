@@ -15,6 +15,7 @@ from nasjac.architecture.measurement import Measurement
 from nasjac.architecture.space import Space, as_space
 from nasjac.datasets import Data, check_kind
 from nasjac.foundation.errors import InputError
+from nasjac.kinds.facts import facts
 from nasjac.kinds.options.sized import SizedSpace
 from nasjac.kinds.spaces import SPACES
 from nasjac.samplers.options import check_sampler
@@ -36,7 +37,8 @@ from nasjac.store.rows import State, TrialRow
 class Search(Job):
     """A search among architectures at initialization, which their keys tell apart.
 
-    `names` labels its open parts (space, score, sampler, dataset) and their options.
+    `names` labels its open parts (space, score, sampler, dataset) and their options; `bends` says whether the nonlinear
+    effective depth of its architectures is known.
     """
 
     space: Space
@@ -48,6 +50,7 @@ class Search(Job):
     options: SearchOptions = field(default_factory=SearchOptions)
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    bends: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -60,8 +63,11 @@ class Search(Job):
 
     @property
     def default_objectives(self) -> tuple[str, ...]:
-        """What the score is for."""
-        return self.score.objectives
+        """What the score is for, with the effective depth where the nonlinear one is not known."""
+        if self.bends:
+            return self.score.objectives
+        plain = {"nonlinear_effective_depth": "effective_depth"}
+        return tuple(dict.fromkeys(plain.get(name, name) for name in self.score.objectives))
 
     def space_at(self, budget: Budget) -> Space:
         """Return the space at the size of another budget, where widths are solved for; otherwise the space itself."""
@@ -169,14 +175,16 @@ def search_of(
     data = dataset.made.load()
     sample = Inputs(tokens=data.train_inputs.shape[1] if data.is_tokens else None, shape=data.shape)
     fitted = as_space(space.made).for_data(sample)
-    if type(fitted) in SPACES.values():  # a space of the user's own is called by the search alone
+    if type(fitted) in SPACES.values():
         check_kind(data, fitted(random_study(0).ask()))
     target = budget.target(data.inputs, data.outputs)
     sized = fitted if target is None else fitted.at_size(target)
     if isinstance(sized, SizedSpace):
         check_reach(sized)
     names = {group: {"name": one.name, **one.options} for group, one in chosen.items()}
-    job = Search(sized, score.made, sampler.made, data, names, budget, options, seed, device)
+    bends = type(fitted) in SPACES.values() or "nonlinear_effective_depth" not in score.made.objectives
+    bends = bends or facts(random_specs(fitted, 1))[0].nonlinear_effective_depth is not None
+    job = Search(sized, score.made, sampler.made, data, names, budget, options, seed, device, bends)
     if not score.made.reference:
         return job
     return replace(job, score=score.made.bind(random_specs(fitted, score.made.reference)))

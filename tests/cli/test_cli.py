@@ -218,7 +218,7 @@ BAD = {
     "unknown format": (["search", "format=xml"], ["format", "text, json", "'xml'"]),
     "conflict": (["search", "on_conflict=maybe"], ["on_conflict", "resume, new, error", "'maybe'"]),
     "few draws": (["search", "score.draws=4"], ["score.draws", "at least 16", "4"]),
-    "unknown verb": (["serach"], ["search, validate", "'serach'"]),
+    "unknown verb": (["serach"], ["search, design, validate", "'serach'"]),
     "no database": (["validate", "study=k"], ["database", "nasjac.db"]),
     "no study": (["validate", "database=there.db"], ["study"]),
     "no key": (["train", "out=x", "database=there.db"], ["key"]),

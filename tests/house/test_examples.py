@@ -64,7 +64,7 @@ def test_a_kind_of_two_files_is_searched(tmp_path: Path) -> None:
         "digits",
         score="apjn",
         budget={"trials": 6},
-        search={"batch": 3, "objectives": ("trainability_cost", "effective_depth")},
+        search={"batch": 3},
         trainer=AdamW(steps=2, seeds=(0,), learning_rates=(1e-3,)),
         validation={"top": 1, "random": 1},
         database=str(tmp_path / "nasjac.db"),
@@ -74,6 +74,7 @@ def test_a_kind_of_two_files_is_searched(tmp_path: Path) -> None:
     assert best is not None and isinstance(best.spec, KIND.spec)
     assert '"kind":"examples.new_kind.network:KIND"' in best.spec.to_json()
     assert found.validation is not None
+    assert found.job.objectives == ("trainability_cost", "effective_depth"), "the nonlinear depth is not known"
 
 
 def test_a_kind_that_is_not_imported_is_not_imported_by_what_is_stored() -> None:
