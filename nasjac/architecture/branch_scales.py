@@ -10,7 +10,10 @@ BRANCH_SCALES: dict[str, Callable[[int, int], float]] = {
     "one": lambda block, depth: 1.0,
     "inverse_sqrt_depth": lambda block, depth: 1 / math.sqrt(depth),
     "inverse_sqrt_index": lambda block, depth: 1 / math.sqrt(block + 1),  # LayerNorm scaling, Sun et al. 2025
+    "inverse_depth": lambda block, depth: 1 / depth,  # CompleteP, Dey et al. 2025
 }
+#: those that a space tries where its options name none, the ones of the first version: others would change its trials
+SEARCHED_SCALES = ("one", "inverse_sqrt_depth", "inverse_sqrt_index")
 
 
 def deepnorm(layers: int) -> tuple[float, float]:

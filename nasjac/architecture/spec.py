@@ -316,9 +316,11 @@ def _never_read() -> frozenset[str]:
     """Fields that JSON of nasjac's own kinds may have although their kind reads them not.
 
     Until version 0.2.0 one class had the fields of all kinds. Those that decided what the kind was had to fit and still do.
+    Later fields were never in other kinds' JSON.
     """
     every = (entry.name for kind in KINDS for entry in fields(spec_class(kind)))
-    return frozenset(every) - {"block", "step", "branch", "context", "shape"}
+    later = {"ffn", "ffn_hidden", "kv_heads", "qk_norm"}
+    return frozenset(every) - {"block", "step", "branch", "context", "shape"} - later
 
 
 def _made(of: type[Spec], given: Mapping[str, Any]) -> Spec:

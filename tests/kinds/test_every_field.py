@@ -121,6 +121,11 @@ def specs(draw: st.DrawFn, kind: str) -> Spec:
         "patch": 2,
         **_step(draw),
     }
+    if transformer:
+        every |= {"heads": draw(st.sampled_from([2, 4])), "kv_heads": draw(st.sampled_from([None, 1, 2]))}
+        every |= {"qk_norm": draw(st.booleans())}
+        if draw(st.booleans()):
+            every |= {"ffn": "gated", "ffn_hidden": draw(st.sampled_from([None, 5])), "ffn_ratio": 1}
     own = {entry.name for entry in fields(spec_class(kind))}
     return Spec.of(kind=kind, **{name: value for name, value in every.items() if name in own})
 
@@ -181,7 +186,10 @@ def with_weights_of(spec: Spec, bank: Draws, draw: int) -> Any:
             part = ("query", "key", "value").index(last)
             gain = spec.weight_gain if last == "value" else spec.query_gain
             triple = normal(f"qkv {number}", torch.Size([3 * spec.width, spec.width])).chunk(3)
-            weight.copy_(triple[part] * gain / math.sqrt(fan_in))
+            weight.copy_(triple[part][: len(weight)] * gain / math.sqrt(fan_in))
+        elif spec.tokens > 1 and spec.ffn == "gated" and last in ("inner", "up"):
+            both = normal(f"gated {number}", torch.Size([2 * len(weight), fan_in])).chunk(2)
+            weight.copy_(both[last == "up"] * spec.weight_gain / math.sqrt(fan_in))
         else:
             weight.copy_(normal(f"{last} {number}", weight.shape) * spec.weight_gain / math.sqrt(fan_in))
     return module
@@ -330,6 +338,8 @@ LAWS: dict[str, Spec] = {
     "mlp, implicit": replace(MLP, block="implicit", activation="tanh", step=0.3, leak=0.5),
     "transformer_lm": TOKEN,
     "transformer_lm, rotary": replace(TOKEN, positions="rotary", logit_scale="inverse", placement="post"),
+    "transformer_lm, gated": replace(TOKEN, ffn="gated", ffn_ratio=1, activation="silu", norm="rmsnorm", kv_heads=1),
+    "transformer_lm, normed": replace(TOKEN, ffn="gated", ffn_ratio=1, ffn_hidden=9, activation="gelu", qk_norm=True),
     "vit": Spec.of(kind="vit", **{**vars(TOKEN), "context": 4, "shape": (2, 2, 2), "patch": 1, "activation": "tanh"}),
     "resnet": CONV,
     "resnet, pre, groupnorm, leaky": replace(CONV, order="pre", norm="groupnorm", block="leaky", step=0.5, leak=0.6),

@@ -83,15 +83,33 @@ def module_of(spec: Spec, bank: Draws, draw: int) -> TransformerNetwork:
             if spec.blocks[number].op == "attention":
                 triple = bank.normal(f"qkv {number}", 3 * WIDTH, WIDTH)[draw].chunk(3)
                 for layer, weights in zip((branch.query, branch.key), triple[:2], strict=True):
-                    layer.weight.copy_(weights * spec.query_gain / WIDTH**0.5)
-                branch.value.weight.copy_(triple[2] * gain)
+                    layer.weight.copy_(weights[: layer.out_features] * spec.query_gain / WIDTH**0.5)
+                branch.value.weight.copy_(triple[2][: branch.value.out_features] * gain)
                 branch.outer.weight.copy_(bank.normal(f"outer {number}", WIDTH, WIDTH)[draw] * gain)
             else:
-                units = spec.ffn_ratio * WIDTH
-                branch.inner.weight.copy_(bank.normal(f"inner {number}", units, WIDTH)[draw] * gain)
-                weights = bank.normal(f"outer {number}", WIDTH, units)[draw] * gain / spec.ffn_ratio**0.5
-                branch.outer.weight.copy_(weights)
+                units = branch.inner.out_features
+                if branch.up is None:
+                    branch.inner.weight.copy_(bank.normal(f"inner {number}", units, WIDTH)[draw] * gain)
+                else:
+                    both = bank.normal(f"gated {number}", 2 * units, WIDTH)[draw].chunk(2)
+                    for layer, weights in zip((branch.inner, branch.up), both, strict=True):
+                        layer.weight.copy_(weights * gain)
+                weights = bank.normal(f"outer {number}", WIDTH, units)[draw]
+                branch.outer.weight.copy_(weights * spec.weight_gain / units**0.5)
     return module
+
+
+#: forms of FFNs and of heads: gated ones have 22 hidden units unless told
+FFNS: tuple[dict[str, Any], ...] = (
+    *({"ffn_ratio": ratio} for ratio in (1, 2, 4)),
+    *({"ffn": "gated", "ffn_hidden": units} for units in (None, 8, 16)),
+)
+HEADS: tuple[dict[str, Any], ...] = (
+    {"heads": 1},
+    {"heads": 2},
+    {"heads": 2, "kv_heads": 1},
+    {"heads": 4, "kv_heads": 2},
+)
 
 
 def random_spec(rng: random.Random, kind: str = "transformer_lm") -> Spec:
@@ -104,10 +122,11 @@ def random_spec(rng: random.Random, kind: str = "transformer_lm") -> Spec:
         blocks=blocks,
         placement=rng.choice(list(PLACEMENTS)),
         norm=rng.choice(NORMS),
-        activation=rng.choice(["relu", "gelu", "tanh"]),
+        activation=rng.choice(["relu", "gelu", "tanh", "silu"]),
         weight_gain=rng.uniform(0.7, 1.6),
-        ffn_ratio=rng.choice([1, 2, 4]),
-        heads=rng.choice([1, 2]),
+        **rng.choice(FFNS),
+        **rng.choice(HEADS),
+        qk_norm=rng.choice([False, True]),
         positions=rng.choice(POSITIONS),
         logit_scale=rng.choice(LOGIT_SCALES),
         query_gain=rng.uniform(0.5, 1.5),
@@ -121,6 +140,9 @@ def random_spec(rng: random.Random, kind: str = "transformer_lm") -> Spec:
         {},
         {"positions": "rotary", "heads": 2, "ffn_ratio": 3, "activation": "gelu"},
         {"norm": "rmsnorm", "heads": 4, "logit_scale": "inverse", "query_gain": 2.0, "weight_gain": 1.3},
+        {"ffn": "gated", "activation": "silu", "heads": 4, "kv_heads": 2, "positions": "rotary", "norm": "rmsnorm"},
+        {"ffn": "gated", "activation": "gelu", "ffn_hidden": 5, "heads": 2, "qk_norm": True, "query_gain": 1.7},
+        {"ffn": "gated", "activation": "relu", "heads": 2, "kv_heads": 1, "qk_norm": True, "positions": "rotary"},
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasjac.architecture.branch_scales import BRANCH_SCALES
+from nasjac.architecture.branch_scales import BRANCH_SCALES, SEARCHED_SCALES
 from nasjac.architecture.pruning_criteria import CRITERIA, keep_set
 from nasjac.architecture.skip_patterns import check_density, skip_pattern
 from nasjac.architecture.space import Space, Trial
@@ -35,7 +35,7 @@ class WiredOptions(Space):
     prune_ratio_min: float = 0.0
     prune_ratio_max: float = 0.5
     prune_criteria: tuple[str, ...] = tuple(CRITERIA)
-    branch_scales: tuple[str, ...] = tuple(BRANCH_SCALES)
+    branch_scales: tuple[str, ...] = SEARCHED_SCALES
 
     def __post_init__(self) -> None:
         check_range(self, "skip_density", low=0.0, high=1.0)

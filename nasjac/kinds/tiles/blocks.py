@@ -5,7 +5,7 @@ softmax symmetric, and that of a norm is (1/σ)(C − x̂ x̂ᵀ / N), C the cen
 the factors come in reverse order, with matrices transposed; no autograd graph is kept.
 
 Letters: D draws, A active rows of a block, r those of a route, I inputs of a draw, V vectors [T, N] of an input (its stream
-and tangents, or its cotangents), T tokens (1 of an MLP), N width.
+and tangents, or its cotangents), T tokens (1 of an MLP), N width, n hidden units.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Norm(NamedTuple):
 
 
 class BlockState(NamedTuple):
-    """One block of a tile, linearized: its norms, for each FFN route the inner gain times phi' [D, r, I, 1, T, mN], and the
-    state of each attention.
+    """One block of a tile, linearized: its norms, for each FFN route the inner gain times phi' [D, r, I, 1, T, n], or of a
+    gated one the slopes of `_gated_product` [D, r, I, 1, T, 2n], and the state of each attention.
     """
 
     on_input: Norm | None
@@ -86,18 +86,26 @@ class Blocks:
         return slopes, attended, out
 
     def _ffn(self, entering: Tensor, at: HiddenRoute, number: int, keep: bool) -> tuple[Tensor, Tensor]:
-        units = at.ratio * self.width
         hidden = self._inner(entering, number, at, transpose=True, keep=keep)
         hidden = hidden.mul_(at.gain) if at.inner else hidden
-        slope = _activate(hidden, at.activations)
-        branch = self._product(hidden, self.draws.normal(f"outer {number}", self.width, units), transpose=True)
+        slope, hidden = _gated_product(hidden, at) if at.gated else (_activate(hidden, at.activations), hidden)
+        branch = self._product(hidden, self.draws.normal(f"outer {number}", self.width, at.units), transpose=True)
         return slope.mul_(at.gain) if at.inner else slope, branch
 
     def _attend(self, entering: Tensor, at: AttentionRoute, number: int) -> tuple[Attended, Tensor]:
-        triple = self._product(entering, self.draws.normal(f"qkv {number}", 3 * self.width, self.width), transpose=True)
+        triple = self._product(entering, self._attention_weights(number, at), transpose=True)
         turn = turn_of(at.rotary, entering.shape[-2], self.width // at.heads) if at.rotary.any() else None
-        state, mixed = attend(triple.mul_(at.gain), at.heads, at.scale, turn, self.causal)
+        heads = at.heads, at.kv_heads
+        state, mixed = attend(triple.mul_(at.gain), heads, at.scale, turn, self.causal, at.qk_norm)
         return state, self._product(mixed, self.draws.normal(f"outer {number}", self.width, self.width), transpose=True)
+
+    def _attention_weights(self, number: int, at: AttentionRoute) -> Tensor:
+        """Weights [D, N + 2 M, N] of queries, keys and values: of the latter as many as there are heads for."""
+        weights, width = self.draws.normal(f"qkv {number}", 3 * self.width, self.width), self.width
+        if at.kv_heads == at.heads:
+            return weights
+        kept = width // at.heads * at.kv_heads
+        return torch.cat([weights[:, : width + kept], weights[:, 2 * width : 2 * width + kept]], dim=1)
 
     def pull_back(self, vectors: Tensor, factor: Tensor, state: BlockState, number: int) -> Tensor:
         """Pull cotangents [D, A, I, V, T, N] at a block's output, times their factors [D, A, I, V], back to its input."""
@@ -112,22 +120,28 @@ class Blocks:
     def _pull_branch(self, branch: Tensor, state: BlockState, at: BlockRoutes, number: int) -> Tensor:
         into = branch
         for hidden, slope in zip(at.hidden, state.slopes, strict=True):
-            weights = self.draws.normal(f"outer {number}", self.width, hidden.ratio * self.width)
-            pulled = self._product(hidden.route.take(branch), weights, transpose=False).mul_(slope)
+            weights = self.draws.normal(f"outer {number}", self.width, hidden.units)
+            pulled = self._product(hidden.route.take(branch), weights, transpose=False)
+            pulled = torch.cat([pulled, pulled], dim=-1) if hidden.gated else pulled
+            pulled = pulled.mul_(slope)
             into = hidden.route.put(into, self._inner(pulled, number, hidden, transpose=False))
         for attention, attended in zip(at.attention, state.attended, strict=True):
             weights = self.draws.normal(f"outer {number}", self.width, self.width)
             mixed = self._product(attention.route.take(branch), weights, transpose=False)
             triple = pull_attention(attended, mixed, attention.heads).mul_(attention.gain)
-            weights = self.draws.normal(f"qkv {number}", 3 * self.width, self.width)
+            weights = self._attention_weights(number, attention)
             into = attention.route.put(into, self._product(triple, weights, transpose=False))
         return into
 
     def _inner(self, vectors: Tensor, number: int, at: HiddenRoute, transpose: bool, keep: bool = False) -> Tensor:
-        """The first matrix at the rows whose branch has two; the others pass. In place unless `vectors` are to be kept."""
+        """The first matrix, with a gated branch's second under it, at the rows whose branch has it; the others pass.
+
+        In place unless `vectors` are to be kept.
+        """
         if at.inner is None:
             return vectors.clone() if keep else vectors
-        weights = self.draws.normal(f"inner {number}", at.ratio * self.width, self.width)
+        role, units = (f"gated {number}", 2 * at.units) if at.gated else (f"inner {number}", at.units)
+        weights = self.draws.normal(role, units, self.width)
         product = self._product(at.inner.take(vectors), weights, transpose)
         return product if at.inner.rows is None else at.inner.put(vectors.clone() if keep else vectors, product)
 
@@ -169,3 +183,16 @@ def _activate(vectors: Tensor, routes: Sequence[tuple[str, Route]]) -> Tensor:
             streams.copy_(values)
     vectors[..., 1:, :, :] *= slope
     return slope
+
+
+def _gated_product(vectors: Tensor, at: HiddenRoute) -> tuple[Tensor, Tensor]:
+    """phi(a) ∘ b of a and b side by side [D, r, I, V, T, 2n], streams and tangents: its slopes, and the product [..., n].
+
+    The slopes [D, r, I, 1, T, 2n] are phi'(a) b and phi(a), times the gain of the first two matrices.
+    """
+    inner, up = (part.contiguous() for part in vectors.chunk(2, dim=-1))
+    slope = _activate(inner, at.activations)
+    value, factor = (part[..., :1, :, :].clone() for part in (inner, up))
+    inner *= factor
+    inner[..., 1:, :, :].addcmul_(value, up[..., 1:, :, :])
+    return torch.cat([slope * factor, value], dim=-1), inner

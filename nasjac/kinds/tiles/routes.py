@@ -51,26 +51,31 @@ class NormRoute(NamedTuple):
 
 
 class HiddenRoute(NamedTuple):
-    """The rows whose branch is an FFN of `ratio` × N hidden units, and how they go through it.
+    """The rows whose branch is an FFN of `units` hidden units, plain or `gated`, and how they go through it.
 
-    `inner` and `activations` are routes among those rows; `gain` [r, 1, 1, 1, 1] is that of the first matrix.
+    `inner` and `activations` are routes among those rows; `gain` [r, 1, 1, 1, 1] is that of the first matrix, or of the
+    first two.
     """
 
     route: Route
-    ratio: int
+    units: int
+    gated: bool
     inner: Route | None
     activations: tuple[tuple[str, Route], ...]
     gain: Tensor
 
 
 class AttentionRoute(NamedTuple):
-    """The rows whose branch is attention with `heads`.
+    """The rows whose branch is attention with `heads`, `kv_heads` of keys and values with M units together, and a norm on
+    queries and keys or none.
 
-    `gain` [r, 1, 1, 1, 3 N] of queries, keys and values, `scale` [r, 1, 1, 1, 1] of the logits, `rotary` [r] 1 or 0.
+    `gain` [r, 1, 1, 1, N + 2 M] of queries, keys and values, `scale` [r, 1, 1, 1, 1] of the logits, `rotary` [r] 1 or 0.
     """
 
     route: Route
     heads: int
+    kv_heads: int
+    qk_norm: bool
     gain: Tensor
     scale: Tensor
     rotary: Tensor
@@ -106,7 +111,7 @@ class Routes:
             finished=0.0,
         )
         #: a positively homogeneous network's Jacobian does not depend on its stream's size
-        homogeneous = [s.placement == "none" and s.activation in HOMOGENEOUS and not s.attends for s in self.specs]
+        homogeneous = [s.placement == "none" and s.activation in HOMOGENEOUS and s.is_degree_one for s in self.specs]
         self.homogeneous = torch.tensor(homogeneous, device=device).reshape(-1, 1, 1)
         #: 1 where learned positions are added to the embedding, [R, 1, 1, 1, 1]
         self.learned = self._column([float(spec.learned) for spec in self.specs])
@@ -141,31 +146,36 @@ class Routes:
         )
 
     def _hidden(self, ops: Sequence[str]) -> Iterator[HiddenRoute]:
-        """One route for each ratio of hidden units."""
-        for ratio in sorted({spec.ffn_ratio for spec, op in zip(self.specs, ops, strict=False) if op == "ffn"}):
-            chosen = [op == "ffn" and s.ffn_ratio == ratio for s, op in zip(self.specs, ops, strict=False)]
+        """One route for each number of hidden units, gated or not."""
+        for gated, units in sorted({(s.gated, s.units) for s, op in zip(self.specs, ops, strict=False) if op == "ffn"}):
+            chosen = [op == "ffn" and (s.gated, s.units) == (gated, units) for s, op in zip(self.specs, ops, strict=False)]
             route, specs = self._padded(chosen)
             names = sorted({spec.activation for spec in specs})
             activations = [(name, self._route([spec.activation == name for spec in specs])) for name in names]
             yield HiddenRoute(
                 route,
-                ratio,
+                units,
+                gated,
                 self._route([spec.two_matrix for spec in specs], whole=True),
                 tuple((name, found) for name, found in activations if found),
                 self._column([inner_gain(spec) for spec in specs]),
             )
 
     def _attention(self, ops: Sequence[str]) -> Iterator[AttentionRoute]:
-        """One route for each number of heads."""
-        for heads in sorted({spec.heads for spec, op in zip(self.specs, ops, strict=False) if op == "attention"}):
-            chosen = [op == "attention" and s.heads == heads for s, op in zip(self.specs, ops, strict=False)]
-            route, specs = self._padded(chosen)
+        """One route for each number of heads, of keys and values too, with a norm on queries and keys or without."""
+        forms = [s.attention if op == "attention" else None for s, op in zip(self.specs, ops, strict=False)]
+        for form in sorted({form for form in forms if form is not None}):
+            route, specs = self._padded([other == form for other in forms])
+            heads, kv_heads, qk_norm = form
             width = specs[0].width
-            gains = [[s.query_gain] * (2 * width) + [s.weight_gain] * width for s in specs]
+            shared = width // heads * kv_heads
+            gains = [[s.query_gain] * (width + shared) + [s.weight_gain] * shared for s in specs]
             yield AttentionRoute(
                 route,
                 heads,
-                self._tensor(gains).reshape(-1, 1, 1, 1, 3 * width) / math.sqrt(width),
+                kv_heads,
+                qk_norm,
+                self._tensor(gains).reshape(-1, 1, 1, 1, width + 2 * shared) / math.sqrt(width),
                 self._column([spec.logit_factor for spec in specs]),
                 self._tensor([float(spec.rotary) for spec in specs]),
             )
@@ -215,4 +225,4 @@ def inner_gain(spec: Row) -> float:
 
 def outer_gain(spec: Row, block: Block) -> float:
     """Return the standard deviation of the last matrix of a block's branch, which maps N or the FFN's hidden units."""
-    return spec.weight_gain / math.sqrt(spec.width * (spec.ffn_ratio if block.op == "ffn" else 1))
+    return spec.weight_gain / math.sqrt(spec.units if block.op == "ffn" else spec.width)

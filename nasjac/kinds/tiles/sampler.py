@@ -46,7 +46,8 @@ class TileSampler(Sampler[S]):
         """Return bytes of the vectors in work and, for the way back, of each block's unit vectors, slopes and attention."""
         rows = [self.row(spec) for spec in specs]
         width, depth, tokens = rows[0].width, len(rows[0].blocks), rows[0].tokens
-        hidden, heads = max(row.ffn_ratio for row in rows), max(row.heads * row.attends for row in rows)
+        hidden = max(row.units * (2 if row.gated else 1) for row in rows) / width
+        heads = max(row.heads * row.attends for row in rows)
         vectors = max(1 + plan.tangents, plan.cotangents + plan.tangents * plan.round_trips)
         attention = heads * tokens / width
         kept = depth * (3 + hidden + 3 * bool(heads) + attention) if plan.goes_back else 0
@@ -56,7 +57,8 @@ class TileSampler(Sampler[S]):
 
     def largest_layer(self, spec: S) -> int:
         """Return the number of weights of the largest matrix of a branch."""
-        return spec.width**2 * self.row(spec).ffn_ratio
+        row = self.row(spec)
+        return row.width * row.units * (2 if row.gated else 1)
 
     def sample(
         self, specs: Sequence[S], samples: Tensor, draws: Draws, plan: Plan, products: str | None, vocabulary: int | None

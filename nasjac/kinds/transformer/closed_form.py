@@ -33,6 +33,8 @@ def sublayers(spec: Transformer) -> Decoder:
         logit_factor=1.0 if spec.logit_scale == "inverse_sqrt" else 1 / math.sqrt(spec.width // spec.heads),
         tokens=spec.context,
         causal=spec.causal,
+        gated=spec.ffn == "gated",
+        normed_units=spec.width // spec.heads if spec.qk_norm else None,
     )
 
 
@@ -53,14 +55,15 @@ def _facts(spec: Transformer) -> Facts:
 
 def size(spec: Transformer) -> Size:
     """Return parameters and FLOPs of a Spec's blocks, without learned gates."""
-    width, tokens, units = spec.width, spec.context, spec.ffn_ratio * spec.width
+    width, tokens, units, shared = spec.width, spec.context, spec.ffn_units, spec.kv_width
+    matrices = 3 if spec.ffn == "gated" else 2
     params = flops = 0
     for block in (block for block in spec.blocks if block.keep):
         params += norm_params(spec)
         if block.op == "attention":
-            params += 4 * (width**2 + width)
-            flops += tokens * (8 * width**2 + 4 * tokens * width)
+            params += 2 * (width + shared) * (width + 1) + spec.qk_norm * 2 * (width // spec.heads)
+            flops += tokens * (4 * (width + shared) * width + 4 * tokens * width)
         else:
-            params += 2 * units * width + units + width
-            flops += tokens * 4 * units * width
+            params += matrices * units * width + (matrices - 1) * units + width
+            flops += tokens * 2 * matrices * units * width
     return Size(params, flops)

@@ -43,7 +43,11 @@ class TransformerSampler(TileSampler[Transformer]):
         return row_of(
             spec,
             spec,
+            units=spec.ffn_units,
+            gated=spec.ffn == "gated",
             heads=spec.heads,
+            kv_heads=spec.kv_heads or spec.heads,
+            qk_norm=spec.qk_norm,
             query_gain=spec.query_gain,
             logit_factor=1 / math.sqrt(units) if spec.logit_scale == "inverse_sqrt" else 1 / units,
             rotary=spec.positions == "rotary",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 from nasjac.architecture.block import Block
-from nasjac.architecture.branch_scales import BRANCH_SCALES, deepnorm
+from nasjac.architecture.branch_scales import BRANCH_SCALES, SEARCHED_SCALES, deepnorm
 from nasjac.architecture.norm_placement import PLACEMENTS
 from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
@@ -26,7 +26,7 @@ from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
-from nasjac.kinds.transformer.spec import LOGIT_SCALES, POSITIONS, Transformer
+from nasjac.kinds.transformer.spec import FFNS, LOGIT_SCALES, POSITIONS, Transformer, gated_units
 
 T = TypeVar("T", bound=Transformer)
 
@@ -41,6 +41,11 @@ class TransformerOptions(SizedOptions, WiredOptions):
     `heads`         null: 1, 2 or 4; but where a large size is asked for as many as make heads of about `head_sizes` units
     `branch_scales` has deepnorm too, which divides branches by α, puts the norm on the sum and multiplies the weights'
                     gains by β (Wang et al. 2022)
+    `ffns`          plain or gated FFNs; gated ones have 2/3 of the hidden units that a plain one of `ffn_ratio` has, which
+                    are about as many weights; a choice `ffn` where there are several
+    `kv_sharing`    how many heads' queries share keys and values, or else the largest divisor that this and the number of
+                    heads have in common; a choice where there are several
+    `qk_norms`      whether queries and keys pass through a norm; a choice `qk_norm` where there are several
     """
 
     laws: ClassVar[tuple[str, ...]] = (*BRANCH_SCALES, "deepnorm")
@@ -59,9 +64,12 @@ class TransformerOptions(SizedOptions, WiredOptions):
         "heads": 4,
         "positions": "learned",
         "logit_scale": "inverse_sqrt",
+        "ffn": "plain",
+        "kv_sharing": 1,
+        "qk_norm": False,
     }
 
-    later: ClassVar[tuple[str, ...]] = ("head_sizes",)
+    later: ClassVar[tuple[str, ...]] = ("head_sizes", "ffns", "kv_sharing", "qk_norms")
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (32, 64), "heads": (1, 2, 4)}
     shaping: ClassVar[tuple[str, ...]] = ("ffn_ratio",)
 
@@ -77,7 +85,10 @@ class TransformerOptions(SizedOptions, WiredOptions):
     head_sizes: tuple[int, ...] = (32, 64, 128)
     positions: tuple[str, ...] = POSITIONS
     logit_scales: tuple[str, ...] = LOGIT_SCALES
-    branch_scales: tuple[str, ...] = laws
+    branch_scales: tuple[str, ...] = (*SEARCHED_SCALES, "deepnorm")
+    ffns: tuple[str, ...] = ("plain",)
+    kv_sharing: tuple[int, ...] = (1,)
+    qk_norms: tuple[bool, ...] = (False,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,7 +96,7 @@ class TransformerOptions(SizedOptions, WiredOptions):
         check_range(self, "weight_gain", low=1e-6, high=1e6)
         check_range(self, "query_gain", low=1e-6, high=1e6)
         check_widths(self.widths)
-        for name in ("ffn_ratios", "head_sizes", *(() if self.heads is None else ("heads",))):
+        for name in ("ffn_ratios", "head_sizes", "kv_sharing", *(() if self.heads is None else ("heads",))):
             check_sizes(self, name)
         even = 2 if "rotary" in self.positions else 1
         for width in self.widths or ():
@@ -94,7 +105,7 @@ class TransformerOptions(SizedOptions, WiredOptions):
                 rule = f"multiples of {even} × heads" if even == 2 else "multiples of `space.heads`"
                 raise InputError(f"`space.widths` must be {rule}, got {width} for {uneven[0]} heads")
         names = {"placements": PLACEMENTS, "norms": NORMS, "activations": SEARCHED_ACTIVATIONS, "positions": POSITIONS}
-        check_names(self, {**names, "logit_scales": LOGIT_SCALES})
+        check_names(self, {**names, "logit_scales": LOGIT_SCALES, "ffns": FFNS, "qk_norms": (False, True)})
 
 
 def transformer(
@@ -118,12 +129,18 @@ def transformer(
     common |= {
         "positions": trial.suggest_categorical("positions", space.positions),
         "logit_scale": trial.suggest_categorical("logit_scale", space.logit_scales),
+        "ffn": _among(trial, "ffn", space.ffns),
+        "qk_norm": _among(trial, "qk_norm", space.qk_norms),
     }
+    sharing: int = _among(trial, "kv_sharing", space.kv_sharing)
     even = 2 if common["positions"] == "rotary" else 1
 
     def build(width: int, depths: tuple[int, ...]) -> T:
         (layers,) = depths
-        depth, fields = 2 * layers, {**common, "heads": heads_of(width)}
+        heads = heads_of(width)
+        depth, fields = 2 * layers, {**common, "heads": heads, "kv_heads": heads // math.gcd(heads, sharing)}
+        if fields["ffn"] == "gated":
+            fields |= {"ffn_ratio": 1, "ffn_hidden": gated_units(width, fields["ffn_ratio"])}
         scales = [BRANCH_SCALES[law](number, depth) if law in BRANCH_SCALES else 1.0 for number in range(depth)]
         if law == "deepnorm":
             alpha, beta = deepnorm(layers)
@@ -137,6 +154,11 @@ def transformer(
         return replace(whole, blocks=tuple(block for block, kept in zip(blocks, keep, strict=True) if kept))
 
     return Proposal(chosen_width, (asked,), even * fixed_heads, build)
+
+
+def _among(trial: Trial, name: str, choices: tuple[Any, ...]) -> Any:
+    """A trial's choice; it is not asked where there is none, so that a search draws what it drew before the option."""
+    return trial.suggest_categorical(name, choices) if len(choices) > 1 else choices[0]
 
 
 def _heads(space: TransformerOptions, trial: Trial, target: Target | None) -> tuple[Callable[[int], int], int]:

@@ -6,11 +6,16 @@ queries and keys times fan-in, T tokens of which token t sees n_t:
     logits of variance v = u⁴ q² (1/√d scaling; /d with 1/d),   E Σ A² ≈ m_t = e^v / (n_t − 1 + e^v) over the n_t tokens
     attention   variance w⁴ q m,     Jacobian w⁴ (m + 2v (m − m²)),     means over tokens t of m_t and its square
     FFN         variance w² V(w² q), Jacobian w⁴ S(w² q)
+    gated FFN   variance w⁴ q V(w² q), Jacobian w⁴ (w² q S(w² q) + V(w² q)), for phi(W1 x) and V x are independent
 
 m_t is 1 for the first token and e^v / n_t for n_t ≫ e^v, where both are exact for N → ∞; 2v (m − m²) is what softmax moves,
 nothing where one weight is all. Of attention's output a linear map explains the part with mean weights, a share e^(−v) of
-the variance. Leading order: correlated tokens make attention's branch larger (`nasjac.mathematics.meanfield.tokens` has
-them, for uniform weights).
+the variance. A norm on queries and keys makes v = 1 (1/d with 1/d logits), and takes from what softmax moves the part along
+each vector, 1 of d. Heads that share keys and values have the law of heads that do not, so that the energies are the same.
+Of a gated FFN's output a linear map explains that with mean phi, a share (E phi)² / V.
+
+Leading order: correlated tokens make attention's branch larger (`nasjac.mathematics.meanfield.tokens` has them, for uniform
+weights).
 """
 
 from __future__ import annotations
@@ -22,7 +27,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nasjac.mathematics.meanfield.moments import MOMENTS, Array, nonlinearity
+from nasjac.mathematics.meanfield.moments import MEANS, MOMENTS, Array, nonlinearity
+
+#: size of a stream whose squares, times gains, are floats
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Decoder:
 
     `skip`  the probability of g = 1; otherwise g is 0
     `weight_variance` w² and `query_variance` u², times fan-in; `logit_factor` 1, or 1/√d more for 1/d logits
+    `normed_units`    d where queries and keys have a norm, None where they have none
     """
 
     attention: Sequence[bool]
@@ -45,6 +54,8 @@ class Decoder:
     logit_factor: float
     tokens: int
     causal: bool
+    gated: bool = False
+    normed_units: int | None = None
 
 
 def sublayer_energies(stack: Decoder) -> tuple[Array, Array, Array]:
@@ -65,6 +76,8 @@ def sublayer_energies(stack: Decoder) -> tuple[Array, Array, Array]:
         variance, energy = scale**2 * variance, scale**2 * energy
         rows.append((energy, _share(stack, energy, variance, skip, size), bend))
         size = 1.0 if stack.on_sum else skip * size + variance
+        if stack.gated:  # without norms sizes square from layer to layer, soon beyond floats
+            size = min(max(size, 1 / LARGEST), LARGEST)
     energies, shares, bends = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return energies, shares, bends
 
@@ -82,9 +95,12 @@ def _share(stack: Decoder, energy: float, variance: float, skip: float, size: fl
 
 
 def _attention(stack: Decoder, q: float) -> tuple[float, float, float]:
-    v = min(stack.query_variance**2 * q**2 * stack.logit_factor**2, 700.0)  # e^v: beyond, each token sees one other
+    square = stack.query_variance**2 * q**2 if stack.normed_units is None else 1.0
+    v = min(square * stack.logit_factor**2, 700.0)  # e^v: beyond, each token sees one other
     seen = np.arange(1, stack.tokens + 1) if stack.causal else np.full(stack.tokens, stack.tokens)
     m, moved = softmax_moments(seen, v)
+    if stack.normed_units is not None:
+        moved = m + (1 - 1 / stack.normed_units) * (moved - m)
     gain = stack.weight_variance**2
     return gain * q * float(m.mean()), gain * float(moved.mean()), -math.expm1(-v)
 
@@ -101,5 +117,14 @@ def softmax_moments(seen: Array | NDArray[np.intp], v: float) -> tuple[Array, Ar
 def _ffn(stack: Decoder, q: float) -> tuple[float, float, float]:
     inner = np.array([stack.weight_variance * q])
     second, slope = MOMENTS[stack.activation](inner)
+    if stack.gated:
+        return _gated(stack, float(inner[0]), float(second[0]), float(slope[0]))
     variance, energy = stack.weight_variance * float(second[0]), stack.weight_variance**2 * float(slope[0])
     return variance, energy, float(nonlinearity(stack.activation, inner)[0])
+
+
+def _gated(stack: Decoder, inner: float, second: float, slope: float) -> tuple[float, float, float]:
+    """A gated FFN at pre-activations of variance w² q, V and S there: variance, energy and nonlinearity of its output."""
+    mean = float(MEANS[stack.activation](np.array([inner])).value[0])
+    energy = stack.weight_variance**2 * (inner * slope + second)
+    return stack.weight_variance * inner * second, energy, max(0.0, 1 - mean**2 / second)
