@@ -1162,6 +1162,19 @@ def which_score() -> Iterator[str]:
     yield f"It falls {short(falls.min(), 2)} to {short(falls.max(), 2)} short of what two seeds agree to"
 
 
+@figures("017_few_draws", ".25")
+def few_draws() -> Iterator[str]:
+    found = table("017_few_draws").set_index("network")
+    for network, line in found.iterrows():
+        covered = [short(line[name]) for name in ("at_2", "at_3", "at_4", "at_8", "stopped")]
+        lost = "0" if line.diverged == 0 else short(line.diverged)
+        yield row(network, line.prior, *covered, lost, f(line.taken, 1))
+    residual = found.loc["relu, residual, 8 x 8"]
+    assert residual.at_2 > 0.99
+    yield f"(residual relu: the variance is {short(residual.ratio, 2)}"
+    yield f"plain relu network, of whose draws {f(100 * found.loc['relu, plain, 8 x 12'].dead, 0)}% are dead"
+
+
 #: no table: what `scripts/bench_score.py` printed on one machine on one day
 UNTABLED = {"005_population_engine"}
 
