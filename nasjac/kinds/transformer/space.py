@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -26,6 +26,7 @@ from nasjac.kinds.options.units import NORMS
 from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.options.wiring import WiredOptions, suggest_wiring
 from nasjac.kinds.transformer.closed_form import branch_energies
+from nasjac.kinds.transformer.heads import number_of_heads
 from nasjac.kinds.transformer.spec import FFNS, LOGIT_SCALES, POSITIONS, Transformer, gated_units
 
 T = TypeVar("T", bound=Transformer)
@@ -125,7 +126,8 @@ def transformer(
         "query_gain": trial.suggest_float("query_gain", space.query_gain_min, space.query_gain_max, log=True),
         "ffn_ratio": trial.suggest_categorical("ffn_ratio", space.ffn_ratios),
     }
-    heads_of, fixed_heads = _heads(space, trial, target)
+    is_large = target is not None and target.is_large
+    heads_of, fixed_heads = number_of_heads(space.heads, space.usual["heads"], space.head_sizes, trial, is_large)
     common |= {
         "positions": trial.suggest_categorical("positions", space.positions),
         "logit_scale": trial.suggest_categorical("logit_scale", space.logit_scales),
@@ -159,19 +161,3 @@ def transformer(
 def _among(trial: Trial, name: str, choices: tuple[Any, ...]) -> Any:
     """A trial's choice; it is not asked where there is none, so that a search draws what it drew before the option."""
     return trial.suggest_categorical(name, choices) if len(choices) > 1 else choices[0]
-
-
-def _heads(space: TransformerOptions, trial: Trial, target: Target | None) -> tuple[Callable[[int], int], int]:
-    """The number of heads, of the width; and a number of heads that is the same for every width, or 1."""
-    if space.heads is None and target is not None and target.is_large:
-        size: int = trial.suggest_categorical("head_size", space.head_sizes)
-        return lambda width: _near(width, width / size), 1
-    heads: int = trial.suggest_categorical("heads", space.heads or space.usual["heads"])
-    return lambda _: heads, heads
-
-
-def _near(width: int, wanted: float) -> int:
-    """The divisor of half an even width that is nearest in ratio to what is wanted, the larger of two."""
-    half = width // 2
-    divisors = {other for small in range(1, math.isqrt(half) + 1) if half % small == 0 for other in (small, half // small)}
-    return min(divisors, key=lambda heads: (abs(math.log(heads / wanted)), -heads))
