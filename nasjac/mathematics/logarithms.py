@@ -74,8 +74,12 @@ def debiased_ratio(numerator: Array, denominator: Array) -> Array:
 
 
 def jackknife_variance(left_out: Array) -> Array:
-    """Return the variance of a statistic from its values with one item left out at a time [n, ...]."""
-    return np.asarray((len(left_out) - 1) * left_out.var(axis=0))
+    """Return the variance of a statistic from its values with one item left out at a time [n, ...].
+
+    NaN where some value is not finite: logarithms of means have none without the item that is nearly all of the mean.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray((len(left_out) - 1) * left_out.var(axis=0))
 
 
 def jackknife_error(statistic: Callable[[Array], Array], items: Array, axis: int = 0) -> Array:

@@ -25,6 +25,7 @@ from nasjac.kinds.transformer.decoder_space import TransformerLmSpace
 from nasjac.kinds.transformer.encoder_space import VitSpace
 from nasjac.kinds.transformer.network import Attention, FeedForward
 from nasjac.kinds.transformer.spec import Transformer, gated_units
+from nasjac.mathematics.logarithms import jackknife_variance
 from nasjac.models.chosen_spec import spec_of
 from nasjac.samplers.random_specs import random_specs
 from nasjac.samplers.studies import random_study
@@ -198,6 +199,13 @@ def test_a_gated_network_without_norms_is_not_homogeneous() -> None:
     layers = list(module.stream(bank.samples(ids(), 1)[0].long()))
     expected = [float(layer.detach().square().mean().log()) for layer in layers]
     np.testing.assert_allclose(found.stream[0, 0], expected, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_variance_that_the_draws_do_not_tell_is_nan() -> None:
+    """Gated FFNs without norms and skips: one draw may be nearly all of E 𝒥, and log 0 is what the others leave."""
+    found = jackknife_variance(np.array([[-np.inf, 1.0], [3.0, 2.0], [3.0, 3.0]]))
+    assert np.isnan(found[0]) and found[1] == pytest.approx(4 / 3)
 
 
 FORMS: dict[str, dict[str, Any]] = {

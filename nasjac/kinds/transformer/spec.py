@@ -45,6 +45,9 @@ class Transformer(Spec):
             and which start at 1, before rotary positions turn them (Henry et al. 2020; Qwen3).
         context: Tokens of a sequence, at least 2; of images as many as they have patches.
 
+    LLaMA is `Decoder(placement="pre", norm="rmsnorm", positions="rotary", ffn="gated", activation="silu", ...)`, Qwen3 the
+    same with `kv_heads` and `qk_norm=True`, both but for the biases that linear maps have here.
+
     Raises:
         InputError: names the field, its rule and the value.
     """
