@@ -220,9 +220,9 @@ def test_critical_gains_of_plain_networks() -> None:
 def test_a_plain_chain_does_not_grow_at_its_critical_gain(name: str, two_matrix: bool, scale: float) -> None:
     """By the chain's own recursion, for a branch of one matrix and of two: of two each has the square root, relu's √2.
 
-    Without bias tanh, erf and gelu are critical at K* = 0, so the stream is small there; with a bias at their K*.
+    Without bias tanh, erf, gelu and silu are critical at K* = 0, so the stream is small there; with a bias at their K*.
     """
-    powers = {"relu": 2.0, "linear": 1.0, "tanh": 1.0, "erf": math.pi / 4, "gelu": 4.0}
+    powers = {"relu": 2.0, "linear": 1.0, "tanh": 1.0, "erf": math.pi / 4, "gelu": 4.0, "silu": 4.0}
     expected = (powers[name] / scale**2) ** (1 / 2 if two_matrix else 1)
     for bias in (0.0, 0.1):
         found = critical_gain(name, bias, two_matrix, scale)
@@ -278,7 +278,7 @@ def test_decorrelation_survives_streams_of_any_size(activation: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"activation": ["swish"]}, "`activation` must be one of linear, relu, erf, gelu, tanh, got 'swish'"),
+        ({"activation": ["swish"]}, "`activation` must be one of linear, relu, erf, gelu, tanh, silu, got 'swish'"),
         ({"skip": 1.2}, "`skip` must hold numbers in \\[0, 1\\], got 1.2"),
         ({"keep": np.full((1, 4), -0.1)}, "`keep` must hold numbers in \\[0, 1\\], got -0.1"),
         ({"scale": -1.0}, "`scale` must hold finite numbers of at least 0"),

@@ -66,9 +66,9 @@ def critical_gain(
     c² σ_w⁴ S(σ_w² K*) with two, W2 φ(W1 h). chi_J is 1 at the fixed point K* = c² (σ_w² V(q*) + σ_b²), where q* is K* or
     σ_w² K*; σ_b² is the variance of the bias behind the last matrix.
 
-    relu (2 with one matrix, √2 with two) and linear (1) are critical without bias alone, at every K. tanh, erf and gelu
-    have a line over all biases; it starts at K* = 0 without bias (1, π/4 and 4 with one matrix, their square roots with
-    two). None: no variance is critical at that bias variance. Source: Roberts, Yaida & Hanin 2022; two matrices by the
+    relu (2 with one matrix, √2 with two) and linear (1) are critical without bias alone, at every K. tanh, erf, gelu and
+    silu have a line over all biases; it starts at K* = 0 without bias (1, π/4, 4 and 4 with one matrix, their square roots
+    with two). None: no variance is critical at that bias variance. Source: Roberts, Yaida & Hanin 2022; two matrices by the
     same steps.
 
     >>> round(critical_gain("relu", two_matrix=True).weight_variance ** 2, 12)
