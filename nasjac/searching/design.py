@@ -20,14 +20,13 @@ from nasjac.kinds.facts import facts
 from nasjac.kinds.options.sized import SizedOptions, SizedSpace
 from nasjac.kinds.sizes import outside_params
 from nasjac.kinds.training_memory import training_bytes
-from nasjac.models.chosen_spec import spec_of
 from nasjac.searching import design_page
 from nasjac.searching.design_result import Design, DesignedShape
 from nasjac.searching.objectives import Budget
 from nasjac.searching.options import Chosen, choose, group_of
 from nasjac.searching.reach import check_reach
 from nasjac.searching.shape_norms import ShapeNorm, expected_logs
-from nasjac.searching.shapes import Shape, shapes
+from nasjac.searching.shapes import Shape, plain, shapes
 
 #: what a network takes and gives where neither a dataset nor an option says
 FEATURES, VOCABULARY, CLASSES = 64, 32_000, 10
@@ -118,7 +117,7 @@ def _random_inputs(
     space: SizedOptions, inputs: int | None, outputs: int | None, seed: int
 ) -> tuple[Tensor, tuple[int, int]]:
     """Random samples, and the numbers of inputs and outputs of the networks."""
-    kind = spec_of(space, {}).inputs
+    kind = plain(space).inputs
     generator = torch.Generator().manual_seed(seed)
     if kind.tokens is not None:
         ids = arguments.whole("inputs", VOCABULARY if inputs is None else inputs, 2, arguments.LARGEST)

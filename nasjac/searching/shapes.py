@@ -47,6 +47,11 @@ class _Plain:
         return value if value in choices else choices[0]
 
 
+def plain(space: SizedOptions) -> Spec:
+    """Return the architecture of a space's typical choices, of its first choice where its options leave the typical out."""
+    return space(_Plain({}, space.typical))
+
+
 def shapes(space: SizedOptions, target: Target, count: int) -> list[Shape]:
     """Return up to `count` different architectures of the size, by depth.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 import nasjac
+from nasjac import Decoder
 from nasjac.cli import main
 from nasjac.foundation.errors import InputError
 from nasjac.kinds.build import build
@@ -38,6 +39,32 @@ def test_shapes_have_the_size(kind: str, params: str) -> None:
         assert shape.key == shape.spec.key and shape.mean_log is not None
     depths = [shape.depth for shape in found.shapes]
     assert depths == sorted(depths)
+
+
+def test_a_space_without_the_typical_choices_has_shapes() -> None:
+    """A decoder as LLaMA is built, with keys shared and normed: every shape has what the options leave."""
+    space = TransformerLmSpace(
+        context=16,
+        depth_max=4,
+        placements=("pre",),
+        norms=("rmsnorm",),
+        positions=("rotary",),
+        activations=("silu",),
+        branch_scales=("inverse_depth",),
+        ffns=("gated",),
+        kv_sharing=(2,),
+        qk_norms=(True,),
+    )
+    found = design(space, budget={"params": "1M"}, inputs=50, count=2, error=9.0)
+    assert len(found.shapes) == 2
+    for shape in found.shapes:
+        spec = cast(Decoder, shape.spec)
+        assert (spec.norm, spec.positions, spec.activation) == ("rmsnorm", "rotary", "silu")
+        assert spec.ffn == "gated" and spec.qk_norm and spec.kv_heads == spec.heads // 2
+        assert {block.scale for block in spec.blocks} == {1 / shape.depth}
+        module = build(spec, 50, 50)
+        inside = sum(part.numel() for part in module.get_submodule("blocks").parameters())
+        assert shape.params == inside == pytest.approx(1e6, rel=0.1)
 
 
 def test_all_parameters_are_those_of_the_module() -> None:

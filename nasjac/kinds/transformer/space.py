@@ -45,7 +45,8 @@ class TransformerOptions(SizedOptions, WiredOptions):
     `ffns`          plain or gated FFNs; gated ones have 2/3 of the hidden units that a plain one of `ffn_ratio` has, which
                     are about as many weights; a choice `ffn` where there are several
     `kv_sharing`    how many heads' queries share keys and values, or else the largest divisor that this and the number of
-                    heads have in common; a choice where there are several
+                    heads have in common (where heads follow the width they are a multiple of it); a choice where there are
+                    several
     `qk_norms`      whether queries and keys pass through a norm; a choice `qk_norm` where there are several
     """
 
@@ -127,14 +128,14 @@ def transformer(
         "ffn_ratio": trial.suggest_categorical("ffn_ratio", space.ffn_ratios),
     }
     is_large = target is not None and target.is_large
-    heads_of, fixed_heads = number_of_heads(space.heads, space.usual["heads"], space.head_sizes, trial, is_large)
+    sharing: int = _among(trial, "kv_sharing", space.kv_sharing)
+    heads_of, fixed_heads = number_of_heads(space.heads, space.usual["heads"], space.head_sizes, trial, is_large, sharing)
     common |= {
         "positions": trial.suggest_categorical("positions", space.positions),
         "logit_scale": trial.suggest_categorical("logit_scale", space.logit_scales),
         "ffn": _among(trial, "ffn", space.ffns),
         "qk_norm": _among(trial, "qk_norm", space.qk_norms),
     }
-    sharing: int = _among(trial, "kv_sharing", space.kv_sharing)
     even = 2 if common["positions"] == "rotary" else 1
 
     def build(width: int, depths: tuple[int, ...]) -> T:
