@@ -84,12 +84,14 @@ def design(
     error, seed = arguments.number("error", error, 0.0, open_low=True), arguments.seed("seed", seed)
     if out is not None:
         check_replaceable(out)
-    chosen, limits = choose("space", space), group_of("budget", Budget, budget)
+    chosen, limits = choose("space", space), _size_alone(group_of("budget", Budget, budget))
     data = None if dataset is None else choose("dataset", dataset).made.load()
     fitted = as_space(chosen.made)
     if not isinstance(fitted, SizedOptions) or fitted.widths is not None:
         raise InputError(f"`space` must be one whose widths are null and solved for, got {chosen.name}")
     if data is not None:
+        if inputs is not None or outputs is not None:
+            raise InputError("`inputs` and `outputs` must be left out with a dataset, which has both, got one of them")
         fitted = fitted.for_data(Inputs(data.train_inputs.shape[1] if data.is_tokens else None, data.shape))
         samples, sizes = data.train_inputs, (data.inputs, data.outputs)
     else:
@@ -111,6 +113,16 @@ def design(
             advance(1, f"{rows[-1].depth} blocks of width {rows[-1].width}")
     result = Design(chosen.name, batch, *sizes, limits.counts, tuple(rows))
     return result if out is None else result.written(Path(out), design_page.files(result), "design.json")
+
+
+def _size_alone(budget: Budget) -> Budget:
+    """Refuse what a budget says beside the size, which only a search reads."""
+    usual = Budget()
+    others = {"trials": budget.trials, "minutes": budget.minutes, "min_effective_depth": budget.min_effective_depth}
+    before = {"trials": usual.trials, "minutes": usual.minutes, "min_effective_depth": usual.min_effective_depth}
+    if unread := next((name for name, value in others.items() if value != before[name]), None):
+        raise InputError(f"`budget.{unread}` must be left out of a design, which searches nothing, got {others[unread]}")
+    return budget
 
 
 def _random_inputs(

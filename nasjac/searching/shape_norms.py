@@ -41,16 +41,22 @@ def expected_logs(found: Sequence[Shape], samples: Tensor, narrow: int, error: f
 
 def _networks(shape: Shape, narrow: int) -> list[Spec]:
     """What is sampled of a shape: nothing by closed form, itself, or itself at twice the width `narrow` and at that."""
-    if uncovered(shape.spec) is None:
+    if closed_form(shape.spec) is not None:
         return []
     half, full = (shape.multiple * math.ceil(width / shape.multiple) for width in (narrow, 2 * narrow))
     return [shape.spec] if shape.spec.width <= full else [shape.narrow(full), shape.narrow(half)]
 
 
+def closed_form(spec: Spec) -> float | None:
+    """Return E log 𝒥 by closed form; None where there is none, or only one of log E 𝒥, which is larger."""
+    if uncovered(spec) is not None:
+        return None
+    return [layer.mean_log for layer in expected_norms(spec).layers if layer.direction == "forward"][-1]
+
+
 def _log(shape: Shape, networks: Sequence[Spec], logs: Sequence[LogNorm]) -> ShapeNorm:
     if not networks:
-        last = [layer for layer in expected_norms(shape.spec).layers if layer.direction == "forward"][-1]
-        return ShapeNorm(last.log_mean if last.mean_log is None else last.mean_log, 0.0, "closed form", None)
+        return ShapeNorm(closed_form(shape.spec), 0.0, "closed form", None)
     value, error = logs[0].mean_log.value, logs[0].mean_log.standard_error
     if len(logs) == 1:
         return ShapeNorm(value, error, "sampled", None)

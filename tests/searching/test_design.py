@@ -134,6 +134,8 @@ def test_rows_are_what_the_shapes_hold() -> None:
         ({"budget": {"params": 10}}, ["`budget.params`", "got 10", "nearest"]),
         ({"space": ResidualMlpSpace(widths=(8,))}, ["`space`", "widths are null"]),
         ({"space": lambda trial: None}, ["`space`", "widths are null"]),
+        ({"budget": {"params": "20k", "trials": 5}}, ["`budget.trials`", "left out", "5"]),
+        ({"dataset": "digits", "outputs": 3}, ["`outputs`", "left out with a dataset"]),
         ({"count": 0}, ["`count`", "0"]),
         ({"error": 0.0}, ["`error`", "0.0"]),
         ({"space": "transformer_lm", "inputs": 1}, ["`inputs`", "1"]),
@@ -145,3 +147,11 @@ def test_bad_options_are_named(options: dict[str, Any], words: list[str]) -> Non
     with pytest.raises(InputError) as error:
         design(given.pop("space"), **given)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_closed_form_of_another_mean_is_not_taken_for_it() -> None:
+    """Of pre-LN gelu chains log E 𝒥 alone has a closed form; E log 𝒥 is smaller, and is sampled."""
+    found = design(
+        ResidualMlpSpace(depth_max=8, placements=("pre",), activations=("gelu",)), budget={"params": "20k"}, count=2
+    )
+    assert {shape.source.split()[0] for shape in found.shapes} == {"sampled"}

@@ -9,24 +9,15 @@ from typing import Any, ClassVar
 from nasjac.architecture.block import Block
 from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
-from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
+from nasjac.kinds.convolutional.space import ConvolutionalOptions
 from nasjac.kinds.densenet.spec import DenseNet
-from nasjac.kinds.options.checks import (
-    SEARCHED_ACTIVATIONS,
-    check_names,
-    check_range,
-    check_shares,
-    check_sizes,
-    check_widths,
-)
-from nasjac.kinds.options.images import ImageOptions, check_stages
-from nasjac.kinds.options.sized import SizedOptions
+from nasjac.kinds.options.checks import check_shares, check_sizes
 from nasjac.kinds.options.width import Proposal
 
 
 @dataclass(frozen=True)
-class DenseNetSpace(ImageOptions, SizedOptions):
-    """Options of the space, beside those of `ImageOptions` and `SizedOptions`; one value fixes a choice.
+class DenseNetSpace(ConvolutionalOptions):
+    """Options of the space, beside those of `ConvolutionalOptions`; one value fixes a choice.
 
     `stages`       each after the first begins with a transition, which halves channels, rows and columns
     `widths`       channels after the stem
@@ -49,43 +40,28 @@ class DenseNetSpace(ImageOptions, SizedOptions):
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (8, 16), "growths": (4, 8)}
     shaping: ClassVar[tuple[str, ...]] = ("growth_share",)
 
-    stages: int = 3
     depth_max: int = 6
     growths: tuple[int, ...] | None = None
     growth_shares: tuple[float, ...] = (0.25, 0.5, 1.0)
-    norms: tuple[str, ...] = IMAGE_NORMS
-    orders: tuple[str, ...] = ORDERS
-    activations: tuple[str, ...] = ("relu", "gelu")
-    weight_gain_min: float = 0.7
-    weight_gain_max: float = 2.0
 
     def __post_init__(self) -> None:
-        check_stages(self)
-        check_range(self, "weight_gain", low=1e-6, high=1e6)
-        check_widths(self.widths)
+        super().__post_init__()
         if self.growths is not None:
             check_sizes(self, "growths")
         check_shares("growth_shares", self.growth_shares)
-        check_names(self, {"norms": IMAGE_NORMS, "orders": ORDERS, "activations": SEARCHED_ACTIVATIONS})
 
     def proposal(self, trial: Trial, target: Target | None) -> Proposal:
         """Return a trial's choices, the width among them unless there is a target."""
-        asked = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
+        asked = self.suggest_depths(trial)
         width = self.suggest_width(trial, target)
         growth_of = self._growth(trial, target)
-        common = {
-            "shape": self.image,
-            "norm": trial.suggest_categorical("norm", self.norms),
-            "order": trial.suggest_categorical("order", self.orders),
-            "activation": trial.suggest_categorical("activation", self.activations),
-            "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
-        }
+        layers = self.suggest_layers(trial)
 
         def build(width: int, depths: tuple[int, ...]) -> DenseNet:
             blocks = tuple(Block(op="dense", stage=stage) for stage, count in enumerate(depths) for _ in range(count))
-            return DenseNet(width=width, blocks=blocks, growth=growth_of(width), **common)
+            return DenseNet(width=width, blocks=blocks, growth=growth_of(width), **layers)
 
-        return Proposal(width, tuple(asked), 1, build)
+        return Proposal(width, asked, 1, build)
 
     def _growth(self, trial: Trial, target: Target | None) -> Callable[[int], int]:
         """The channels that a block adds, of the width."""

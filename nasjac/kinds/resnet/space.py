@@ -10,10 +10,8 @@ from nasjac.architecture.branch_scales import BRANCH_SCALES
 from nasjac.architecture.size import Target
 from nasjac.architecture.space import Trial
 from nasjac.foundation.errors import InputError
-from nasjac.kinds.convolutional.spec import IMAGE_NORMS, ORDERS
-from nasjac.kinds.options.checks import SEARCHED_ACTIVATIONS, check_names, check_range, check_widths
-from nasjac.kinds.options.images import ImageOptions, check_stages
-from nasjac.kinds.options.sized import SizedOptions
+from nasjac.kinds.convolutional.space import ConvolutionalOptions
+from nasjac.kinds.options.checks import check_names
 from nasjac.kinds.options.stepping import TYPICAL_STEP, SteppedOptions, suggest_block_type
 from nasjac.kinds.options.width import Proposal
 from nasjac.kinds.options.wiring import suggest_wiring
@@ -22,8 +20,8 @@ from nasjac.kinds.resnet.spec import ResNet
 
 
 @dataclass(frozen=True)
-class ResNetSpace(ImageOptions, SizedOptions, SteppedOptions):
-    """Options of the space, beside those of `ImageOptions`, `SizedOptions` and `SteppedOptions`.
+class ResNetSpace(ConvolutionalOptions, SteppedOptions):
+    """Options of the space, beside those of `ConvolutionalOptions` and `SteppedOptions`.
 
     `stages`       each after the first doubles the channels and halves rows and columns
     `widths`       channels of the first stage
@@ -47,41 +45,26 @@ class ResNetSpace(ImageOptions, SizedOptions, SteppedOptions):
     usual: ClassVar[dict[str, tuple[int, ...]]] = {"widths": (8, 16)}
     shaping: ClassVar[tuple[str, ...]] = ("op",)
 
-    stages: int = 3
     depth_max: int = 4
     ops: tuple[str, ...] = ResNet.ops
-    norms: tuple[str, ...] = IMAGE_NORMS
-    orders: tuple[str, ...] = ORDERS
-    activations: tuple[str, ...] = ("relu", "gelu")
-    weight_gain_min: float = 0.7
-    weight_gain_max: float = 2.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_stages(self)
-        check_range(self, "weight_gain", low=1e-6, high=1e6)
-        check_widths(self.widths)
-        names = {"ops": ResNet.ops, "norms": IMAGE_NORMS, "orders": ORDERS, "activations": SEARCHED_ACTIVATIONS}
-        check_names(self, names)
+        ConvolutionalOptions.__post_init__(self)
+        SteppedOptions.__post_init__(self)
+        check_names(self, {"ops": ResNet.ops})
         widths = self.widths or self.usual["widths"]
         if "bottleneck" in self.ops and any(width % 4 for width in widths):
             raise InputError(f"`space.widths` must be multiples of 4 with bottleneck blocks, got {list(widths)}")
 
     def proposal(self, trial: Trial, target: Target | None) -> Proposal:
         """Return a trial's choices, the width among them unless there is a target."""
-        asked = [trial.suggest_int(f"depth_{n + 1}", self.depth_min, self.depth_max) for n in range(self.stages)]
+        asked = self.suggest_depths(trial)
         width = self.suggest_width(trial, target)
         wiring = suggest_wiring(self, trial)
         scale = BRANCH_SCALES[wiring.law]
         op = trial.suggest_categorical("op", self.ops)
-        common = {
-            "shape": self.image,
-            "norm": trial.suggest_categorical("norm", self.norms),
-            "order": trial.suggest_categorical("order", self.orders),
-            "activation": trial.suggest_categorical("activation", self.activations),
-            "weight_gain": trial.suggest_float("weight_gain", self.weight_gain_min, self.weight_gain_max, log=True),
-            **suggest_block_type(self, trial),
-        }
+        layers = self.suggest_layers(trial)
+        stepping = suggest_block_type(self, trial)
 
         def build(width: int, depths: tuple[int, ...]) -> ResNet:
             stages = [stage for stage, count in enumerate(depths) for _ in range(count)]
@@ -90,9 +73,9 @@ class ResNetSpace(ImageOptions, SizedOptions, SteppedOptions):
                 Block(skip=skip, scale=scale(number, depth), op=op, stage=stage)
                 for number, (skip, stage) in enumerate(zip(wiring.skips(depth), stages, strict=True))
             )
-            whole = ResNet(width=width, blocks=blocks, **common)
+            whole = ResNet(width=width, blocks=blocks, **layers, **stepping)
             keep = wiring.kept(depth, lambda: branch_energies(whole))
             left = tuple(replace(block, keep=kept) for block, kept in zip(blocks, keep, strict=True))
             return replace(whole, blocks=left).canonical
 
-        return Proposal(width, tuple(asked), 4 if op == "bottleneck" else 1, build)
+        return Proposal(width, asked, 4 if op == "bottleneck" else 1, build)

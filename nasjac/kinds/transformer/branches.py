@@ -26,6 +26,7 @@ class FeedForward(nn.Module):
         self.outer = linear(units, spec.width, spec.weight_gain, generator)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the branch's output [..., T, N] for its input of the same shape."""
         hidden = self.activation(self.inner(x))
         return self.outer(hidden if self.up is None else hidden * self.up(x))  # type: ignore[no-any-return]
 
@@ -50,6 +51,7 @@ class Attention(nn.Module):
         self.query_norm, self.key_norm = norms
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the branch's output [..., T, N] for its input of the same shape."""
         query, key, value = (
             layer(x).reshape(*x.shape[:-1], -1, self.units).transpose(-2, -3)
             for layer in (self.query, self.key, self.value)
