@@ -78,7 +78,7 @@ def design(
 
     >>> found = design("residual_mlp", budget={"params": "100k"}, count=3)
     >>> [(shape.depth, shape.width) for shape in found.shapes]
-    [(4, 112), (16, 56), (64, 28)]
+    [(4, 111), (16, 55), (64, 27)]
     """
     count, batch = arguments.whole("count", count, 1, 64), arguments.whole("batch", batch, 1, 2**20)
     error, seed = arguments.number("error", error, 0.0, open_low=True), arguments.seed("seed", seed)
